@@ -1,0 +1,8 @@
+"""Ravine: first-order optimizers, each written once as its equation."""
+
+from ravine.minimize import minimize
+from ravine.recipe import Recipe, State, recipe
+from ravine.rule import Range, Rule, rule, rules
+
+__all__ = ["Range", "Recipe", "Rule", "State", "minimize", "recipe", "rule", "rules"]
+__version__ = "0.1.0"

@@ -1,0 +1,59 @@
+"""The `ravine` command. Each subcommand is a module of this package, imported when it is first named."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from difflib import get_close_matches
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "list": "ravine.cli.family:list_rules",
+    "explain": "ravine.cli.family:explain",
+}
+"""Every subcommand, and where it is."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a subcommand only when it is named, so that `ravine --help` starts at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint} Commands: {', '.join(COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ravine")
+def group() -> None:
+    """First-order optimizers, each written once as its equation."""
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line on stderr and exit status 2, not a traceback."""
+    try:
+        group(prog_name="ravine", standalone_mode=False)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if not getattr(error, "__ravine_user_error__", True):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)

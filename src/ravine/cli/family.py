@@ -1,0 +1,64 @@
+"""`ravine list` and `ravine explain`: the family at a glance, and one rule in full."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ravine import palette
+from ravine.rule import Rule, rule, rules
+from ravine.trace import text
+
+
+@click.command("list")
+def list_rules() -> None:
+    """The family at a glance: every optimizer with its hyperparameters and the state it keeps."""
+    table = Table(title="Optimizers", caption="`ravine explain RULE` shows one with its equation.")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("title")
+    table.add_column("hyperparameters")
+    table.add_column("state", justify="right")
+    for name, found in rules().items():
+        table.add_row(Text(name, style=palette.style(name).color), found.title, defaults(found), slots(found))
+    Console().print(table)
+
+
+@click.command()
+@click.argument("rule_name", metavar="RULE")
+def explain(rule_name: str) -> None:
+    """One optimizer: its equation, hyperparameters, state, paper and kin.
+
+    RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', or one of yours: FILE.py:NAME.
+    """
+    found = rule(rule_name)
+    console = Console()
+    console.print(Text(f"{found.title} ({found.name})", style=f"bold {palette.style(found.name).color}"))
+    console.print(found.summary, highlight=False)
+    console.print()
+    console.print(Text(text.equation(found)))
+    console.print()
+    table = Table()
+    for heading in ("hyperparameter", "symbol", "default", "legal"):
+        table.add_column(heading)
+    printer = text.TextPrinter()
+    for name, h in found.hyperparameters.items():
+        table.add_row(name, printer.name(name), f"{h.default:g}", str(h.range))
+    console.print(table)
+    state = ", ".join(f"{n}{' (one number)' if s.is_scalar else ''} from {s.start:g}" for n, s in found.slots.items())
+    console.print(f"State: {state or 'none'}; {found.state_bytes} bytes per float32 parameter", highlight=False)
+    if found.paper:
+        console.print(f"Paper: {found.paper}", highlight=False)
+    if found.kin:
+        console.print(f"Kin: {', '.join(found.kin)}", highlight=False)
+
+
+def defaults(found: Rule) -> str:
+    """The hyperparameters with their defaults, in a line."""
+    return ", ".join(f"{n}={h.default:g}" for n, h in found.hyperparameters.items())
+
+
+def slots(found: Rule) -> str:
+    """The cost of the state, in words."""
+    return f"{found.state_bytes} B" if found.slots else "none"

@@ -1,0 +1,35 @@
+"""Eager torch: the rule itself on torch tensors, for every device, layout and mode that a kernel can't take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ravine.rule import Rule
+
+
+def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """One update of the tensor x and its array slots, in place. Returns the new scalar slots by name.
+
+    Complex tensors are treated as pairs of reals. Narrow types are computed in float32 and rounded once when stored.
+    """
+    import torch
+
+    def real(tensor: Any) -> Any:
+        return torch.view_as_real(tensor) if torch.is_complex(tensor) else tensor
+
+    def wide(tensor: Any) -> Any:
+        return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+    x, g = real(x), real(g)
+    arrays = {n: s if rule.slots[n].is_scalar else real(s) for n, s in slots.items()}
+    inputs = tuple(s if rule.slots[n].is_scalar else wide(s) for n, s in arrays.items())
+    delta, *new = rule.apply(wide(x), wide(g), inputs, t, hyper)
+    scalars = {}
+    for (name, old), value in zip(arrays.items(), new, strict=True):
+        if rule.slots[name].is_scalar:
+            scalars[name] = value
+        else:
+            old.copy_(value)
+    x.copy_(wide(x) + delta)
+    return scalars

@@ -1,0 +1,71 @@
+"""The judge: the rule itself, called on arrays of NumPy (or torch, or JAX) in the compute type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import numpy as np
+
+from ravine.rule import Rule
+
+
+def is_torch(x: Any) -> bool:
+    """Whether x is a torch tensor, found out without importing torch."""
+    return any(kind.__module__.partition(".")[0] == "torch" for kind in type(x).__mro__)
+
+
+def compute_type(x: Any) -> str:
+    """Arithmetic on an array is done in float64 for float64, in float32 for every narrower floating type."""
+    return "float64" if str(x.dtype).endswith("float64") else "float32"
+
+
+def convert(x: Any, dtype: Any) -> Any:
+    """x in another type, named or given as a dtype of its library; x itself where nothing changes."""
+    if is_torch(x):
+        import torch
+
+        return x.to(getattr(torch, dtype) if isinstance(dtype, str) else dtype)
+    return x.astype(dtype, copy=False) if isinstance(x, (np.ndarray, np.generic)) else x.astype(dtype)
+
+
+def filled(x: Any, value: float) -> Any:
+    """An array like x that holds one value."""
+    return x * 0 + value if not isinstance(x, np.ndarray) and not is_torch(x) else _filled(x, value)
+
+
+def _filled(x: Any, value: float) -> Any:
+    if is_torch(x):
+        import torch
+
+        return torch.full_like(x, value)
+    return np.full_like(x, value)
+
+
+def step(
+    rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """One update: (new x, new slots). Nothing given is changed.
+
+    Arrays of one shape; x and g of one floating type, each slot of any. Results are rounded once, to the types given.
+    """
+    compute = compute_type(x)
+    inputs = {n: s if rule.slots[n].is_scalar else _read_only(convert(s, compute)) for n, s in slots.items()}
+    wide = _read_only(convert(x, compute))
+    with np.errstate(all="ignore"):  # overflow is an honest infinity, as in every other engine
+        delta, *new = rule.apply(wide, _read_only(convert(g, compute)), tuple(inputs.values()), t, hyper)
+        result = convert(wide + delta, x.dtype)
+        stored = {
+            n: value if rule.slots[n].is_scalar else convert(value, slots[n].dtype)
+            for n, value in zip(slots, new, strict=True)
+        }
+    return result, stored
+
+
+def _read_only(array: Any) -> Any:
+    """A view that an equation can't change in place, where the library has such a thing."""
+    if not isinstance(array, np.ndarray):
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return cast("Any", view)

@@ -1,0 +1,152 @@
+"""A rule with its hyperparameters: the value that every front end takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ravine.engines import reference
+from ravine.errors import unknown
+from ravine.rule import Rule
+from ravine.rule import rule as find_rule
+
+if TYPE_CHECKING:
+    import torch
+
+
+class State(NamedTuple):
+    """What an optimizer remembers: the number of finished steps, and each slot by name."""
+
+    t: int
+    slots: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A rule and a value for each hyperparameter. Immutable, comparable, hashable; made by `ravine.recipe`.
+
+    `start` overrides what slots hold before the first step (TensorFlow 1 starts RMSprop's `s` at one).
+    """
+
+    rule: Rule
+    hyper: Mapping[str, float]
+    start: Mapping[str, float]
+
+    def __hash__(self) -> int:
+        return hash((self.rule, tuple(self.hyper.items()), tuple(self.start.items())))
+
+    def __str__(self) -> str:
+        parts = [f"{n}={v!r}" for n, v in self.hyper.items()]
+        parts += [f"start of {n}={v!r}" for n, v in self.start.items()]
+        return f"{self.rule.name}({', '.join(parts)})"
+
+    __repr__ = __str__
+
+    def replace(self, **hyper: float) -> Recipe:
+        """The recipe with some hyperparameters changed. Raises ValueError as `ravine.recipe` does."""
+        return replace(self, hyper=MappingProxyType(self.rule.check({**self.hyper, **hyper})))
+
+    def init(self, x: Any) -> State:
+        """The state before the first step, for a parameter array x (NumPy, torch or JAX; floating, not empty).
+
+        Array slots have the shape and type of x. Raises TypeError for x of a type that is not floating, ValueError for
+        an empty one.
+        """
+        x = _parameter(x)
+        slots = {}
+        for name, slot in self.rule.slots.items():
+            value = self.start.get(name, slot.start)
+            slots[name] = value if slot.is_scalar else reference.filled(x, value)
+        return State(0, slots)
+
+    def update(self, g: Any, state: State, x: Any, **overrides: float) -> tuple[Any, State]:
+        """One step: (new x, new state). Pure: nothing given is changed; results have the types of x and state.
+
+        `g` is the gradient at x (for a rule that looks ahead: at `x + recipe.look_ahead(state)`). `overrides` are
+        hyperparameters for this step only, as from a schedule. Raises ValueError for mismatched shapes or an illegal
+        value, TypeError for types that are not floating.
+        """
+        x = _parameter(x)
+        g = _array(g, "g")
+        hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper
+        _same_shape("g", g, x)
+        for name, slot in self.rule.slots.items():
+            if name not in state.slots:
+                raise unknown(f"state: {self.rule.name} needs slot", name, state.slots)
+            if not slot.is_scalar:
+                _same_shape(f"slot {name}", state.slots[name], x)
+        slots = {n: state.slots[n] for n in self.rule.slots}
+        new_x, new_slots = reference.step(self.rule, x, g, slots, state.t + 1, hyper)
+        return new_x, State(state.t + 1, new_slots)
+
+    def look_ahead(self, state: State, **overrides: float) -> Any:
+        """The offset from x to where the gradient is to be taken: zero for all but Nesterov's methods."""
+        hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper
+        return self.rule.look_ahead(state.slots, hyper)
+
+    def torch(self, params: Iterable[Any]) -> torch.optim.Optimizer:
+        """A `torch.optim.Optimizer` over `params` that follows this recipe."""
+        from ravine.torch import from_recipe
+
+        return from_recipe(params, self)
+
+    def to_json(self) -> str:
+        """The recipe as JSON text, for `Recipe.from_json`; numbers survive exactly."""
+        return json.dumps({"rule": self.rule.name, "hyper": dict(self.hyper), "start": dict(self.start)})
+
+    @staticmethod
+    def from_json(text: str) -> Recipe:
+        """The recipe that `to_json` wrote. Raises ValueError for anything else. A rule of your own must be declared."""
+        try:
+            data = json.loads(text)
+            name, hyper, start = data["rule"], data["hyper"], data.get("start", {})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a recipe: {text[:80]!r}; expected {{'rule': …, 'hyper': {{…}}}}") from error
+        return recipe(name, start=start, **hyper)
+
+
+def recipe(rule: Rule | str, *, start: Mapping[str, float] | None = None, **hyper: float) -> Recipe:
+    """A rule (or its name, as for `ravine.rule`) with hyperparameters; those not given have the rule's defaults.
+
+    Example: `recipe("adam", lr=1e-3)`. `start` gives slots another value before the first step. Raises ValueError for
+    an unknown rule, hyperparameter or slot, or a value outside the legal range; TypeError for what is no number.
+    """
+    found = find_rule(rule) if isinstance(rule, str) else rule
+    if not isinstance(found, Rule):
+        raise TypeError(f"rule must be a Rule or a rule's name, got {rule!r}")
+    starts = dict(start or {})
+    for name, value in starts.items():
+        if name not in found.slots:
+            raise unknown(f"slot of {found.name}", name, found.slots)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+            raise ValueError(f"{found.name}: the start of slot {name} must be a finite number, got {value!r}")
+        starts[name] = float(value)
+    return Recipe(found, MappingProxyType(found.check(hyper)), MappingProxyType(starts))
+
+
+def _array(value: Any, name: str) -> Any:
+    array = value if hasattr(value, "dtype") and hasattr(value, "shape") else np.asarray(value)
+    if isinstance(array, np.generic):
+        array = np.asarray(array)
+    if "float" not in str(array.dtype):
+        raise TypeError(
+            f"{name} must be an array of a floating type, got {array.dtype}: convert it, for instance to float64"
+        )
+    return array
+
+
+def _parameter(x: Any) -> Any:
+    x = _array(x, "x")
+    if 0 in x.shape:
+        raise ValueError(f"x is empty (shape {tuple(x.shape)}): there is nothing to optimize")
+    return x
+
+
+def _same_shape(name: str, array: Any, x: Any) -> None:
+    if tuple(array.shape) != tuple(x.shape):
+        raise ValueError(f"{name} has shape {tuple(array.shape)}, but x has shape {tuple(x.shape)}")

@@ -1,0 +1,101 @@
+"""Adam and its relatives: a running mean of gradients over the root of a running mean of their squares."""
+
+from ravine.math import abs, debias, ema, maximum, power, sqrt, where
+from ravine.rule import register, rule
+from ravine.transforms import decoupled_weight_decay, named
+
+ADAM = "Kingma & Ba 2015, arXiv:1412.6980"
+
+
+@rule(title="Adam", paper=ADAM, kin=("adam_eps_hat", "amsgrad", "adamw", "nadam", "radam", "rmsprop_torch"))
+def adam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Momentum over RMSprop, both corrected for their start at zero; ε outside the root, after the correction.
+
+    torch and optax do this; TensorFlow and Keras add ε before the correction (`adam_eps_hat`).
+    """
+    m = ema(m, g, beta1)
+    v = ema(v, g * g, beta2)
+    return -lr * debias(m, beta1, t) / (sqrt(debias(v, beta2, t)) + eps), m, v
+
+
+@rule(title="Adam with ε̂", paper=ADAM + ", end of section 2", kin=("adam",))
+def adam_eps_hat(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7):
+    """Adam with both corrections folded into the learning rate, so ε is added to the uncorrected root.
+
+    TensorFlow and Keras. ε weighs 1/√(1−β₂ᵗ) times as much as Adam's: 32 times at the first step.
+    """
+    m = ema(m, g, beta1)
+    v = ema(v, g * g, beta2)
+    return -(lr * sqrt(1 - power(beta2, t)) / (1 - power(beta1, t))) * m / (sqrt(v) + eps), m, v
+
+
+@rule(title="AMSGrad", paper="Reddi, Kale & Kumar 2018, arXiv:1904.09237", kin=("adam",))
+def amsgrad(g, m, v, w, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Adam whose denominator never shrinks: w is the largest v so far, corrected for bias after the maximum.
+
+    torch.optim.Adam with amsgrad=True; optax takes the maximum of corrected v's.
+    """
+    m = ema(m, g, beta1)
+    v = ema(v, g * g, beta2)
+    w = maximum(w, v)
+    return -lr * debias(m, beta1, t) / (sqrt(debias(w, beta2, t)) + eps), m, v, w
+
+
+@rule(
+    title="NAdam",
+    paper="Dozat 2016, Incorporating Nesterov Momentum into Adam",
+    scalar=("product",),
+    start={"product": 1.0},
+    kin=("adam", "nesterov"),
+)
+def nadam(g, m, v, product, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, momentum_decay=0.004):
+    """Adam with Nesterov's look at the next step, β₁ warmed up by a schedule; `product` is the product of its values.
+
+    torch.optim.NAdam (torch/optim/nadam.py).
+    """
+    mu = beta1 * (1 - 0.5 * power(0.96, t * momentum_decay))
+    mu_next = beta1 * (1 - 0.5 * power(0.96, (t + 1) * momentum_decay))
+    product = product * mu
+    m = ema(m, g, beta1)
+    v = ema(v, g * g, beta2)
+    ahead = (1 - mu) / (1 - product) * g + mu_next / (1 - product * mu_next) * m
+    return -lr * ahead / (sqrt(debias(v, beta2, t)) + eps), m, v, product
+
+
+@rule(title="RAdam", paper="Liu et al. 2020, arXiv:1908.03265", kin=("adam",))
+def radam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Adam that goes by momentum alone until the average v is long enough (ρ > 5), then rectified. ε outside the root.
+
+    torch.optim.RAdam (torch/optim/radam.py), which adds ε before the bias correction, as here.
+    """
+    m = ema(m, g, beta1)
+    v = ema(v, g * g, beta2)
+    decayed = power(beta2, t)
+    longest = maximum(2 / (1 - beta2) - 1, 5)  # a shorter average never gets past 5: the lower bound keeps r finite
+    length = longest - 2 * t * decayed / (1 - decayed)
+    r = sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    adaptive = r * sqrt(1 - decayed) / (sqrt(v) + eps)
+    return -lr * debias(m, beta1, t) * where(length > 5, adaptive, 1), m, v
+
+
+@rule(title="Adamax", paper=ADAM + ", section 7.1", kin=("adam",))
+def adamax(g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Adam with a decaying maximum of |g| for the root mean square; ε is added to |g|, so u is never zero.
+
+    torch.optim.Adamax (torch/optim/adamax.py); the paper has no ε, Keras adds it to u.
+    """
+    m = ema(m, g, beta1)
+    u = maximum(beta2 * u, abs(g) + eps)
+    return -(lr / (1 - power(beta1, t))) * m / u, m, u
+
+
+adamw = register(
+    named(
+        decoupled_weight_decay(adam),
+        name="adamw",
+        title="AdamW",
+        paper="Loshchilov & Hutter 2019, arXiv:1711.05101",
+        defaults={"weight_decay": 0.01},
+        kin=("adam",),
+    )
+)

@@ -1,0 +1,13 @@
+"""Lion: only the sign of the momentum."""
+
+from ravine.math import ema, sign
+from ravine.rule import rule
+
+
+@rule(title="Lion", paper="Chen et al. 2023, arXiv:2302.06675", kin=("momentum_ema", "adam"))
+def lion(g, m, *, lr=0.0001, beta1=0.9, beta2=0.99):
+    """Every coordinate moves by exactly ±lr, along the sign of an average of m and g; m is kept with another average.
+
+    The paper's decay is decoupled: wrap it in `decoupled_weight_decay`.
+    """
+    return -lr * sign(ema(m, g, beta1)), ema(m, g, beta2)

@@ -1,0 +1,98 @@
+"""RMSprop: the gradient over a running root mean square of itself. ε, momentum and centring vary."""
+
+from ravine.math import ema, sqrt
+from ravine.rule import rule
+
+HINTON = "Tieleman & Hinton 2012, Coursera: Neural Networks for Machine Learning, lecture 6.5"
+GRAVES = "Graves 2013, arXiv:1308.0850, equations 38 to 45"
+
+
+def ahead(delta, mu):
+    """Where Nesterov's variants take the gradient."""
+    return mu * delta
+
+
+@rule(title="RMSprop", paper=HINTON, kin=("rmsprop_torch", "rmsprop_momentum", "rmsprop_centered", "adagrad", "adam"))
+def rmsprop(g, s, *, lr=0.001, rho=0.9, eps=1e-7):
+    """Divides by the root of an average of squared gradients, ε inside the root: √(s + ε).
+
+    TensorFlow, Keras and optax by default; torch has ε outside (`rmsprop_torch`).
+    """
+    s = ema(s, g * g, rho)
+    return -lr * g / sqrt(s + eps), s
+
+
+@rule(
+    title="RMSprop with momentum", paper=HINTON, kin=("rmsprop", "rmsprop_torch_momentum", "rmsprop_nesterov", "adam")
+)
+def rmsprop_momentum(g, s, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
+    """Heavy ball on the *rescaled* gradient, lr inside the buffer, ε inside the root. TensorFlow, Keras."""
+    s = ema(s, g * g, rho)
+    delta = mu * delta - lr * g / sqrt(s + eps)
+    return delta, s, delta
+
+
+@rule(title="RMSprop with Nesterov momentum", paper=HINTON, look_ahead=ahead, kin=("rmsprop_momentum", "nesterov"))
+def rmsprop_nesterov(g, s, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
+    """RMSprop with momentum, g and so s taken at the look-ahead point x + μΔ; ε inside the root."""
+    s = ema(s, g * g, rho)
+    delta = mu * delta - lr * g / sqrt(s + eps)
+    return delta, s, delta
+
+
+@rule(title="RMSprop, centred", paper=GRAVES, kin=("rmsprop", "rmsprop_torch_centered"))
+def rmsprop_centered(g, s, a, *, lr=0.001, rho=0.9, eps=1e-7):
+    """Divides by the standard deviation of recent gradients, √(s − a² + ε), where a is their average."""
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    return -lr * g / sqrt(s - a * a + eps), s, a
+
+
+@rule(title="RMSprop with momentum, centred", paper=GRAVES, kin=("rmsprop_momentum", "rmsprop_centered"))
+def rmsprop_momentum_centered(g, s, a, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
+    """Graves's RMSprop: centred, heavy ball on the rescaled gradient, lr inside the buffer, ε inside the root."""
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    delta = mu * delta - lr * g / sqrt(s - a * a + eps)
+    return delta, s, a, delta
+
+
+@rule(title="RMSprop with Nesterov momentum, centred", paper=GRAVES, look_ahead=ahead, kin=("rmsprop_nesterov",))
+def rmsprop_nesterov_centered(g, s, a, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
+    """Graves's RMSprop with everything taken at the look-ahead point x + μΔ; ε inside the root."""
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    delta = mu * delta - lr * g / sqrt(s - a * a + eps)
+    return delta, s, a, delta
+
+
+@rule(title="RMSprop (torch)", paper=HINTON, kin=("rmsprop", "rmsprop_torch_momentum", "rmsprop_torch_centered"))
+def rmsprop_torch(g, s, *, lr=0.01, rho=0.99, eps=1e-8):
+    """RMSprop with ε outside the root: √s + ε. torch.optim.RMSprop (torch/optim/rmsprop.py)."""
+    s = ema(s, g * g, rho)
+    return -lr * g / (sqrt(s) + eps), s
+
+
+@rule(title="RMSprop with momentum (torch)", paper=HINTON, kin=("rmsprop_momentum", "rmsprop_torch"))
+def rmsprop_torch_momentum(g, s, b, *, lr=0.01, rho=0.99, mu=0.9, eps=1e-8):
+    """Momentum on the rescaled gradient with lr *outside* the buffer, ε outside the root. torch.optim.RMSprop."""
+    s = ema(s, g * g, rho)
+    b = mu * b + g / (sqrt(s) + eps)
+    return -lr * b, s, b
+
+
+@rule(title="RMSprop, centred (torch)", paper=GRAVES, kin=("rmsprop_centered", "rmsprop_torch"))
+def rmsprop_torch_centered(g, s, a, *, lr=0.01, rho=0.99, eps=1e-8):
+    """Centred RMSprop with ε outside the root: √(s − a²) + ε. torch.optim.RMSprop with centered=True."""
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    return -lr * g / (sqrt(s - a * a) + eps), s, a
+
+
+@rule(title="RMSprop with momentum, centred (torch)", paper=GRAVES, kin=("rmsprop_momentum_centered",))
+def rmsprop_torch_momentum_centered(g, s, a, b, *, lr=0.01, rho=0.99, mu=0.9, eps=1e-8):
+    """Centred, momentum with lr outside the buffer, ε outside the root. torch.optim.RMSprop."""
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    b = mu * b + g / (sqrt(s - a * a) + eps)
+    return -lr * b, s, a, b

@@ -1,0 +1,72 @@
+"""A rule's equation in LaTeX."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ravine.trace.printer import ATOM, GREEK, PRODUCT, Printed, Printer, lines
+
+if TYPE_CHECKING:
+    from ravine.rule import Rule
+
+COMMANDS = {"μ": r"\mu", "ρ": r"\rho", "β": r"\beta", "ε": r"\epsilon", "Δ": r"\Delta", "λ": r"\lambda", "ψ": r"\psi"}
+COMMANDS |= {"τ": r"\tau", "π": r"\pi", "κ": r"\kappa", "η": r"\eta"}
+
+
+class LatexPrinter(Printer):
+    """LaTeX, for any maths renderer."""
+
+    def name(self, name: str, when: str = "", hat: bool = False) -> str:
+        stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        symbol = {"lr": "η", "kappa": "κ"}.get(stem, GREEK.get(stem, stem))
+        plain = symbol.replace("_", r"\_")
+        symbol = COMMANDS.get(symbol, plain if len(plain) == 1 else rf"\mathrm{{{plain}}}")
+        if hat:
+            symbol = rf"\hat{{{symbol}}}"
+        below = ",".join(part for part in (digit, when) if part)
+        return f"{symbol}_{{{below}}}" if below else symbol
+
+    def number(self, value: float) -> str:
+        mantissa, _, exponent = f"{value:g}".partition("e")
+        return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
+
+    def product(self, factors: list[str]) -> str:
+        return r" \, ".join(factors)
+
+    def fraction(self, above: str, below: str) -> Printed:
+        return rf"\frac{{{above}}}{{{below}}}", PRODUCT
+
+    def root(self, inside: str) -> str:
+        return rf"\sqrt{{{inside}}}"
+
+    def power(self, base: str, exponent: str) -> str:
+        return f"{{{base}}}^{{{exponent}}}"
+
+    def group(self, inside: str) -> str:
+        return rf"\left({inside}\right)"
+
+    def magnitude(self, inside: str) -> str:
+        return rf"\left|{inside}\right|"
+
+    def call(self, function: str, arguments: list[str]) -> str:
+        command = {"max": r"\max", "min": r"\min", "∇f": r"\nabla f"}.get(function, rf"\operatorname{{{function}}}")
+        return rf"{command}\left({', '.join(arguments)}\right)"
+
+    def choice(self, condition: str, a: str, b: str) -> str:
+        return rf"\begin{{cases}} {a} & {condition} \\ {b} & \text{{otherwise}} \end{{cases}}"
+
+    def operator(self, sign: str) -> str:
+        return f" {dict(zip('−≥≤', ['-', chr(92) + 'ge', chr(92) + 'le'], strict=True)).get(sign, sign)} "
+
+    def leading_minus(self) -> str:
+        return "-"
+
+
+def equation(rule: Rule) -> str:
+    """The rule as an aligned LaTeX block."""
+    rows = [f"{left} &= {right}" for left, right in lines(rule, LatexPrinter())]
+    return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
+
+
+__all__ = ["ATOM", "LatexPrinter", "equation"]

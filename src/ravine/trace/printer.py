@@ -1,0 +1,259 @@
+"""From a traced rule to a formula: the structure that the LaTeX, terminal and MathML printers share.
+
+A printer rearranges for the eye only: one fraction for a chain of × and ÷, hats for corrected averages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ravine.trace.graph import Node, node, topological
+
+if TYPE_CHECKING:
+    from ravine.rule import Rule
+
+SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a printed expression holds together
+
+GREEK = {
+    "mu": "μ",
+    "rho": "ρ",
+    "beta": "β",
+    "eps": "ε",
+    "delta": "Δ",
+    "weight_decay": "λ",
+    "momentum_decay": "ψ",
+    "dampening": "τ",
+    "product": "π",
+    "clip_value": "c",
+}
+"""The symbols of names that are not printed as they are; a final digit becomes a subscript."""
+
+Line = tuple[str, str]
+Printed = tuple[str, int]
+
+
+class Printer:
+    """Prints nodes; a subclass says how a fraction, a root, … looks in its language."""
+
+    def __init__(self) -> None:
+        self.symbols: dict[Node, str] = {}
+
+    # What a subclass supplies: each gets printed parts and returns a printed whole.
+    def name(self, name: str, when: str = "", hat: bool = False) -> str:
+        """A name with an optional time subscript ("t" or "t-1") and hat."""
+        raise NotImplementedError
+
+    def number(self, value: float) -> str:
+        return f"{value:g}"
+
+    def product(self, factors: list[str]) -> str:
+        raise NotImplementedError
+
+    def fraction(self, above: str, below: str) -> Printed:
+        raise NotImplementedError
+
+    def root(self, inside: str) -> str:
+        raise NotImplementedError
+
+    def power(self, base: str, exponent: str) -> str:
+        raise NotImplementedError
+
+    def group(self, inside: str) -> str:
+        raise NotImplementedError
+
+    def magnitude(self, inside: str) -> str:
+        raise NotImplementedError
+
+    def call(self, function: str, arguments: list[str]) -> str:
+        raise NotImplementedError
+
+    def choice(self, condition: str, a: str, b: str) -> str:
+        raise NotImplementedError
+
+    def operator(self, sign: str) -> str:
+        """A binary + or − or comparison, or (padded by no space) a leading −."""
+        return f" {sign} "
+
+    def leading_minus(self) -> str:
+        return "−"
+
+    # Whether a product's denominator needs brackets of its own is the fraction's matter.
+    inline_fractions = False
+
+    def show(self, n: Node, at_least: int = SUM) -> str:
+        """A node, in brackets where it binds less tightly than its place wants."""
+        text, level = self._print(n)
+        return text if level >= at_least else self.group(text)
+
+    def _print(self, n: Node) -> Printed:
+        if n in self.symbols:
+            return self.symbols[n], ATOM
+        match n.op:
+            case "const":
+                return self.number(n.value), ATOM if n.value >= 0 else SUM
+            case "array" | "scalar":
+                return self.name(n.name), ATOM
+            case "add" | "sub" | "neg":
+                return self._sum(n), SUM
+            case "mul" | "div":
+                return self._product(n)
+            case "sqrt":
+                return self.root(self.show(n.args[0])), ATOM
+            case "power":
+                return self.power(self.show(n.args[0], ATOM), self.show(n.args[1])), POWER
+            case "abs":
+                return self.magnitude(self.show(n.args[0])), ATOM
+            case "sign" | "maximum" | "minimum":
+                function = {"maximum": "max", "minimum": "min"}.get(n.op, n.op)
+                return self.call(function, [self.show(a) for a in n.args]), ATOM
+            case "where":
+                condition, a, b = (self.show(arg) for arg in n.args)
+                return self.choice(condition, a, b), ATOM
+            case _:
+                sign = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}[n.op]
+                return self.show(n.args[0]) + self.operator(sign) + self.show(n.args[1]), SUM
+
+    def _sum(self, n: Node) -> str:
+        text = ""
+        for negative, term in self._terms(n):
+            shown, level = self._print(term)
+            if level == SUM and term.op != "const":
+                shown = self.group(shown)
+            if text:
+                text += self.operator("−" if negative else "+") + shown
+            else:
+                text = (self.leading_minus() if negative else "") + shown
+        return text
+
+    def _terms(self, n: Node, negative: bool = False) -> Iterable[tuple[bool, Node]]:
+        """A sum's terms with their signs, nested sums opened."""
+        if n in self.symbols or n.op not in ("add", "sub", "neg", "mul", "div"):
+            yield negative, n
+        elif n.op == "neg":
+            yield from self._terms(n.args[0], not negative)
+        elif n.op == "add":
+            yield from self._terms(n.args[0], negative)
+            yield from self._terms(n.args[1], negative)
+        elif n.op == "sub":
+            yield from self._terms(n.args[0], negative)
+            yield from self._terms(n.args[1], not negative)
+        else:
+            minus, positive = self._without_minus(n)
+            yield negative != minus, positive
+
+    def _without_minus(self, n: Node) -> tuple[bool, Node]:
+        """A product's sign and the product without it: −lr·g is a term with a minus sign."""
+        if n in self.symbols:
+            return False, n
+        if n.op == "neg":
+            minus, inner = self._without_minus(n.args[0])
+            return not minus, inner
+        if n.op in ("mul", "div"):
+            minus_a, a = self._without_minus(n.args[0])
+            minus_b, b = self._without_minus(n.args[1])
+            return minus_a != minus_b, node(n.op, a, b)
+        return False, n
+
+    def _product(self, n: Node) -> Printed:
+        minus, n = self._without_minus(n)
+        above: list[Node] = []
+        below: list[Node] = []
+        self._factors(n, above, below)
+        outside = []
+        if below:  # η·(m/√v) reads better than (η·m)/√v
+            while above and above[0].op == "scalar" and len(above) > 1:
+                outside.append(self.show(above.pop(0), PRODUCT))
+        top = self._chain(above)
+        if not below:
+            text, level = top, PRODUCT
+        else:
+            tight = PRODUCT if self.inline_fractions else SUM
+            bottom = (
+                self.show(below[0], ATOM if self.inline_fractions else SUM)
+                if len(below) == 1
+                else (self.group(self._chain(below)) if self.inline_fractions else self._chain(below))
+            )
+            shown_top = self.show(above[0], tight) if len(above) == 1 else top
+            text, level = self.fraction(shown_top, bottom)
+            if outside:
+                text, level = self.product([*outside, text]), PRODUCT
+        return (self.leading_minus() + text, SUM) if minus else (text, level)
+
+    def _chain(self, factors: list[Node]) -> str:
+        if not factors:
+            return self.number(1)
+        parts = []
+        rest = list(factors)
+        while rest:
+            first = rest.pop(0)
+            if rest and rest[0] is first:
+                rest.pop(0)
+                parts.append(self.power(self.show(first, ATOM), self.number(2)))
+            else:
+                parts.append(self.show(first, PRODUCT))
+        return self.product(parts) if len(parts) > 1 else parts[0]
+
+    def _factors(self, n: Node, above: list[Node], below: list[Node]) -> None:
+        if n in self.symbols or n.op not in ("mul", "div"):
+            if not (n.op == "const" and n.value == 1):
+                above.append(n)
+            return
+        self._factors(n.args[0], above, below)
+        if n.op == "mul":
+            self._factors(n.args[1], above, below)
+        else:
+            self._factors(n.args[1], below, above)
+
+
+def lines(rule: Rule, printer: Printer) -> list[Line]:
+    """The rule as definitions (left side, right side), in an order that can be computed; last comes the new x.
+
+    Slots' new values get their name with subscript t; a new value over a coefficient gets a hat, as m̂ in Adam's paper;
+    what is long and used twice gets a name: κ for a coefficient, h for an array.
+    """
+    graph = rule.graph
+    result: list[Line] = []
+    old = {name: node("scalar" if s.is_scalar else "array", name=name) for name, s in rule.slots.items()}
+    x, g = node("array", name="x"), node("array", name="g")
+    printer.symbols |= {n: printer.name(name, "t-1") for name, n in old.items()}
+    printer.symbols |= {x: printer.name("x", "t-1"), g: printer.name("g", "t")}
+    if rule.look_ahead_graph is not None:
+        inside = printer.show(node("add", x, rule.look_ahead_graph))
+        result.append((printer.symbols[g], printer.call("∇f", [inside])))
+
+    names: dict[Node, Callable[[], str]] = {}
+    for stem, shared in {"kappa": _shared(rule, False, 5), "h": _shared(rule, True, 3)}.items():
+        for index, n in enumerate(shared, 1):
+            label = stem + (str(index) if len(shared) > 1 else "")
+            names[n] = lambda label=label, n=n: printer.name(label, "t" * n.is_array)  # type: ignore[misc]
+    by_slot: dict[Node, str] = {}
+    for name, new in graph.slots.items():
+        if new is not old[name] and not new.is_leaf:
+            by_slot.setdefault(new, name)
+            names[new] = lambda name=name: printer.name(name, "t")  # type: ignore[misc]
+    for n in graph.nodes:
+        if n.op == "div" and n.args[0] in by_slot and not n.args[1].is_array:
+            names[n] = lambda name=by_slot[n.args[0]]: printer.name(name, "t", hat=True)  # type: ignore[misc]
+    for n in topological(graph.outputs):
+        if n in names:
+            right = printer.show(n)
+            printer.symbols[n] = names[n]()
+            result.append((printer.symbols[n], right))
+    result.append((printer.name("x", "t"), printer.show(node("add", x, graph.step))))
+    return result
+
+
+def _shared(rule: Rule, is_array: bool, larger_than: int) -> list[Node]:
+    """Expressions worth a name of their own: used twice, not small, and not a slot's new value."""
+    graph = rule.graph
+    uses: dict[Node, int] = {}
+    for n in graph.nodes:
+        for a in n.args:
+            uses[a] = uses.get(a, 0) + 1
+    slots = set(graph.slots.values())
+    return [
+        n
+        for n in graph.nodes
+        if n.is_array == is_array and uses.get(n, 0) > 1 and len(topological([n])) > larger_than and n not in slots
+    ]

@@ -1,0 +1,144 @@
+"""Operator overloading that records what a rule computes (compare karpathy/micrograd's `Value`)."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from ravine.trace.graph import Graph, Node, node
+
+
+class _TracingLibrary:
+    """What `ravine.math` calls when an operand is a tracer."""
+
+    def sqrt(self, a: Any) -> Tracer:
+        return _record("sqrt", a)
+
+    def abs(self, a: Any) -> Tracer:
+        return _record("abs", a)
+
+    def sign(self, a: Any) -> Tracer:
+        return _record("sign", a)
+
+    def maximum(self, a: Any, b: Any) -> Tracer:
+        return _record("maximum", a, b)
+
+    def minimum(self, a: Any, b: Any) -> Tracer:
+        return _record("minimum", a, b)
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        if isinstance(condition, bool):
+            return a if condition else b
+        return _record("where", condition, a, b)
+
+    def power(self, base: Any, exponent: Any) -> Tracer:
+        result = _record("power", base, exponent)
+        if result.node.is_array:
+            raise TypeError("power() is for coefficients such as βᵗ; of an array write g * g or sqrt(g)")
+        return result
+
+
+class Tracer:
+    """Stands for a value while a rule is traced; arithmetic on it makes nodes."""
+
+    __ravine_math__ = _TracingLibrary()
+    __array_ufunc__ = None  # so that a NumPy number on the left defers to us instead of making an object array
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __add__(self, other: Any) -> Tracer:
+        return _record("add", self, other)
+
+    def __radd__(self, other: Any) -> Tracer:
+        return _record("add", other, self)
+
+    def __sub__(self, other: Any) -> Tracer:
+        return _record("sub", self, other)
+
+    def __rsub__(self, other: Any) -> Tracer:
+        return _record("sub", other, self)
+
+    def __mul__(self, other: Any) -> Tracer:
+        return _record("mul", self, other)
+
+    def __rmul__(self, other: Any) -> Tracer:
+        return _record("mul", other, self)
+
+    def __truediv__(self, other: Any) -> Tracer:
+        return _record("div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Tracer:
+        return _record("div", other, self)
+
+    def __neg__(self) -> Tracer:
+        return _record("neg", self)
+
+    def __gt__(self, other: Any) -> Tracer:
+        return _record("gt", self, other)
+
+    def __ge__(self, other: Any) -> Tracer:
+        return _record("ge", self, other)
+
+    def __lt__(self, other: Any) -> Tracer:
+        return _record("lt", self, other)
+
+    def __le__(self, other: Any) -> Tracer:
+        return _record("le", self, other)
+
+    def __abs__(self) -> Tracer:
+        return _record("abs", self)
+
+    def __pow__(self, other: Any) -> NoReturn:
+        raise TypeError("a rule can't use **: write power(beta, t) for a coefficient, g * g for a square (ravine.math)")
+
+    __rpow__ = __pow__
+
+    def __eq__(self, other: object) -> NoReturn:
+        raise TypeError("a rule can't use == or !=: write where(t > 1, …, …) with >, >=, < or <=")
+
+    __ne__ = __eq__
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "a rule can't branch on a value with if, and, or, min or max: use where() or maximum() of ravine.math"
+        )
+
+    def __float__(self) -> NoReturn:
+        raise TypeError(
+            "a rule can't turn a value into a number: use the functions of ravine.math, not those of math or numpy"
+        )
+
+    def __repr__(self) -> str:
+        return f"Tracer({self.node.op} {self.node.name})"
+
+
+def array(name: str) -> Tracer:
+    """A tracer for an array input."""
+    return Tracer(node("array", name=name))
+
+
+def scalar(name: str) -> Tracer:
+    """A tracer for a scalar input."""
+    return Tracer(node("scalar", name=name))
+
+
+def as_node(value: Any) -> Node:
+    """The node of a tracer, or a constant."""
+    if isinstance(value, Tracer):
+        return value.node
+    if isinstance(value, (int, float)):
+        return node("const", value=float(value))
+    raise TypeError(
+        f"a rule can't compute with {value!r} of type {type(value).__name__}: only its arguments and numbers"
+    )
+
+
+def graph(step: Any, slots: dict[str, Any]) -> Graph:
+    """The graph of a rule's returned tracers."""
+    return Graph(as_node(step), {name: as_node(value) for name, value in slots.items()})
+
+
+def _record(op: str, *operands: Any) -> Tracer:
+    return Tracer(node(op, *(as_node(o) for o in operands)))

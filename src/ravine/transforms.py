@@ -1,0 +1,122 @@
+"""Functions from rule to rule. A chain of them around a rule still traces into one graph, so into one kernel.
+
+The outermost transform sees the gradient first: `maximize(weight_decay(adam))` negates g, then adds the decay, as in
+torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from ravine.math import maximum, minimum
+from ravine.rule import NON_NEGATIVE, POSITIVE, Hyperparameter, Rule, rule
+
+Apply = Callable[..., tuple[Any, ...]]
+
+
+def weight_decay(base: Rule | str) -> Rule:
+    """Coupled (L2) weight decay: g + λx goes in for g. λ is the hyperparameter `weight_decay`, default 0."""
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        decay = hyper.pop("weight_decay")
+        return inner.apply(x, g + decay * x, slots, t, hyper)
+
+    return _transform("weight_decay", base, apply, {"weight_decay": Hyperparameter(0.0, NON_NEGATIVE)})
+
+
+def decoupled_weight_decay(base: Rule | str) -> Rule:
+    """Decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101): Δ − lr·λ·x goes out for Δ.
+
+    λ is the hyperparameter `weight_decay`, default 0. The rule must have a hyperparameter `lr`.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        decay = hyper.pop("weight_decay")
+        step, *new = inner.apply(x, g, slots, t, hyper)
+        return (step - hyper["lr"] * decay * x, *new)
+
+    if "lr" not in _rule(base).hyperparameters:
+        raise ValueError(f"decoupled_weight_decay needs a rule with a hyperparameter lr; {_rule(base).name} has none")
+    decay = {"weight_decay": Hyperparameter(0.0, NON_NEGATIVE)}
+    return _transform("decoupled_weight_decay", base, apply, decay)
+
+
+def maximize(base: Rule | str) -> Rule:
+    """Go uphill: −g goes in for g."""
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        return inner.apply(x, -g, slots, t, hyper)
+
+    return _transform("maximize", base, apply, {})
+
+
+def clip_value(base: Rule | str) -> Rule:
+    """Clip each gradient component to [−c, c]. c is the hyperparameter `clip_value`, default 1."""
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        bound = hyper.pop("clip_value")
+        return inner.apply(x, maximum(minimum(g, bound), -bound), slots, t, hyper)
+
+    return _transform("clip_value", base, apply, {"clip_value": Hyperparameter(1.0, POSITIVE)})
+
+
+def stored_at_look_ahead(base: Rule | str) -> Rule:
+    """The same method for a program in which the stored parameter is y = x + o, the look-ahead point itself.
+
+    Where only gradients arrive (torch), they arrive at the stored parameter. With Δ and the look-ahead offset o of the
+    base rule, y moves by Δ + o(new state) − o(old state). A rule that does not look ahead is returned as it is.
+    """
+    base = _rule(base)
+    if base.look_ahead_function is None:
+        return base
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        step, *new = inner.apply(x, g, slots, t, hyper)
+        before = inner.look_ahead(dict(zip(inner.slots, slots, strict=True)), hyper)
+        after = inner.look_ahead(dict(zip(inner.slots, new, strict=True)), hyper)
+        return (step + after - before, *new)
+
+    return replace(_transform("stored_at_look_ahead", base, apply, {}), look_ahead_function=None)
+
+
+TRANSFORMS: Mapping[str, Callable[[Rule | str], Rule]] = MappingProxyType(
+    {t.__name__: t for t in (weight_decay, decoupled_weight_decay, maximize, clip_value, stored_at_look_ahead)}
+)
+"""Every transform by name."""
+
+
+def named(
+    base: Rule, *, name: str, title: str, paper: str, defaults: Mapping[str, float], kin: tuple[str, ...] = ()
+) -> Rule:
+    """A transformed rule under a name and defaults of its own, as AdamW is Adam with decoupled decay."""
+    hyper = {n: Hyperparameter(defaults.get(n, h.default), h.range) for n, h in base.hyperparameters.items()}
+    return replace(
+        base, name=name, title=title, paper=paper, hyperparameters=MappingProxyType(hyper), kin=kin, transforms=()
+    )
+
+
+def _rule(base: Rule | str) -> Rule:
+    return rule(base) if isinstance(base, str) else base
+
+
+def _transform(name: str, base: Rule | str, apply: Apply, added: Mapping[str, Hyperparameter]) -> Rule:
+    inner = _rule(base)
+    for key in added:
+        if key in inner.hyperparameters:
+            raise ValueError(f"{name} can't wrap {inner.name}: it already has a hyperparameter {key}")
+
+    def function(x: Any, g: Any, *slots: Any, t: Any, **hyper: Any) -> tuple[Any, ...]:
+        return apply(inner, x, g, slots, t, hyper)
+
+    return replace(
+        inner,
+        function=function,
+        name=f"{name}({inner.name})",
+        hyperparameters=MappingProxyType({**inner.hyperparameters, **added}),
+        needs_x=True,  # of this function: what the equation reads is seen in its graph
+        needs_t=True,
+        transforms=(name, *inner.transforms),
+    )
