@@ -10,7 +10,6 @@ from __future__ import annotations
 import builtins
 import importlib
 import math
-from collections.abc import Hashable
 from functools import cache
 from typing import Any, Protocol
 
@@ -161,8 +160,7 @@ _NUMBERS = _Numbers()
 
 
 @cache
-def _library_of(kind: Hashable) -> Library:
-    assert isinstance(kind, type)
+def _library_of(kind: Any) -> Library:
     own: Library | None = getattr(kind, "__ravine_math__", None)
     if own is not None:
         return own
@@ -177,5 +175,6 @@ def _library_of(kind: Hashable) -> Library:
 def _library(*operands: Value) -> Library:
     for operand in operands:
         if not isinstance(operand, (int, float)):
-            return _library_of(type(operand))
+            kind: Any = type(operand)
+            return _library_of(kind)
     return _NUMBERS

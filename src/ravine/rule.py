@@ -149,7 +149,7 @@ class Rule:
         return 4 * sum(not s.is_scalar for s in self.slots.values())
 
     def check(self, values: Mapping[str, Any]) -> dict[str, float]:
-        """All hyperparameters, the defaults overridden by `values`. Raises ValueError for an unknown name or bad value."""
+        """All hyperparameters, the defaults overridden by `values`. Raises ValueError for a bad name or value."""
         result = {n: h.default for n, h in self.hyperparameters.items()}
         for name, value in values.items():
             if name not in self.hyperparameters:
