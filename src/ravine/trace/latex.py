@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ravine.trace.printer import ATOM, GREEK, PRODUCT, Printed, Printer, lines
+from ravine.trace.printer import GREEK, PRODUCT, Printed, Printer, lines
 
 if TYPE_CHECKING:
     from ravine.rule import Rule
@@ -32,7 +32,10 @@ class LatexPrinter(Printer):
         return rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa
 
     def product(self, factors: list[str]) -> str:
-        return r" \, ".join(factors)
+        text = factors[0]
+        for factor in factors[1:]:  # a number in second place would run into the first
+            text += (r" \cdot " if factor.lstrip("{")[0].isdigit() else r" \, ") + factor
+        return text
 
     def fraction(self, above: str, below: str) -> Printed:
         return rf"\frac{{{above}}}{{{below}}}", PRODUCT
@@ -67,6 +70,3 @@ def equation(rule: Rule) -> str:
     """The rule as an aligned LaTeX block."""
     rows = [f"{left} &= {right}" for left, right in lines(rule, LatexPrinter())]
     return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
-
-
-__all__ = ["ATOM", "LatexPrinter", "equation"]
