@@ -63,7 +63,7 @@ class MathMLPrinter(Printer):
     def choice(self, condition: str, a: str, b: str) -> str:
         rows = [(a, condition), (b, "<mtext>otherwise</mtext>")]
         cells = "".join(f"<mtr><mtd>{_row(value)}</mtd><mtd>{_row(case)}</mtd></mtr>" for value, case in rows)
-        return _row(f"<mo stretchy="true">{{</mo><mtable>{cells}</mtable>")
+        return _row(f'<mo stretchy="true">{{</mo><mtable>{cells}</mtable>')
 
     def operator(self, sign: str) -> str:
         return f"<mo>{escape(sign)}</mo>"
