@@ -104,6 +104,18 @@ class Rule:
     def __repr__(self) -> str:
         return f"<Rule {self.name}: {self.title}>"
 
+    def __eq__(self, other: object) -> bool:
+        """Rules of one name, one declaration and one graph are equal, whichever functions they were made from."""
+        return self is other or (isinstance(other, Rule) and self._identity == other._identity)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @cached_property
+    def _identity(self) -> tuple[Any, ...]:
+        declared = (self.name, dict(self.hyperparameters), dict(self.slots))
+        return (*declared, self.graph.outputs, self.look_ahead_graph)
+
     def apply(self, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: Mapping[str, Any]) -> tuple[Any, ...]:
         """(step, *new slots): the function called with just those of x and t that it declares."""
         arrays = (x, g, *slots) if self.needs_x else (g, *slots)

@@ -41,13 +41,13 @@ def momentum_torch(g, b, *, t, lr=0.01, mu=0.9, dampening=0.0):
 
 
 @rule(title="Nesterov momentum (torch)", paper=SUTSKEVER, kin=("nesterov", "momentum_torch"))
-def nesterov_torch(g, b, *, t, lr=0.01, mu=0.9, dampening=0.0):
+def nesterov_torch(g, b, *, lr=0.01, mu=0.9):
     """Nesterov's method written for gradients taken at the stored parameter, lr outside the buffer.
 
-    torch.optim.SGD with nesterov=True (torch/optim/sgd.py), which wants dampening 0. While lr is constant it moves
-    the parameter as `nesterov` does when its look-ahead point is what is stored.
+    torch.optim.SGD with nesterov=True (torch/optim/sgd.py). While lr is constant it moves the parameter as `nesterov`
+    does when its look-ahead point is what is stored.
     """
-    b = where(t > 1, mu * b + (1 - dampening) * g, g)
+    b = mu * b + g
     return -lr * (g + mu * b), b
 
 

@@ -1,0 +1,142 @@
+"""Declaring rules, finding them, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+import ravine
+from ravine.math import ema, sqrt
+
+FAMILY = set(
+    """gd momentum momentum_ema momentum_torch nesterov adagrad rmsprop rmsprop_torch rmsprop_momentum
+rmsprop_nesterov rmsprop_centered rmsprop_torch_centered rmsprop_momentum_centered rmsprop_nesterov_centered adadelta
+adam adam_eps_hat amsgrad nadam radam adamax lion adamw""".split()  # noqa: SIM905
+)
+
+
+def test_the_family_is_there_and_shows_itself() -> None:
+    rules = {n: r for n, r in ravine.rules().items() if r.function.__module__.startswith("ravine.")}
+    assert set(rules) >= FAMILY
+    for name, rule in rules.items():
+        assert rule.name == name
+        assert rule.title
+        assert rule.paper
+        assert rule.summary
+        assert rule.equation().startswith(r"\begin{aligned}")
+        assert set(rule.kin) <= set(rules), name
+
+
+def test_a_rule_shows_its_declaration() -> None:
+    nadam = ravine.rule("nadam")
+    assert list(nadam.slots) == ["m", "v", "product"]
+    assert nadam.slots["product"].is_scalar
+    assert nadam.slots["product"].start == 1.0
+    assert nadam.state_bytes == 8
+    assert nadam.hyperparameters["beta1"].default == 0.9
+    assert str(nadam.hyperparameters["beta1"].range) == "in [0, 1)"
+    assert ravine.rule("nesterov").look_ahead({"delta": 2.0}, {"mu": 0.5}) == 1.0
+    assert ravine.rule("adam").look_ahead({}, {}) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("adan", "adam"), ("rmsprob", "rmsprop"), ("wieght_decay(adam)", "weight_decay"), ("weight_decay(adm)", "adam")],
+)
+def test_an_unknown_name_is_told_the_nearest(name: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean '{hint}'"):
+        ravine.rule(name)
+
+
+def test_illegal_hyperparameters_are_refused_by_name() -> None:
+    adam = ravine.rule("adam")
+    with pytest.raises(ValueError, match=r"adam: lr = -0.1 is not legal: it must be ≥ 0"):
+        adam.check({"lr": -0.1})
+    for name, value in {"lr": math.nan, "eps": math.inf, "beta1": 1.0, "beta2": -0.1}.items():
+        with pytest.raises(ValueError, match=name):
+            adam.check({name: value})
+    with pytest.raises(ValueError, match=r"did you mean 'beta[12]'"):
+        adam.check({"beta": 0.9})
+    with pytest.raises(TypeError, match="lr must be a number"):
+        adam.check({"lr": "0.1"})
+    with pytest.raises(TypeError, match="lr must be a number"):
+        adam.check({"lr": True})
+
+
+def test_a_rule_of_ones_own_is_one_function() -> None:
+    @ravine.rule(title="Sign descent")
+    def own_sign(g, m, *, lr=0.01, beta=0.9):  # type: ignore[no-untyped-def]
+        m = ema(m, g, beta)
+        return -lr * m, m
+
+    assert ravine.rule("own_sign") is own_sign
+    assert own_sign(1.0, 0.0, lr=1.0, beta=0.5) == (-0.5, 0.5)
+    assert ravine.recipe("own_sign", beta=0.5).rule is own_sign
+
+
+def test_a_built_in_name_is_taken() -> None:
+    ravine.rules()
+    with pytest.raises(ValueError, match="'adam' is taken"):
+
+        @ravine.rule
+        def adam(g, *, lr=0.1):  # type: ignore[no-untyped-def]
+            return -lr * g
+
+
+def declared(source: str, **declaration: object) -> ravine.Rule:
+    scope: dict[str, object] = {"sqrt": sqrt}
+    exec("def broken" + source, scope)
+    return ravine.rule.__globals__["declare"](scope["broken"], **declaration)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("(m, *, lr=1): return m", "first parameter must be the gradient g"),
+        ("(g, *m, lr=1): return g", "no meaning in a rule"),
+        ("(g, *, lr): return g", "hyperparameter lr needs a default"),
+        ("(g, *, lr=-1): return g", "lr needs a default that is a number ≥ 0"),
+    ],
+)
+def test_a_signature_that_declares_no_rule(source: str, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        declared(source)
+
+
+@pytest.mark.parametrize("argument", ["start", "scalar", "ranges"])
+def test_a_declaration_of_something_that_is_not_there(argument: str) -> None:
+    value = ("x9",) if argument == "scalar" else {"x9": 1.0}
+    with pytest.raises(ValueError, match=f"{argument}= of rule broken"):
+        declared("(g, m, *, lr=1): return g, m", **{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("(g, m, *, lr=1): return -lr * g", r"returns 1 values; its signature promises \(step, m\)"),
+        ("(g, m, *, lr=1): return -lr, m", "the step depends on no array"),
+        ("(g, m, *, lr=1): return -lr * g, lr", "slot m depends on no array"),
+        ("(g, *, lr=1): return -lr * g if g > 0 else g", "can't branch"),
+        ("(g, *, lr=1): return -lr * g ** 2", "g \\* g"),
+        ("(g, *, lr=1): return -lr * (g == 0)", "can't use =="),
+        ("(g, *, lr=1): return -lr * float(g)", "functions of ravine.math"),
+        ("(g, *, lr=1): return -lr * (g + 'a')", "can't compute with 'a'"),
+    ],
+)
+def test_a_function_that_is_no_rule(source: str, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        _ = declared(source).graph
+
+
+def test_a_rule_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import ravine\n@ravine.rule\ndef from_file(g, *, lr=0.5):\n    return -lr * g\n")
+    rule = ravine.rule(f"{file}:from_file")
+    assert rule(2.0, lr=0.5) == -1.0
+    assert ravine.rule(f"{file}:from_file") is rule
+    with pytest.raises(ValueError, match="did you mean 'from_file'"):
+        ravine.rule(f"{file}:from_fil")
+    with pytest.raises(ValueError, match="no such file"):
+        ravine.rule(f"{tmp_path / 'other.py'}:a")

@@ -1,0 +1,49 @@
+"""Transforms compose, trace into one graph with the rule, and refuse what makes no sense."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import ravine
+from ravine import transforms
+
+
+def test_a_chain_is_one_rule_with_all_hyperparameters() -> None:
+    rule = ravine.rule("maximize(clip_value(weight_decay(adam)))")
+    assert list(rule.hyperparameters) == ["lr", "beta1", "beta2", "eps", "weight_decay", "clip_value"]
+    assert rule.transforms == ("maximize", "clip_value", "weight_decay")
+    assert list(rule.slots) == ["m", "v"]
+    assert ravine.rule(rule.name).name == rule.name
+
+
+def test_order_matters_as_it_reads() -> None:
+    x, g = np.array([10.0]), np.array([1.0])
+    hyper = {"lr": 1.0, "weight_decay": 1.0, "clip_value": 1.0}
+    clip_then_decay = ravine.rule("clip_value(weight_decay(gd))").apply(x, g, (), 1, hyper)[0]
+    decay_then_clip = ravine.rule("weight_decay(clip_value(gd))").apply(x, g, (), 1, hyper)[0]
+    assert clip_then_decay == -11.0
+    assert decay_then_clip == -1.0
+
+
+def test_adamw_is_adam_with_decoupled_decay() -> None:
+    adamw, made = ravine.rule("adamw"), transforms.decoupled_weight_decay("adam")
+    assert adamw.graph.outputs == made.graph.outputs
+    assert adamw.hyperparameters["weight_decay"].default == 0.01
+
+
+def test_a_rule_without_look_ahead_is_stored_as_it_is() -> None:
+    adam = ravine.rule("adam")
+    assert transforms.stored_at_look_ahead(adam) is adam
+
+
+def test_what_cannot_be_wrapped() -> None:
+    with pytest.raises(ValueError, match="already has a hyperparameter weight_decay"):
+        transforms.weight_decay("adamw")
+
+    @ravine.rule
+    def no_lr(g, *, rate=0.1):  # type: ignore[no-untyped-def]
+        return -rate * g
+
+    with pytest.raises(ValueError, match="no_lr has none"):
+        transforms.decoupled_weight_decay(no_lr)

@@ -1,0 +1,299 @@
+"""Independent evidence for each rule: what torch and optax do, worked examples, and identities between rules.
+
+Each piece says what trajectory a rule must follow. The tests hold the rules to it, and the mutation run counts the
+slips that it catches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import ravine
+from ravine.transforms import stored_at_look_ahead
+
+STEPS, DROP = 24, 12  # the learning rate falls to a tenth for the steps after DROP
+
+
+def stream() -> np.ndarray:
+    """Gradients with zeros, reversals, and scales from 0.01 to 100, fixed by a seed."""
+    rng = np.random.default_rng(7)
+    g = rng.standard_normal((STEPS, 6)) * np.array([1, 1, 0.01, 100, 1, 1])
+    g[:, 4] = np.where(np.arange(STEPS) < 9, 1.0, -0.1)
+    g[::3, 5] = 0.0
+    return g
+
+
+X0 = np.array([1.0, -2.0, 0.5, 3.0, -0.1, 0.7])
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The points visited, of shape (STEPS + 1, 6), and the last state by name."""
+
+    points: np.ndarray
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The trajectory that a rule must follow with some hyperparameters on the stream.
+
+    `state` maps slots of the rule to those names of the expected state that they must equal at the end.
+    """
+
+    rule: str
+    source: str
+    hyper: dict[str, float]
+    expected: Callable[[], Trace]
+    drop: float = 0.1
+    state: dict[str, str] = field(default_factory=dict)
+
+    def agrees(self, rule: ravine.Rule) -> bool:
+        """Whether a version of the rule follows, to rounding."""
+        found, wanted = follow(rule, self.hyper, self.drop), self.expected()
+        same = np.isclose(found.points, wanted.points, rtol=1e-11, atol=1e-13).all()
+        pairs = [(found.state[slot], wanted.state[name]) for slot, name in self.state.items()]
+        return bool(same and all(np.isclose(a, b, rtol=1e-11, atol=1e-13).all() for a, b in pairs))
+
+
+def follow(rule: ravine.Rule, hyper: dict[str, float], drop: float = 0.1) -> Trace:
+    """What a rule does, stored as torch stores it: at the look-ahead point for Nesterov's methods."""
+    rule = stored_at_look_ahead(rule)
+    x, slots = X0, {n: s.start if s.is_scalar else np.full(6, s.start) for n, s in rule.slots.items()}
+    hyper = {n: h.default for n, h in rule.hyperparameters.items()} | hyper
+    points = [x]
+    with np.errstate(all="ignore"):
+        for t, g in enumerate(stream(), 1):
+            at = {**hyper, "lr": hyper["lr"] * (drop if t > DROP else 1)}
+            step, *new = rule.apply(x, g, tuple(slots.values()), t, at)
+            x = x + step
+            slots = dict(zip(slots, new, strict=True))
+            points.append(x)
+    return Trace(np.stack(points), slots)
+
+
+def torch_follows(name: str, drop: float = 0.1, **options: Any) -> Callable[[], Trace]:
+    """The trajectory of an optimizer of torch.optim."""
+
+    @cache
+    def run() -> Trace:
+        import torch
+
+        default = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)  # or NAdam keeps its product in float32
+        try:
+            p = torch.nn.Parameter(torch.tensor(X0))
+            optimizer = getattr(torch.optim, name)([p], foreach=False, **options)
+            points, lr = [X0], options["lr"]
+            for t, g in enumerate(stream(), 1):
+                optimizer.param_groups[0]["lr"] = lr * (drop if t > DROP else 1)
+                p.grad = torch.tensor(g)
+                optimizer.step()
+                points.append(p.detach().numpy().copy())
+        finally:
+            torch.set_default_dtype(default)
+        return Trace(np.stack(points), {n: v.numpy() for n, v in optimizer.state[p].items() if v is not None})
+
+    return run
+
+
+def optax_follows(name: str, drop: float = 0.1, **options: Any) -> Callable[[], Trace]:
+    """The trajectory of an optimizer of optax, in float64."""
+
+    @cache
+    def run() -> Trace:
+        import jax
+        import jax.numpy as jnp
+        import optax
+
+        lr = options["learning_rate"]
+        with jax.enable_x64(True):
+            schedule = {**options, "learning_rate": lambda count: lr * jnp.where(count >= DROP, drop, 1.0)}
+            optimizer = getattr(optax, name)(**schedule)
+            x = jnp.asarray(X0)
+            state, points = optimizer.init(x), [X0]
+            for g in stream():
+                step, state = optimizer.update(jnp.asarray(g), state, x)
+                x = optax.apply_updates(x, step)
+                points.append(np.asarray(x))
+        return Trace(np.stack(points), {})
+
+    return run
+
+
+def rule_follows(name: str, drop: float = 0.1, **hyper: float) -> Callable[[], Trace]:
+    """The trajectory of another rule, for an identity between the two."""
+    return cache(lambda: follow(ravine.rule(name), hyper, drop))
+
+
+def eps_hat_by_adam(lr: float, beta1: float, beta2: float, eps: float) -> Callable[[], Trace]:
+    """Adam with the ε of each step chosen so that its ε after the correction is ε̂ before it."""
+
+    @cache
+    def run() -> Trace:
+        x, state, points = X0, ravine.recipe("adam").init(X0), [X0]
+        for t, g in enumerate(stream(), 1):
+            at = {"lr": lr * (0.1 if t > DROP else 1), "eps": eps / np.sqrt(1 - beta2**t).item()}
+            x, state = ravine.recipe("adam", beta1=beta1, beta2=beta2).update(g, state, x, **at)
+            points.append(x)
+        return Trace(np.stack(points), {})
+
+    return run
+
+
+def heavy_ball_by_hand(lr: float, mu: float) -> Callable[[], Trace]:
+    """The closed form of heavy ball: step t is the sum over all gradients so far of −lrᵢ·μ^(t−i)·gᵢ."""
+
+    @cache
+    def run() -> Trace:
+        g = stream()
+        rates = lr * np.where(np.arange(STEPS) < DROP, 1.0, 0.1)
+        steps = [-sum(rates[i] * mu ** (t - i) * g[i] for i in range(t + 1)) for t in range(STEPS)]
+        return Trace(np.cumsum([X0, *steps], axis=0), {})
+
+    return run
+
+
+def evidence() -> list[Evidence]:
+    """All of it. Hyperparameters are unlike the defaults and unlike each other, so that none can pass for another."""
+    return [*_descent(), *_rmsprop(), *_adam(), *_transforms()]
+
+
+def _descent() -> list[Evidence]:
+    ball = {"lr": 0.3, "mu": 0.7}
+    ema = {"lr": 0.3, "beta": 0.7}
+    dampened = {**ball, "dampening": 0.2}
+    nesterov = {"lr": 0.3, "momentum": 0.7, "nesterov": True}
+    buffer = {"b": "momentum_buffer"}
+    return [
+        Evidence("gd", "torch SGD", {"lr": 0.3}, torch_follows("SGD", lr=0.3)),
+        Evidence("momentum", "closed form", ball, heavy_ball_by_hand(0.3, 0.7)),
+        Evidence("momentum", "torch SGD, lr constant", ball, torch_follows("SGD", 1.0, lr=0.3, momentum=0.7), 1.0),
+        Evidence("momentum_ema", "heavy ball", ema, rule_follows("momentum", 1.0, lr=0.3 * (1 - 0.7), mu=0.7), 1.0),
+        Evidence(
+            "momentum_ema", "heavy ball, lr outside", ema, rule_follows("momentum_torch", lr=0.3 * (1 - 0.7), mu=0.7)
+        ),
+        Evidence(
+            "momentum_torch",
+            "torch SGD",
+            dampened,
+            torch_follows("SGD", lr=0.3, momentum=0.7, dampening=0.2),
+            state=buffer,
+        ),
+        Evidence("nesterov_torch", "torch SGD", ball, torch_follows("SGD", **nesterov), state=buffer),
+        Evidence("nesterov", "torch SGD, lr constant", ball, torch_follows("SGD", 1.0, **nesterov), 1.0),
+        Evidence("lion", "optax", {"lr": 0.3, "beta1": 0.8, "beta2": 0.95}, optax_follows("lion", **_LION)),
+    ]
+
+
+_LION = {"learning_rate": 0.3, "b1": 0.8, "b2": 0.95, "weight_decay": 0.0}
+
+
+def _rmsprop() -> list[Evidence]:
+    """torch has ε outside the root and lr outside the buffer; optax, as used here, both inside."""
+    rms = {"lr": 0.3, "rho": 0.85, "eps": 0.07}
+    mu = {**rms, "mu": 0.7}
+    inside = {"learning_rate": 0.3, "decay": 0.85, "eps": 0.07, "eps_in_sqrt": True}
+    outside = {"lr": 0.3, "alpha": 0.85, "eps": 0.07}
+    mean = rule_follows("momentum_ema", lr=1.0, beta=0.85)
+    result = [
+        Evidence("adagrad", "torch", {"lr": 0.3, "eps": 0.07}, torch_follows("Adagrad", lr=0.3, eps=0.07)),
+        Evidence(
+            "adadelta",
+            "torch",
+            rms,
+            torch_follows("Adadelta", lr=0.3, rho=0.85, eps=0.07),
+            state={"s": "square_avg", "u": "acc_delta"},
+        ),
+    ]
+    for suffix, centered in {"": False, "_centered": True}.items():
+        kept = {"s": "square_avg"} | ({"a": "grad_avg"} if centered else {})
+        plain, ball = (torch_follows("RMSprop", **outside, centered=centered, momentum=m) for m in (0.0, 0.7))
+        result += [
+            Evidence("rmsprop_torch" + suffix, "torch", rms, plain, state=kept),
+            Evidence("rmsprop_torch_momentum" + suffix, "torch", mu, ball, state={**kept, "b": "momentum_buffer"}),
+        ]
+        options = {**inside, "centered": centered}
+        for name, more in {
+            "rmsprop": {},
+            "rmsprop_momentum": {"momentum": 0.7},
+            "rmsprop_nesterov": {"momentum": 0.7, "nesterov": True},
+        }.items():
+            hyper = mu if more else rms
+            result.append(Evidence(name + suffix, "optax", hyper, optax_follows("rmsprop", **options, **more)))
+            if centered:  # the sign of the mean is seen in no step
+                rule = ravine.rule(name + suffix)
+                result.append(Evidence(rule.name, "the mean", hyper, _with_state(rule, hyper, mean), state={"a": "v"}))
+    return result
+
+
+def _with_state(rule: ravine.Rule, hyper: dict[str, float], state_of: Callable[[], Trace]) -> Callable[[], Trace]:
+    return cache(lambda: Trace(follow(rule, hyper).points, state_of().state))
+
+
+def _adam() -> list[Evidence]:
+    theirs = {"lr": 0.3, "betas": (0.8, 0.95), "eps": 0.07}
+    ours = {"lr": 0.3, "beta1": 0.8, "beta2": 0.95, "eps": 0.07}
+    kept = {"m": "exp_avg", "v": "exp_avg_sq"}
+    radam = [
+        Evidence(
+            "radam",
+            f"torch, β₂ = {beta2}",  # 0.6: ρ∞ is 4, so it never turns adaptive; 0.83: ρ₇ is 5.55
+            {**ours, "beta2": beta2},
+            torch_follows("RAdam", **{**theirs, "betas": (0.8, beta2)}),
+            state=kept,
+        )
+        for beta2 in (0.95, 0.6, 0.83)
+    ]
+    return [
+        Evidence("adam", "torch", ours, torch_follows("Adam", **theirs), state=kept),
+        Evidence("adam_eps_hat", "Adam with another ε each step", ours, eps_hat_by_adam(**ours)),
+        Evidence(
+            "amsgrad",
+            "torch",
+            ours,
+            torch_follows("Adam", **theirs, amsgrad=True),
+            state={**kept, "w": "max_exp_avg_sq"},
+        ),
+        Evidence("adamw", "torch", {**ours, "weight_decay": 0.25}, torch_follows("AdamW", **theirs, weight_decay=0.25)),
+        Evidence(
+            "nadam",
+            "torch",
+            {**ours, "momentum_decay": 0.11},
+            torch_follows("NAdam", **theirs, momentum_decay=0.11),
+            state={**kept, "product": "mu_product"},
+        ),
+        Evidence(
+            "adamax",
+            "torch",
+            ours,
+            torch_follows("Adamax", **theirs),
+            state={"m": "exp_avg", "u": "exp_inf"},
+        ),
+        *radam,
+    ]
+
+
+def _transforms() -> list[Evidence]:
+    theirs = {"lr": 0.3, "betas": (0.8, 0.95), "eps": 0.07, "weight_decay": 0.25}
+    ours = {"lr": 0.3, "beta1": 0.8, "beta2": 0.95, "eps": 0.07, "weight_decay": 0.25}
+    clip = {"lr": 0.3, "clip_value": 0.4}
+    return [
+        Evidence("weight_decay(adam)", "torch", ours, torch_follows("Adam", **theirs)),
+        Evidence("maximize(weight_decay(adam))", "torch", ours, torch_follows("Adam", **theirs, maximize=True)),
+        Evidence("clip_value(gd)", "NumPy's clip", clip, _clipped_descent(0.3, 0.4)),
+    ]
+
+
+def _clipped_descent(lr: float, bound: float) -> Callable[[], Trace]:
+    @cache
+    def run() -> Trace:
+        rates = lr * np.where(np.arange(STEPS) < DROP, 1.0, 0.1)
+        return Trace(np.cumsum([X0, *(-rates[:, None] * np.clip(stream(), -bound, bound))], axis=0), {})
+
+    return run

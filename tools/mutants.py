@@ -1,0 +1,46 @@
+"""Mutation run: every small slip in every rule, against the evidence. Prints a table; exits 1 if a slip survives.
+
+Survivors that compute the same function are known by name, with the reason, in tests/core/test_evidence.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "tests" / "core")]
+
+import test_evidence as known
+from evidence import evidence
+
+import ravine
+from ravine.trace.mutants import mutants
+
+
+def main() -> int:
+    table = Table(title="Slips caught, rule by rule")
+    for heading in ("rule", "slips", "caught", "equivalent", "survive"):
+        table.add_column(heading, justify="left" if heading == "rule" else "right")
+    pieces = evidence()
+    survivors = []
+    for name in sorted({e.rule for e in pieces}):
+        slips = list(mutants(ravine.rule(name)))
+        missed = [m.description for m in slips if not known.caught(m.rule, [e for e in pieces if e.rule == name])]
+        equivalent = [d for d in missed if (name, d) in known.EQUIVALENT]
+        survivors += [f"{name}: {d}" for d in missed if d not in equivalent]
+        counts = len(slips), len(slips) - len(missed), len(equivalent), len(missed) - len(equivalent)
+        table.add_row(name, *map(str, counts))
+    console = Console()
+    console.print(table)
+    for (name, description), reason in known.EQUIVALENT.items():
+        console.print(f"equivalent: {name}: {description}: {reason}", highlight=False)
+    for line in survivors:
+        console.print(f"SURVIVES: {line}", highlight=False)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
