@@ -297,3 +297,17 @@ def _clipped_descent(lr: float, bound: float) -> Callable[[], Trace]:
         return Trace(np.cumsum([X0, *(-rates[:, None] * np.clip(stream(), -bound, bound))], axis=0), {})
 
     return run
+
+
+EQUIVALENT = {
+    ("adamax", "in abs(g), g → neg(g)"): "|−g| is |g|",
+    ("momentum_torch", "in gt(t, 1), 1 → 1.125"): "t is a whole number, so t > 1.125 is t > 1",
+}
+"""Slips that compute the same function, so no test can catch them, with the reason."""
+
+
+def caught(mutant: ravine.Rule, pieces: list[Evidence]) -> bool:
+    try:
+        return not all(e.agrees(mutant) for e in pieces)
+    except (ZeroDivisionError, OverflowError, TypeError):
+        return True  # a slip that can't even be computed, such as a negative number to a fractional power

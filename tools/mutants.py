@@ -1,22 +1,18 @@
 """Mutation run: every small slip in every rule, against the evidence. Prints a table; exits 1 if a slip survives.
 
-Survivors that compute the same function are known by name, with the reason, in tests/core/test_evidence.py.
+Run by `make mutants`, which puts tests/ on the path. Survivors that compute the same function are known by name, with
+the reason, in tests/evidence.py.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests"), str(Path(__file__).parents[1] / "tests" / "core")]
-
-import test_evidence as known
-from evidence import evidence
-
 import ravine
+from evidence import EQUIVALENT, caught, evidence
 from ravine.trace.mutants import mutants
 
 
@@ -28,14 +24,14 @@ def main() -> int:
     survivors = []
     for name in sorted({e.rule for e in pieces}):
         slips = list(mutants(ravine.rule(name)))
-        missed = [m.description for m in slips if not known.caught(m.rule, [e for e in pieces if e.rule == name])]
-        equivalent = [d for d in missed if (name, d) in known.EQUIVALENT]
+        missed = [m.description for m in slips if not caught(m.rule, [e for e in pieces if e.rule == name])]
+        equivalent = [d for d in missed if (name, d) in EQUIVALENT]
         survivors += [f"{name}: {d}" for d in missed if d not in equivalent]
         counts = len(slips), len(slips) - len(missed), len(equivalent), len(missed) - len(equivalent)
         table.add_row(name, *map(str, counts))
     console = Console()
     console.print(table)
-    for (name, description), reason in known.EQUIVALENT.items():
+    for (name, description), reason in EQUIVALENT.items():
         console.print(f"equivalent: {name}: {description}: {reason}", highlight=False)
     for line in survivors:
         console.print(f"SURVIVES: {line}", highlight=False)
