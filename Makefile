@@ -1,34 +1,46 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help install lint types unit test clean
+.PHONY: help demo install lint types unit test mutants format clean
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-$(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+# One virtual environment; a stamp for each set of extras that was installed into it.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
 
-install: $(STAMP)  ## make .venv and install what is pinned
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[$*]'
+	@touch $@
 
-lint: $(STAMP)  ## check format and style
+install: $(VENV)/.installed-dev  ## make .venv and install what is pinned
+
+demo: $(VENV)/.installed-lab  ## compare nine optimizers on handwritten digits; writes out/demo/report.html
+	$(BIN)/ravine compare digits --out out/demo
+
+lint: $(VENV)/.installed-dev  ## check format and style
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(STAMP)  ## check types
+types: $(VENV)/.installed-dev  ## check types
 	$(BIN)/mypy
 
-unit: $(STAMP)  ## the tests alone
+unit: $(VENV)/.installed-dev  ## the tests alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: lint types unit  ## lint, types and the whole suite
 
+mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break must be caught
+	PYTHONPATH=tests $(BIN)/python tools/mutants.py
+
+format: $(VENV)/.installed-dev  ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
 clean:  ## remove what was built here
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache build dist
