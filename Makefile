@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo install lint types unit test mutants format clean
+.PHONY: help demo install lint types unit test mutants docs format clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -37,6 +37,9 @@ test: lint types unit  ## lint, types and the whole suite
 
 mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break must be caught
 	PYTHONPATH=tests $(BIN)/python tools/mutants.py
+
+docs: $(VENV)/.installed-dev  ## rewrite the pages that are made from the code
+	$(BIN)/python tools/make_docs.py
 
 format: $(VENV)/.installed-dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

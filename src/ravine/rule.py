@@ -9,6 +9,7 @@ import math
 import pkgutil
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -336,9 +337,11 @@ def _from_file(reference: str) -> Rule:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except BaseException:
+        except Exception as error:
             del sys.modules[module_name]
-            raise
+            at = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+            where = f"{path}, line {at[-1]}" if at else path
+            raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
     found = vars(sys.modules[module_name])
     if not isinstance(found.get(attribute), Rule):
         raise unknown(f"rule in {path}:", attribute, [n for n, v in found.items() if isinstance(v, Rule)])

@@ -138,5 +138,8 @@ def test_a_rule_from_a_file(tmp_path: Path) -> None:
     assert ravine.rule(f"{file}:from_file") is rule
     with pytest.raises(ValueError, match="did you mean 'from_file'"):
         ravine.rule(f"{file}:from_fil")
+    file.with_name("bad.py").write_text("x = 1\ny = nothing\n")
+    with pytest.raises(ValueError, match=r"bad\.py, line 2: NameError"):
+        ravine.rule(f"{tmp_path / 'bad.py'}:a")
     with pytest.raises(ValueError, match="no such file"):
         ravine.rule(f"{tmp_path / 'other.py'}:a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from difflib import get_close_matches
 from typing import Any
@@ -44,7 +45,10 @@ def group() -> None:
 
 
 def main() -> None:
-    """Run the command line; a user's mistake becomes one line on stderr and exit status 2, not a traceback."""
+    """Run the command line; a user's mistake becomes one line on stderr and exit status 2, not a traceback.
+
+    With RAVINE_DEBUG=1 in the environment the traceback is shown.
+    """
     try:
         group(prog_name="ravine", standalone_mode=False)
     except click.Abort:
@@ -52,8 +56,11 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        if not getattr(error, "__ravine_user_error__", True):
+        if os.environ.get("RAVINE_DEBUG"):
             raise
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
