@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -31,15 +32,10 @@ def convert(x: Any, dtype: Any) -> Any:
 
 def filled(x: Any, value: float) -> Any:
     """An array like x that holds one value."""
-    return x * 0 + value if not isinstance(x, np.ndarray) and not is_torch(x) else _filled(x, value)
-
-
-def _filled(x: Any, value: float) -> Any:
-    if is_torch(x):
-        import torch
-
-        return torch.full_like(x, value)
-    return np.full_like(x, value)
+    if isinstance(x, np.ndarray):
+        return np.full_like(x, value)
+    library = importlib.import_module("torch" if is_torch(x) else "jax.numpy")
+    return library.full_like(x, value)
 
 
 def step(
