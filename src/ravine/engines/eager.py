@@ -1,4 +1,4 @@
-"""Eager torch: the rule itself on torch tensors, for every device, layout and mode that a kernel can't take."""
+"""Eager torch: a rule's graph on torch tensors, for every device, layout and mode that a kernel can't take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ravine.rule import Rule
+from ravine.trace.graph import OPERATIONS, evaluate
 
 
 def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,8 +24,9 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Ma
 
     x, g = real(x), real(g)
     arrays = {n: s if rule.slots[n].is_scalar else real(s) for n, s in slots.items()}
-    inputs = tuple(s if rule.slots[n].is_scalar else wide(s) for n, s in arrays.items())
-    delta, *new = rule.apply(wide(x), wide(g), inputs, t, hyper)
+    inputs = {n: s if rule.slots[n].is_scalar else wide(s) for n, s in arrays.items()}
+    values = {**hyper, **inputs, "x": wide(x), "g": wide(g), "t": t}
+    delta, *new = evaluate(rule.graph.outputs, values, OPERATIONS | {"div": _divide})
     scalars = {}
     for (name, old), value in zip(arrays.items(), new, strict=True):
         if rule.slots[name].is_scalar:
@@ -33,3 +35,8 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Ma
             old.copy_(value)
     x.copy_(wide(x) + delta)
     return scalars
+
+
+def _divide(a: Any, b: Any) -> Any:
+    """a / b rounded once: for a number over a tensor torch itself multiplies by the reciprocal, which rounds twice."""
+    return b.new_full((), a) / b if isinstance(a, (int, float)) and not isinstance(b, (int, float)) else a / b

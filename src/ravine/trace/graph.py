@@ -116,8 +116,10 @@ def topological(outputs: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(order)
 
 
-def evaluate(outputs: Iterable[Node], values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The values of some nodes for given inputs by name."""
+def evaluate(
+    outputs: Iterable[Node], values: Mapping[str, Any], operations: Mapping[str, Callable[..., Any]] = OPERATIONS
+) -> tuple[Any, ...]:
+    """The values of some nodes for given inputs by name; `operations` says what a node of each kind computes."""
     outputs = tuple(outputs)
     known: dict[Node, Any] = {}
     for n in topological(outputs):
@@ -126,7 +128,7 @@ def evaluate(outputs: Iterable[Node], values: Mapping[str, Any]) -> tuple[Any, .
         elif n.is_leaf:
             known[n] = values[n.name]
         else:
-            known[n] = OPERATIONS[n.op](*(known[a] for a in n.args))
+            known[n] = operations[n.op](*(known[a] for a in n.args))
     return tuple(known[o] for o in outputs)
 
 

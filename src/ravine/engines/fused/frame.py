@@ -1,0 +1,186 @@
+"""LLVM IR around the loop over elements: a loop over chunks of many tensors that several threads share."""
+
+from __future__ import annotations
+
+import os
+from string import Template
+
+from ravine.engines.fused.lower import Elements, coefficients
+from ravine.engines.fused.storage import ADDRESSES, CHUNK_COLUMNS, COEFFICIENTS, FINISHED, MEMORY, OPEN, Storage
+from ravine.trace.graph import Graph
+
+YIELD = "sched_yield" if os.name == "posix" else "SwitchToThread"
+"""The system's call that lets another thread go first."""
+
+DECLARATIONS = f"""\
+declare float @llvm.sqrt.f32(float)
+declare double @llvm.sqrt.f64(double)
+declare float @llvm.fabs.f32(float)
+declare double @llvm.fabs.f64(double)
+declare i32 @{YIELD}()"""
+
+# A helping thread that comes before the caller waits a moment and then gives up; the caller leaves only when every
+# claimed chunk is finished. So nothing is ever written unless the caller is inside this function, whatever
+# interrupts the program, and no thread waits in Python.
+RUN = Template("""\
+define void @run(ptr %table, ptr %chunks, i64 %count, ptr %control, ptr %c, ptr %scalars, i1 %leads) {
+entry:
+  %finished.at = getelementptr i64, ptr %control, i64 $FINISHED
+  %open.at = getelementptr i64, ptr %control, i64 $OPEN
+  br i1 %leads, label %lead, label %wait
+lead:
+  store atomic i64 1, ptr %open.at release, align 8
+  br label %claim
+wait:
+  %tries = phi i64 [ 0, %entry ], [ %tries.next, %wait.more ]
+  %open = load atomic i64, ptr %open.at acquire, align 8
+  %is.open = icmp ne i64 %open, 0
+  br i1 %is.open, label %claim, label %wait.more
+wait.more:
+  %ignored = call i32 @$YIELD()
+  %tries.next = add i64 %tries, 1
+  %is.patient = icmp slt i64 %tries.next, 1000
+  br i1 %is.patient, label %wait, label %leave
+claim:
+  %k = atomicrmw add ptr %control, i64 1 monotonic
+  %is.left = icmp slt i64 %k, %count
+  br i1 %is.left, label %work, label %claimed
+work:
+  %k.word = mul i64 %k, $CHUNK_COLUMNS
+  %tensor.at = getelementptr i64, ptr %chunks, i64 %k.word
+  %start.at = getelementptr i64, ptr %tensor.at, i64 1
+  %length.at = getelementptr i64, ptr %tensor.at, i64 2
+  %tensor = load i64, ptr %tensor.at
+  %start = load i64, ptr %start.at
+  %length = load i64, ptr %length.at
+  %row.word = mul i64 %tensor, $columns
+  %row = getelementptr i64, ptr %table, i64 %row.word
+  %which.at = getelementptr i64, ptr %row, i64 $COEFFICIENTS
+  %which = load i64, ptr %which.at
+  %which.word = mul i64 %which, $coefficients
+  %c.row = getelementptr $compute, ptr %c, i64 %which.word
+$addresses
+  call void @elements($arguments, ptr %c.row, i64 %length)
+  %is.first = icmp eq i64 %start, 0
+  br i1 %is.first, label %keep, label %done
+keep:
+  %scalars.word = mul i64 %which, $scalars
+  %scalars.row = getelementptr double, ptr %scalars, i64 %scalars.word
+$stores
+  br label %done
+done:
+  %ignored.count = atomicrmw add ptr %finished.at, i64 1 release
+  br label %claim
+claimed:
+  br i1 %leads, label %join, label %leave
+join:
+  %finished = load atomic i64, ptr %finished.at acquire, align 8
+  %is.finished = icmp eq i64 %finished, %count
+  br i1 %is.finished, label %leave, label %join.more
+join.more:
+  %ignored.too = call i32 @$YIELD()
+  br label %join
+leave:
+  ret void
+}""")
+
+ADDRESS = Template("""\
+  %a$k.at = getelementptr ptr, ptr %row, i64 $column
+  %a$k.base = load ptr, ptr %a$k.at
+  %a$k = getelementptr $type, ptr %a$k.base, i64 %start""")
+
+STORE = Template("""\
+  %s$k.at = getelementptr double, ptr %scalars.row, i64 $k
+  %s$k = load double, ptr %s$k.at
+  %s$k.to.at = getelementptr ptr, ptr %row, i64 $column
+  %s$k.to = load ptr, ptr %s$k.to.at
+$convert
+  store $type %s$k$rounded, ptr %s$k.to, align 1""")
+
+# The scalars of n tensors as doubles, n rows of `out`. Returns whether all rows are the same.
+READ = Template("""\
+define i1 @read(ptr %table, i64 %n, ptr %out) {
+entry:
+  br label %loop
+loop:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %loop ]
+  %same = phi i1 [ true, %entry ], [ %same.last, %loop ]
+  %row.word = mul i64 %k, $columns
+  %row = getelementptr i64, ptr %table, i64 %row.word
+  %out.word = mul i64 %k, $scalars
+  %out.row = getelementptr double, ptr %out, i64 %out.word
+$loads
+  %same.last = and i1 $same, true
+  %k.next = add i64 %k, 1
+  %is.more = icmp slt i64 %k.next, %n
+  br i1 %is.more, label %loop, label %end
+end:
+  ret i1 %same.last
+}""")
+
+LOAD = Template("""\
+  %s$k.from.at = getelementptr ptr, ptr %row, i64 $column
+  %s$k.from = load ptr, ptr %s$k.from.at
+  %s$k.stored = load $type, ptr %s$k.from, align 1
+$convert
+  %o$k.at = getelementptr double, ptr %out.row, i64 $k
+  store double %s$k$wide, ptr %o$k.at
+  %f$k.at = getelementptr double, ptr %out, i64 $k
+  %f$k = load double, ptr %f$k.at
+  %e$k = fcmp oeq double %f$k, %s$k$wide
+  %same$k = and i1 $before, %e$k""")
+
+
+def source(graph: Graph, storage: Storage) -> str:
+    """The module's text: `run` updates tensors, `read` collects the scalars that are kept with them."""
+    return "\n\n".join([DECLARATIONS, Elements(graph, storage).function(), _run(graph, storage), _read(storage)]) + "\n"
+
+
+def _run(graph: Graph, storage: Storage) -> str:
+    addresses = [
+        ADDRESS.substitute(k=k, column=ADDRESSES + k, type=MEMORY[kind]) for k, kind in enumerate(storage.arrays)
+    ]
+    stores = []
+    for k, kind in enumerate(storage.scalars):
+        narrow = kind == "float32"
+        stores.append(
+            STORE.substitute(
+                k=k,
+                column=ADDRESSES + len(storage.arrays) + k,
+                type=MEMORY[kind],
+                convert=f"  %s{k}.rounded = fptrunc double %s{k} to float" if narrow else "",
+                rounded=".rounded" if narrow else "",
+            )
+        )
+    return RUN.substitute(
+        FINISHED=FINISHED,
+        OPEN=OPEN,
+        CHUNK_COLUMNS=CHUNK_COLUMNS,
+        COEFFICIENTS=COEFFICIENTS,
+        YIELD=YIELD,
+        columns=storage.columns,
+        coefficients=len(coefficients(graph)),
+        compute=MEMORY[storage.compute],
+        scalars=len(storage.scalars),
+        addresses="\n".join(addresses),
+        arguments=", ".join(f"ptr %a{k}" for k in range(len(storage.arrays))),
+        stores="\n".join(stores),
+    )
+
+
+def _read(storage: Storage) -> str:
+    loads, same = [], "%same"
+    for k, kind in enumerate(storage.scalars):
+        narrow = kind == "float32"
+        loads.append(
+            LOAD.substitute(
+                k=k,
+                column=ADDRESSES + len(storage.arrays) + k,
+                type=MEMORY[kind],
+                convert=f"  %s{k}.wide = fpext float %s{k}.stored to double" if narrow else "",
+                wide=".wide" if narrow else ".stored",
+                before=same,
+            )
+        )
+        same = f"%same{k}"
+    return READ.substitute(columns=storage.columns, scalars=len(storage.scalars), loads="\n".join(loads), same=same)

@@ -1,0 +1,145 @@
+"""A rule compiled for some storage types, and the table of tensors that it steps in one launch."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from ravine.engines.fused import frame, jit, pool
+from ravine.engines.fused.coefficients import Coefficients
+from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, CONTROL_SIZE, LENGTH, Storage
+from ravine.rule import Rule
+
+CHUNK = 1 << 14
+"""Elements that a thread takes at once."""
+
+WORTH_A_THREAD = 1 << 20
+"""Bytes of memory traffic below which waking another thread costs more than it saves."""
+
+_pointer = ctypes.c_void_p
+
+
+class Kernel:
+    """Machine code for one rule and storage: `run` and `read` of the generated module."""
+
+    def __init__(self, source: str, storage: Storage) -> None:
+        self.storage = storage
+        self._compiled = jit.compile_source(source)
+        word = ctypes.c_int64
+        self.run = self._compiled.function(
+            "run", None, _pointer, _pointer, word, _pointer, _pointer, _pointer, ctypes.c_bool
+        )
+        self.read = self._compiled.function("read", ctypes.c_bool, _pointer, word, _pointer)
+        self.number = ctypes.c_double if storage.compute == "float64" else ctypes.c_float
+
+
+_by_source: dict[str, Kernel] = {}
+_by_rule: WeakKeyDictionary[Rule, dict[Storage, Kernel]] = WeakKeyDictionary()
+_coefficients: WeakKeyDictionary[Rule, Coefficients] = WeakKeyDictionary()
+
+
+def kernel(rule: Rule, storage: Storage) -> Kernel:
+    """The rule's kernel, compiled when it is first asked for."""
+    known = _by_rule.setdefault(rule, {})
+    if storage not in known:
+        source = frame.source(rule.graph, storage)
+        if source not in _by_source:
+            _by_source[source] = Kernel(source, storage)
+        known[storage] = _by_source[source]
+    return known[storage]
+
+
+def coefficients(rule: Rule) -> Coefficients:
+    """The rule's scalar part."""
+    if rule not in _coefficients:
+        _coefficients[rule] = Coefficients(rule.graph, rule.hyperparameters)
+    return _coefficients[rule]
+
+
+class Table:
+    """The addresses of some tensors of equal storage, cut into chunks; `step` updates all of them at once.
+
+    `lengths` are the numbers of elements; `addresses` has a row a tensor: x, g, the array slots, then (where the
+    storage has them) the step count and the scalar slots. Whoever makes a table keeps the memory alive.
+    """
+
+    def __init__(self, rule: Rule, storage: Storage, lengths: Sequence[int], addresses: Any) -> None:
+        self.kernel = kernel(rule, storage)
+        self.coefficients = coefficients(rule)
+        self.size = len(lengths)
+        self.rows = np.zeros((self.size, storage.columns), np.int64)
+        self.rows[:, LENGTH] = lengths
+        self.rows[:, ADDRESSES:] = addresses
+        self.chunks = _chunks(self.rows[:, LENGTH])
+        self.traffic = int(self.rows[:, LENGTH].sum()) * storage.bytes_per_element
+        self._scalars = np.empty((self.size, len(storage.scalars)), np.float64)
+        self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
+        self._read_arguments = (self.rows.ctypes.data, self.size, self._scalars.ctypes.data)
+        self._is_uniform = True
+
+    def set_gradients(self, addresses: Sequence[int]) -> None:
+        """Point to new gradients."""
+        self.rows[:, ADDRESSES + 1] = addresses
+
+    def step(self, hyper: tuple[float, ...], threads: int) -> None:
+        """One step of every tensor, each by the step count and scalar slots in its own memory, which advance too."""
+        if self.kernel.read(*self._read_arguments):
+            self.step_at(float(self._scalars[0, 0]) + 1.0, self._scalars[0, 1:].tolist(), hyper, threads)
+        else:
+            distinct, which = np.unique(self._scalars, axis=0, return_inverse=True)
+            which = which.reshape(-1)
+            counts = [(t + 1.0, scalars) for t, *scalars in distinct.tolist()]
+            self.step_rows(counts, which, hyper, threads)
+
+    def step_at(self, t: float, scalars: Sequence[float], hyper: tuple[float, ...], threads: int) -> tuple[float, ...]:
+        """One step of every tensor at the same t and scalar slots. Returns the new scalar slots."""
+        if not self._is_uniform:
+            self.rows[:, COEFFICIENTS] = 0
+            self._is_uniform = True
+        values, new = self.coefficients.evaluate(t, scalars, *hyper)
+        self._launch(values, (t, *new), threads)
+        return new
+
+    def step_rows(
+        self, counts: Sequence[tuple[float, Sequence[float]]], which: Any, hyper: tuple[float, ...], threads: int
+    ) -> list[tuple[float, ...]]:
+        """One step in which tensor i is at counts[which[i]] = (t, scalar slots). Returns new scalar slots by row."""
+        self.rows[:, COEFFICIENTS] = which
+        self._is_uniform = False
+        values: list[float] = []
+        numbers: list[float] = []
+        kept: list[tuple[float, ...]] = []
+        for t, scalars in counts:
+            row, new = self.coefficients.evaluate(t, scalars, *hyper)
+            values += row
+            numbers += (t, *new)
+            kept.append(new)
+        self._launch(values, numbers, threads)
+        return kept
+
+    def _launch(self, values: Sequence[float], numbers: Sequence[float], threads: int) -> None:
+        control = (ctypes.c_int64 * CONTROL_SIZE)()
+        c = (self.kernel.number * len(values))(*values)
+        scalars = (ctypes.c_double * len(numbers))(*numbers)
+        shared = (*self._fixed, ctypes.addressof(control), ctypes.addressof(c), ctypes.addressof(scalars))
+        if threads > 1 and self.traffic > WORTH_A_THREAD:
+            helpers = min(threads, len(self.chunks)) - 1
+            pool.help((self.kernel.run, (*shared, False), (self, control, c, scalars)), helpers)
+        self.kernel.run(*shared, True)
+
+
+def _chunks(lengths: Any) -> Any:
+    """Rows of (tensor, first element, how many). An empty tensor has one chunk too: its step count advances."""
+    counts = np.maximum(-(-lengths // CHUNK), 1)
+    tensor = np.repeat(np.arange(len(lengths)), counts)
+    start = (np.arange(len(tensor)) - np.repeat(np.cumsum(counts) - counts, counts)) * CHUNK
+    return np.ascontiguousarray(np.stack([tensor, start, np.minimum(lengths[tensor] - start, CHUNK)], axis=1), np.int64)
+
+
+def hyper_values(rule: Rule, hyper: Mapping[str, float]) -> tuple[float, ...]:
+    """The hyperparameters in the rule's order, as `Table` takes them."""
+    return tuple(hyper[name] for name in rule.hyperparameters)

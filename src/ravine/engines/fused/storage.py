@@ -1,0 +1,53 @@
+"""What a kernel is told about memory: the storage types, and the layout of the tables it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+"""Bytes of each storage type."""
+
+MEMORY = {"float64": "double", "float32": "float", "float16": "half", "bfloat16": "i16"}
+"""The storage types in LLVM's words."""
+
+# A row of the table: the number of elements, the row of coefficients, then the addresses of arrays and scalars.
+LENGTH, COEFFICIENTS, ADDRESSES = 0, 1, 2
+# A row of the chunks: which tensor, the first element, how many.
+TENSOR, START, COUNT = 0, 1, 2
+CHUNK_COLUMNS = 3
+# The numbers that the threads share: chunks claimed, chunks finished, whether the caller has come.
+CLAIMED, FINISHED, OPEN = 0, 1, 2
+CONTROL_SIZE = 3
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The types in memory of the parameter, the gradient, the array slots in order, and the numbers kept per tensor.
+
+    `scalars` are the types of the step count and of each scalar slot, or empty where the caller keeps those itself.
+    """
+
+    x: str
+    g: str
+    slots: tuple[str, ...]
+    scalars: tuple[str, ...] = ()
+
+    @property
+    def compute(self) -> str:
+        """What arithmetic is done in: float64 for a float64 parameter, float32 for every narrower one."""
+        return "float64" if self.x == "float64" else "float32"
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The types of all arrays in the order of the table's address columns."""
+        return (self.x, self.g, *self.slots)
+
+    @property
+    def columns(self) -> int:
+        """The length of a row of the table."""
+        return ADDRESSES + len(self.arrays) + len(self.scalars)
+
+    @property
+    def bytes_per_element(self) -> int:
+        """Memory traffic of one step: x and the slots are read and written, g is read."""
+        return 2 * SIZES[self.x] + SIZES[self.g] + 2 * sum(SIZES[s] for s in self.slots)
