@@ -44,6 +44,21 @@ def decoupled_weight_decay(base: Rule | str) -> Rule:
     return _transform("decoupled_weight_decay", base, apply, decay)
 
 
+def lr_decay(base: Rule | str) -> Rule:
+    """A learning rate that falls with time, lr / (1 + (t−1)·d), as torch's Adagrad has it. d is `lr_decay`, default 0.
+
+    The rule must have a hyperparameter `lr`.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        decay = hyper.pop("lr_decay")
+        return inner.apply(x, g, slots, t, {**hyper, "lr": hyper["lr"] / (1 + (t - 1) * decay)})
+
+    if "lr" not in _rule(base).hyperparameters:
+        raise ValueError(f"lr_decay needs a rule with a hyperparameter lr; {_rule(base).name} has none")
+    return _transform("lr_decay", base, apply, {"lr_decay": Hyperparameter(0.0, NON_NEGATIVE)})
+
+
 def maximize(base: Rule | str) -> Rule:
     """Go uphill: −g goes in for g."""
 
@@ -83,7 +98,10 @@ def stored_at_look_ahead(base: Rule | str) -> Rule:
 
 
 TRANSFORMS: Mapping[str, Callable[[Rule | str], Rule]] = MappingProxyType(
-    {t.__name__: t for t in (weight_decay, decoupled_weight_decay, maximize, clip_value, stored_at_look_ahead)}
+    {
+        t.__name__: t
+        for t in (weight_decay, decoupled_weight_decay, lr_decay, maximize, clip_value, stored_at_look_ahead)
+    }
 )
 """Every transform by name."""
 

@@ -9,7 +9,7 @@ from ravine.rule import Rule
 from ravine.trace.graph import OPERATIONS, evaluate
 
 
-def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Mapping[str, Any]) -> dict[str, Any]:
+def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: Mapping[str, Any]) -> dict[str, Any]:
     """One update of the tensor x and its array slots, in place. Returns the new scalar slots by name.
 
     Complex tensors are treated as pairs of reals. Narrow types are computed in float32 and rounded once when stored.

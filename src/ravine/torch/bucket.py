@@ -1,0 +1,141 @@
+"""Parameters of one group that the fused engine takes in one launch, and the cached table of their addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import is_
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ravine.engines.fused import jit
+from ravine.engines.fused.kernel import Table
+from ravine.engines.fused.storage import ADDRESSES, LENGTH, SIZES, Storage
+from ravine.torch.method import Method
+
+REAL = {
+    torch.float64: "float64",
+    torch.float32: "float32",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+    torch.complex64: "float32",  # a complex number is a pair of reals
+    torch.complex128: "float64",
+}
+PLAIN = (Tensor, torch.nn.Parameter)
+
+address = Tensor.data_ptr
+is_contiguous = Tensor.is_contiguous
+
+
+def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Storage | None:
+    """How a parameter is stored, if the fused engine can take it as it is; else None."""
+    arrays = [p, g, *(state[key] for key in method.arrays.values())]
+    counters = [state[key] for key in method.counters]
+    if not (
+        all(type(a) in PLAIN and a.is_cpu and a.layout is torch.strided and a.dtype in REAL for a in arrays)
+        and all(type(c) is Tensor and c.is_cpu and c.numel() == 1 and c.dtype in COUNTS for c in counters)
+        and len({a.is_complex() for a in arrays}) == 1
+        and not any(a.is_conj() or a.is_neg() for a in arrays)
+        and all(a.shape == p.shape for a in arrays)
+        and (all(map(is_contiguous, arrays)) or (_is_dense(p) and all(a.stride() == p.stride() for a in arrays)))
+    ):
+        return None
+    types = [REAL[a.dtype] for a in arrays]
+    found = Storage(types[0], types[1], tuple(types[2:]), tuple(COUNTS[c.dtype] for c in counters))
+    narrow = any(SIZES[kind] < 4 for kind in types)
+    if narrow and (found.compute == "float64" or ("float16" in types and not jit.has_half())):
+        return None
+    return found
+
+
+COUNTS = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def _is_dense(p: Tensor) -> bool:
+    """Whether the elements fill their memory without gap or overlap, in whatever order (channels_last does)."""
+    expected = 1
+    for stride, size in sorted((stride, size) for stride, size in zip(p.stride(), p.shape, strict=True) if size != 1):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+class Bucket:
+    """Parameters of equal storage with their state dictionaries; `step` updates all of them."""
+
+    def __init__(
+        self,
+        method: Method,
+        storage: Storage,
+        params: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        states: Sequence[dict[str, Any]],
+        is_fresh: Sequence[bool],
+    ) -> None:
+        self.params, self.states = list(params), list(states)
+        self.method, self.storage = method, storage
+        self.is_fresh: Sequence[bool] | None = is_fresh
+        self.keys = [*method.arrays.values(), *method.counters]
+        self.grad_type = grads[0].dtype
+        self.contiguous = all(map(is_contiguous, params)) and all(map(is_contiguous, grads))
+        self.strides = [p.stride() for p in params]
+        self.fixed = self._fixed()
+        self.grads = list(map(address, grads))
+        parts = 2 if params[0].is_complex() else 1
+        self.lengths = [p.numel() * parts for p in params]
+        n = len(self.params)
+        columns = [self.fixed[:n], self.grads, *(self.fixed[k * n : (k + 1) * n] for k in range(1, len(self.keys) + 1))]
+        self.table = Table(method.rule, storage, self.lengths, np.array(columns, np.int64).T)
+
+    def _fixed(self) -> list[int]:
+        """The addresses of what stays in its place as a rule: the parameters and their state."""
+        found = list(map(address, self.params))
+        for key in self.keys:
+            found += [s[key].data_ptr() for s in self.states]
+        return found
+
+    def is_current(self, grads: Sequence[Tensor]) -> bool:
+        """Whether the table still tells the truth, after it was told where new gradients lie."""
+        try:
+            if self._fixed() != self.fixed:
+                return False
+            addresses = list(map(address, grads))
+            if self.contiguous:
+                same_layout = all(map(is_contiguous, grads))
+            else:
+                same_layout = [g.stride() for g in grads] == self.strides
+        except (RuntimeError, KeyError, AttributeError):  # a sparse gradient, or state that was taken away
+            return False
+        if not same_layout or any(g.dtype is not self.grad_type for g in grads):
+            return False
+        if addresses != self.grads:
+            self.grads = addresses
+            self.table.set_gradients(addresses)
+        return True
+
+    def overlaps(self) -> bool:
+        """Whether two of its arrays share memory, so that the order of updates would matter."""
+        rows = self.table.rows
+        starts = rows[:, ADDRESSES : ADDRESSES + len(self.storage.arrays)]
+        ends = starts + rows[:, LENGTH, None] * np.array([SIZES[kind] for kind in self.storage.arrays])
+        order = np.argsort(starts[ends > starts], kind="stable")
+        return bool(np.any(starts[ends > starts][order][1:] < ends[ends > starts][order][:-1]))
+
+    def step(self, hyper: tuple[float, ...], threads: int) -> None:
+        """One step of every parameter."""
+        if self.storage.scalars:
+            self.table.step(hyper, threads)
+        elif self.is_fresh is None:
+            self.table.step_at(2.0, (), hyper, threads)
+        else:  # the first step of some: their state was made for it
+            self.table.step_rows([(1.0, ()), (2.0, ())], [not fresh for fresh in self.is_fresh], hyper, threads)
+            self.is_fresh = None
+        torch.autograd.graph.increment_version(self.params)
+
+
+def same_objects(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two sequences hold the same objects in the same order."""
+    return len(a) == len(b) and all(map(is_, a, b))

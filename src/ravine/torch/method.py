@@ -1,0 +1,67 @@
+"""What a parameter group asks for: a rule, and where torch keeps what the rule names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ravine.rule import Rule
+
+Key = str | tuple[str, int]
+"""A key of a parameter group, or one item of a pair there, as β₁ is betas[0]."""
+
+
+@dataclass(frozen=True, eq=False)
+class Method:
+    """A rule, and the names that a torch optimizer has for its hyperparameters, its slots and its step count.
+
+    `step` is None where torch keeps no count (SGD): then t is 1 when a parameter has no state yet, and 2 ever after.
+    `start` overrides what slots hold before the first step. Scalar slots are float64, or (`counts_like_torch`) of the
+    step count's type, as torch keeps them.
+    """
+
+    rule: Rule
+    hyper: tuple[Key, ...]
+    arrays: Mapping[str, str]
+    scalars: Mapping[str, str]
+    start: Mapping[str, float]
+    step: str | None = "step"
+    counts_like_torch: bool = False
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """The state keys of the numbers kept per parameter: the step count, then the scalar slots."""
+        return () if self.step is None else (self.step, *self.scalars.values())
+
+    @property
+    def keeps_state(self) -> bool:
+        """Whether anything is remembered from step to step."""
+        return bool(self.arrays or self.counters)
+
+    def values(self, group: Mapping[str, Any]) -> tuple[float, ...]:
+        """The rule's hyperparameters, in its order, from a parameter group."""
+        return tuple([float(group[k] if isinstance(k, str) else group[k[0]][k[1]]) for k in self.hyper])
+
+
+def method(
+    rule: Rule,
+    *,
+    hyper: Mapping[str, Key] | None = None,
+    state: Mapping[str, str] | None = None,
+    start: Mapping[str, float] | None = None,
+    step: str | None = "step",
+    counts_like_torch: bool = False,
+) -> Method:
+    """A Method; names that are not given are the rule's own."""
+    hyper, state, start = hyper or {}, state or {}, start or {}
+    names = {n: state.get(n, n) for n in rule.slots}
+    return Method(
+        rule=rule,
+        hyper=tuple(hyper.get(n, n) for n in rule.hyperparameters),
+        arrays={n: key for n, key in names.items() if not rule.slots[n].is_scalar},
+        scalars={n: key for n, key in names.items() if rule.slots[n].is_scalar},
+        start={n: start.get(n, s.start) for n, s in rule.slots.items()},
+        step=step,
+        counts_like_torch=counts_like_torch,
+    )
