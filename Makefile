@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo install lint types unit test mutants docs format clean
+.PHONY: help demo install lint types unit test mutants docs record-traces format clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -41,9 +41,16 @@ mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break 
 docs: $(VENV)/.installed-dev  ## rewrite the pages that are made from the code
 	$(BIN)/python tools/make_docs.py
 
+TRACES := .venv-traces
+
+record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more) and record what they compute
+	test -x $(TRACES)/bin/python || $(PYTHON) -m venv $(TRACES)
+	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax
+	$(TRACES)/bin/python tools/record_traces.py
+
 format: $(VENV)/.installed-dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what was built here
-	rm -rf $(VENV) out .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(TRACES) out .mypy_cache .pytest_cache .ruff_cache build dist

@@ -16,6 +16,7 @@ from ravine.rule import Rule
 from ravine.rule import rule as find_rule
 
 if TYPE_CHECKING:
+    import optax
     import torch
 
 
@@ -94,6 +95,15 @@ class Recipe:
         from ravine.torch import from_recipe
 
         return from_recipe(params, self)
+
+    def optax(self, lr: Any = None) -> optax.GradientTransformation:
+        """An `optax.GradientTransformation` that follows this recipe: `ravine.optax.from_recipe`.
+
+        `lr`, if given, is a number, a schedule, or a traced value, so `optax.inject_hyperparams(recipe.optax)` works.
+        """
+        from ravine.optax import from_recipe
+
+        return from_recipe(self, **({} if lr is None else {"lr": lr}))
 
     def to_json(self) -> str:
         """The recipe as JSON text, for `Recipe.from_json`; numbers survive exactly."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ravine.math import maximum, minimum
-from ravine.rule import NON_NEGATIVE, POSITIVE, Hyperparameter, Rule, rule
+from ravine.rule import DECAY, NON_NEGATIVE, POSITIVE, Hyperparameter, Rule, Slot, rule
 
 Apply = Callable[..., tuple[Any, ...]]
 
@@ -38,8 +38,7 @@ def decoupled_weight_decay(base: Rule | str) -> Rule:
         step, *new = inner.apply(x, g, slots, t, hyper)
         return (step - hyper["lr"] * decay * x, *new)
 
-    if "lr" not in _rule(base).hyperparameters:
-        raise ValueError(f"decoupled_weight_decay needs a rule with a hyperparameter lr; {_rule(base).name} has none")
+    _needs_lr("decoupled_weight_decay", base)
     decay = {"weight_decay": Hyperparameter(0.0, NON_NEGATIVE)}
     return _transform("decoupled_weight_decay", base, apply, decay)
 
@@ -54,8 +53,7 @@ def lr_decay(base: Rule | str) -> Rule:
         decay = hyper.pop("lr_decay")
         return inner.apply(x, g, slots, t, {**hyper, "lr": hyper["lr"] / (1 + (t - 1) * decay)})
 
-    if "lr" not in _rule(base).hyperparameters:
-        raise ValueError(f"lr_decay needs a rule with a hyperparameter lr; {_rule(base).name} has none")
+    _needs_lr("lr_decay", base)
     return _transform("lr_decay", base, apply, {"lr_decay": Hyperparameter(0.0, NON_NEGATIVE)})
 
 
@@ -97,10 +95,50 @@ def stored_at_look_ahead(base: Rule | str) -> Rule:
     return replace(_transform("stored_at_look_ahead", base, apply, {}), look_ahead_function=None)
 
 
+def heavy_ball(base: Rule | str) -> Rule:
+    """Momentum on the rule's own step, whatever it is: Δₜ = μ·Δₜ₋₁ + step; lr is inside the buffer.
+
+    Around `rmsprop` it is `rmsprop_momentum`. optax's chain of a scaling, a learning rate and a trace. Adds the slot
+    `delta` and the hyperparameter `mu`, default 0.9.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        mu = hyper.pop("mu")
+        step, *new = inner.apply(x, g, slots[:-1], t, hyper)
+        delta = mu * slots[-1] + step
+        return (delta, *new, delta)
+
+    return _with_momentum("heavy_ball", base, apply)
+
+
+def nesterov_ball(base: Rule | str) -> Rule:
+    """Nesterov's momentum on the rule's own step, for gradients taken at the stored parameter.
+
+    Δₜ = μ·Δₜ₋₁ + step is remembered and x moves by μ·Δₜ + step. Adds slot and hyperparameter as `heavy_ball` does.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        mu = hyper.pop("mu")
+        step, *new = inner.apply(x, g, slots[:-1], t, hyper)
+        delta = mu * slots[-1] + step
+        return (mu * delta + step, *new, delta)
+
+    return _with_momentum("nesterov_ball", base, apply)
+
+
 TRANSFORMS: Mapping[str, Callable[[Rule | str], Rule]] = MappingProxyType(
     {
         t.__name__: t
-        for t in (weight_decay, decoupled_weight_decay, lr_decay, maximize, clip_value, stored_at_look_ahead)
+        for t in (
+            weight_decay,
+            decoupled_weight_decay,
+            maximize,
+            clip_value,
+            lr_decay,
+            heavy_ball,
+            nesterov_ball,
+            stored_at_look_ahead,
+        )
     }
 )
 """Every transform by name."""
@@ -118,6 +156,19 @@ def named(
 
 def _rule(base: Rule | str) -> Rule:
     return rule(base) if isinstance(base, str) else base
+
+
+def _needs_lr(name: str, base: Rule | str) -> None:
+    if "lr" not in _rule(base).hyperparameters:
+        raise ValueError(f"{name} needs a rule with a hyperparameter lr; {_rule(base).name} has none")
+
+
+def _with_momentum(name: str, base: Rule | str, apply: Apply) -> Rule:
+    inner = _rule(base)
+    if "delta" in inner.slots or inner.look_ahead_function is not None:
+        raise ValueError(f"{name} can't wrap {inner.name}: it already has a momentum of that kind")
+    wrapped = _transform(name, inner, apply, {"mu": Hyperparameter(0.9, DECAY)})
+    return replace(wrapped, slots=MappingProxyType({**inner.slots, "delta": Slot()}))
 
 
 def _transform(name: str, base: Rule | str, apply: Apply, added: Mapping[str, Hyperparameter]) -> Rule:

@@ -4,7 +4,11 @@ from ravine.math import ema, sqrt
 from ravine.rule import rule
 
 
-@rule(title="Adagrad", paper="Duchi, Hazan & Singer 2011, JMLR 12:2121", kin=("rmsprop_torch", "adadelta"))
+@rule(
+    title="Adagrad",
+    paper="Duchi, Hazan & Singer 2011, JMLR 12:2121",
+    kin=("adagrad_keras", "rmsprop_torch", "adadelta"),
+)
 def adagrad(g, s, *, lr=0.01, eps=1e-10):
     """Divides by the root of the sum of all squared gradients, ε outside the root; steps only get shorter.
 
@@ -12,6 +16,16 @@ def adagrad(g, s, *, lr=0.01, eps=1e-10):
     """
     s = s + g * g
     return -lr * g / (sqrt(s) + eps), s
+
+
+@rule(title="Adagrad (Keras)", paper="Duchi, Hazan & Singer 2011, JMLR 12:2121", kin=("adagrad", "rmsprop"))
+def adagrad_keras(g, s, *, lr=0.001, eps=1e-7):
+    """Adagrad with ε inside the root: √(s + ε).
+
+    Keras and optax, which both start s at 0.1 (a recipe's `start`), so that the first steps are not ±lr.
+    """
+    s = s + g * g
+    return -lr * g / sqrt(s + eps), s
 
 
 @rule(title="Adadelta", paper="Zeiler 2012, arXiv:1212.5701", kin=("rmsprop", "adagrad"))

@@ -1,7 +1,7 @@
 """RMSprop: the gradient over a running root mean square of itself. ε, momentum and centring vary."""
 
-from ravine.math import ema, sqrt
-from ravine.rule import rule
+from ravine.math import debias, ema, sqrt
+from ravine.rule import NON_NEGATIVE, rule
 
 HINTON = "Tieleman & Hinton 2012, Coursera: Neural Networks for Machine Learning, lecture 6.5"
 GRAVES = "Graves 2013, arXiv:1308.0850, equations 38 to 45"
@@ -96,3 +96,30 @@ def rmsprop_torch_momentum_centered(g, s, a, b, *, lr=0.01, rho=0.99, mu=0.9, ep
     a = ema(a, g, rho)
     b = mu * b + g / (sqrt(s - a * a) + eps)
     return -lr * b, s, a, b
+
+
+@rule(title="RMSprop, bias-corrected", paper=HINTON, ranges={"eps_root": NON_NEGATIVE}, kin=("rmsprop", "adam"))
+def rmsprop_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=1e-8):
+    """RMSprop corrected for its start at zero: Adam with β₁ = 0. An ε inside the root, another outside.
+
+    optax.rmsprop with bias_correction=True, which has one of the two.
+    """
+    s = ema(s, g * g, rho)
+    return -lr * g / (sqrt(debias(s, rho, t) + eps_root) + eps), s
+
+
+@rule(
+    title="RMSprop, bias-corrected and centred",
+    paper=GRAVES,
+    ranges={"eps_root": NON_NEGATIVE},
+    kin=("rmsprop_centered", "rmsprop_debiased"),
+)
+def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=1e-8):
+    """Centred RMSprop with both averages corrected for their start at zero; the first step divides by √ε + ε alone.
+
+    optax.rmsprop with centered=True and bias_correction=True.
+    """
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    mean = debias(a, rho, t)
+    return -lr * g / (sqrt(debias(s, rho, t) - mean * mean + eps_root) + eps), s, a

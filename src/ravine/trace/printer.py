@@ -20,6 +20,8 @@ GREEK = {
     "rho": "ρ",
     "beta": "β",
     "eps": "ε",
+    "eps_root": "ε′",
+    "lr_decay": "δ",
     "delta": "Δ",
     "weight_decay": "λ",
     "momentum_decay": "ψ",

@@ -1,0 +1,175 @@
+"""Keras 3's optimizers, each as a recipe.
+
+ε is inside the roots of RMSprop and Adagrad, and ε̂ in Adam. Momentum always has lr inside the buffer. `weight_decay` is
+decoupled in every class. With the TensorFlow backend the learning rate is kept in `floatx`, float32 unless set.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from ravine.dialects.spelling import Arguments, Form, Wrap
+from ravine.dialects.spelling import spelling as any_spelling
+
+NORM = "a rule works on each coordinate alone and knows no norm of the whole gradient"
+EMA = "an average of the parameters is kept beside an optimizer, not in it"
+REFUSES = {
+    "clipnorm": (None, NORM),
+    "global_clipnorm": (None, NORM),
+    "use_ema": (False, EMA),
+    "ema_overwrite_frequency": (None, EMA),
+    "loss_scale_factor": (None, "unscale the gradients before the optimizer sees them"),
+    "gradient_accumulation_steps": (None, "accumulate the gradients before the optimizer sees them"),
+}
+WRAPS = (
+    Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),
+    Wrap("clip_value", "clipvalue", "clip_value"),
+)
+COMMON = {
+    "clipnorm": None,
+    "clipvalue": None,
+    "global_clipnorm": None,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "ema_overwrite_frequency": None,
+    "loss_scale_factor": None,
+    "gradient_accumulation_steps": None,
+    "name": None,
+}
+spelling = functools.partial(any_spelling, "keras", wraps=WRAPS, common=COMMON, refuses=REFUSES)
+
+LR = {"lr": "learning_rate"}
+MOMENTUM = {**LR, "mu": "momentum"}
+RMS = {**LR, "rho": "rho", "eps": "epsilon"}
+ADAM = {**LR, "beta1": "beta_1", "beta2": "beta_2", "eps": "epsilon"}
+MOMENTS = {"m": "momentum", "v": "velocity"}
+MOVING = {"s": "velocity", "a": "average_gradient", "delta": "-momentum"}
+
+
+@spelling(
+    Form("gd", LR, {"momentum": False}),
+    Form("momentum", MOMENTUM, {"nesterov": False}, state={"delta": "momentum"}),
+    Form("stored_at_look_ahead(nesterov)", MOMENTUM, state={"delta": "momentum"}),
+)
+def SGD(
+    learning_rate: float = 0.01,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """Gradient descent, and momentum with lr inside the buffer."""
+    return locals()
+
+
+@spelling(
+    Form("rmsprop", RMS, {"momentum": False, "centered": False}, state=MOVING),
+    Form("rmsprop_momentum", {**RMS, "mu": "momentum"}, {"centered": False}, state=MOVING),
+    Form("rmsprop_centered", RMS, {"momentum": False}, state=MOVING),
+    Form("rmsprop_momentum_centered", {**RMS, "mu": "momentum"}, state=MOVING),
+)
+def RMSprop(
+    learning_rate: float = 0.001,
+    rho: float = 0.9,
+    momentum: float = 0.0,
+    epsilon: float = 1e-7,
+    centered: bool = False,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """RMSprop with ε inside the root and lr inside the momentum buffer."""
+    return locals()
+
+
+@spelling(
+    Form(
+        "adagrad_keras",
+        {**LR, "eps": "epsilon"},
+        start={"s": "initial_accumulator_value"},
+        state={"s": "accumulator"},
+    )
+)
+def Adagrad(
+    learning_rate: float = 0.001,
+    initial_accumulator_value: float = 0.1,
+    epsilon: float = 1e-7,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """Adagrad with ε inside the root; the sum starts at 0.1."""
+    return locals()
+
+
+@spelling(Form("adadelta", RMS, state={"s": "accumulated_grad", "u": "accumulated_delta_var"}))
+def Adadelta(
+    learning_rate: float = 0.001,
+    rho: float = 0.95,
+    epsilon: float = 1e-7,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """Adadelta, with a default lr a thousandth of the paper's."""
+    return locals()
+
+
+ADAM_FORMS = (
+    Form("adam_eps_hat", ADAM, {"amsgrad": False}, state=MOMENTS),
+    Form("amsgrad_eps_hat", ADAM, state={**MOMENTS, "w": "velocity_hat"}),
+)
+
+
+@spelling(*ADAM_FORMS)
+def Adam(
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    amsgrad: bool = False,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """Adam with ε̂, added before the bias correction."""
+    return locals()
+
+
+@spelling(*ADAM_FORMS)
+def AdamW(
+    learning_rate: float = 0.001,
+    weight_decay: float = 0.004,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    amsgrad: bool = False,
+) -> Arguments:
+    """Adam with ε̂ and decoupled decay."""
+    return locals()
+
+
+@spelling(Form("nadam", ADAM, state={**MOMENTS, "product": "u_product"}, fixed={"momentum_decay": 1.0}))
+def Nadam(
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """NAdam whose β₁ is warmed up in some tens of steps: torch's schedule takes 250 times as long."""
+    return locals()
+
+
+@spelling(Form("adamax_keras", ADAM, state={"m": "momentum", "u": "norm"}))
+def Adamax(
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """Adamax with ε added to u where it divides."""
+    return locals()
+
+
+@spelling(Form("lion", {n: ADAM[n] for n in ("lr", "beta1", "beta2")}, state={"m": "momentum"}))
+def Lion(
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.99,
+    weight_decay: float | None = None,
+) -> Arguments:
+    """Lion, with a default lr ten times the paper's and no decay."""
+    return locals()

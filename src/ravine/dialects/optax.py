@@ -1,0 +1,237 @@
+"""optax's optimizers, each as a recipe.
+
+RMSprop's ε is inside the root unless `eps_in_sqrt=False`, Adagrad's always; Adam's is after the bias correction, with a
+second one inside the root on request. In RMSprop with momentum lr is inside the buffer, in plain momentum outside.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ravine.dialects.spelling import Arguments, Form, Wrap
+from ravine.dialects.spelling import spelling as any_spelling
+
+DTYPE = "a slot has its parameter's type"
+REFUSES = {
+    "accumulator_dtype": (None, DTYPE),
+    "mu_dtype": (None, DTYPE),
+    "mask": (None, "a recipe treats all parameters alike: use optax.masked(recipe.optax(), mask)"),
+    "weight_decay_mask": (None, "a recipe treats all parameters alike: use optax.masked(recipe.optax(), mask)"),
+    "bias_correction_mu": (True, "no rule of Ravine's does this"),
+    "bias_correction_nu": (True, "no rule of Ravine's does this"),
+}
+spelling = functools.partial(any_spelling, "optax", refuses=REFUSES)
+
+LR = {"lr": "learning_rate"}
+MOMENTUM = {**LR, "mu": "momentum"}
+INSIDE = {**LR, "rho": "decay", "eps": "eps"}
+DEBIASED = {**LR, "rho": "decay", "eps_root": "eps"}
+ADAM = {**LR, "beta1": "b1", "beta2": "b2", "eps": "eps"}
+MOMENTS = {"t": "0.count", "m": "0.mu", "v": "0.nu"}
+RMS_START = {"s": "initial_scale"}
+RMS_STATE = {"s": "0.nu", "a": "0.mu", "delta": "2.trace", "t": "0.count"}
+DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
+
+
+@spelling(
+    Form("gd", LR, {"momentum": False}),
+    Form("momentum_torch", MOMENTUM, {"nesterov": False}, state={"b": "0.trace"}),
+    Form("nesterov_torch", MOMENTUM, state={"b": "0.trace"}),
+)
+def sgd(
+    learning_rate: float, momentum: float | None = None, nesterov: bool = False, accumulator_dtype: Any = None
+) -> Arguments:
+    """Gradient descent, and momentum with lr outside the buffer."""
+    return locals()
+
+
+def _rmsprop_forms() -> tuple[Form, ...]:
+    """Every combination of optax.rmsprop's four switches."""
+    forms = []
+    for centered in (False, True):
+        tail = "_centered" * centered
+        for momentum, nesterov in ((False, None), (True, False), (True, True)):
+            when = {"centered": centered, "momentum": momentum} | ({} if nesterov is None else {"nesterov": nesterov})
+            ball = "{}" if not momentum else "nesterov_ball({})" if nesterov else "heavy_ball({})"
+            names = {"mu": "momentum"} if momentum else {}
+            kept = {"t"} | ({"s", "a"} if centered else {"s"}) | ({"delta"} if momentum else set())
+            moving = {n: RMS_STATE[n] for n in RMS_STATE if n in kept - {"t"}}
+            debiased = {n: RMS_STATE[n] for n in RMS_STATE if n in kept}
+            for inside in (True, False):
+                plain = f"rmsprop{'' if inside else '_torch'}{tail}"
+                corrected = f"rmsprop_debiased{tail}"
+                by_root = DEBIASED if inside else INSIDE
+                fixed = {"eps" if inside else "eps_root": 0.0}
+                on = {**when, "eps_in_sqrt": inside}
+                forms += [
+                    Form(ball.format(plain), INSIDE | names, {**on, "bias_correction": False}, RMS_START, moving),
+                    Form(
+                        ball.format(corrected),
+                        by_root | names,
+                        {**on, "bias_correction": True},
+                        RMS_START,
+                        debiased,
+                        fixed,
+                    ),
+                ]
+    return tuple(forms)
+
+
+@spelling(*_rmsprop_forms())
+def rmsprop(
+    learning_rate: float,
+    decay: float = 0.9,
+    eps: float = 1e-8,
+    initial_scale: float = 0.0,
+    eps_in_sqrt: bool = True,
+    centered: bool = False,
+    momentum: float | None = None,
+    nesterov: bool = False,
+    bias_correction: bool = False,
+) -> Arguments:
+    """RMSprop in all its variants, lr inside the momentum buffer."""
+    return locals()
+
+
+@spelling(
+    Form(
+        "adagrad_keras",
+        {**LR, "eps": "eps"},
+        start={"s": "initial_accumulator_value"},
+        state={"s": "0.sum_of_squares"},
+    )
+)
+def adagrad(learning_rate: float, initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> Arguments:
+    """Adagrad with ε inside the root; the sum starts at 0.1."""
+    if not initial_accumulator_value and not eps:
+        raise ValueError("eps must be > 0 where initial_accumulator_value is 0: optax then makes 0 of 0/0")
+    return locals()
+
+
+@spelling(
+    Form("adadelta", {**LR, "rho": "rho", "eps": "eps"}, state={"s": "1.e_g", "u": "1.e_x"}),
+    wraps=(Wrap("weight_decay", "weight_decay", "weight_decay"),),
+)
+def adadelta(
+    learning_rate: float | None = None,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    weight_decay_mask: Any = None,
+) -> Arguments:
+    """Adadelta; weight decay is coupled. A learning rate must be given."""
+    if learning_rate is None:
+        raise ValueError("learning_rate must be given: without one optax's adadelta goes uphill")
+    return locals()
+
+
+ADAM_FORMS = (
+    Form("adam", ADAM, {"nesterov": False, "eps_root": False}, state=MOMENTS),
+    Form("adam_eps_root", {**ADAM, "eps_root": "eps_root"}, {"nesterov": False}, state=MOMENTS),
+    Form("nadam_optax", {**ADAM, "eps_root": "eps_root"}, {"nesterov": True}, state=MOMENTS),
+)
+
+
+@spelling(*ADAM_FORMS)
+def adam(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+) -> Arguments:
+    """Adam as in the paper's algorithm 1, with another ε inside the root on request."""
+    return locals()
+
+
+@spelling(*ADAM_FORMS, wraps=DECOUPLED)
+def adamw(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: float = 0.0001,
+    mask: Any = None,
+    *,
+    nesterov: bool = False,
+) -> Arguments:
+    """Adam with decoupled decay, a hundredth of torch's by default."""
+    return locals()
+
+
+@spelling(*ADAM_FORMS)
+def nadam(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = True,
+) -> Arguments:
+    """NAdam without the schedule of β₁ that torch and Keras have."""
+    return locals()
+
+
+@spelling(*ADAM_FORMS, wraps=DECOUPLED)
+def nadamw(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: float = 0.0001,
+    mask: Any = None,
+    *,
+    nesterov: bool = True,
+) -> Arguments:
+    """NAdam without a schedule, with decoupled decay."""
+    return locals()
+
+
+@spelling(
+    Form(
+        "amsgrad_optax",
+        {**ADAM, "eps_root": "eps_root"},
+        state={**MOMENTS, "w": "0.nu_max"},
+    )
+)
+def amsgrad(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    bias_correction_mu: bool = True,
+    bias_correction_nu: bool = True,
+) -> Arguments:
+    """AMSGrad that remembers the largest corrected v."""
+    return locals()
+
+
+@spelling(Form("adamax", ADAM, state={"t": "0.count", "m": "0.mu", "u": "0.nu"}))
+def adamax(learning_rate: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Arguments:
+    """Adamax with ε added to |g|, so that u remembers it."""
+    return locals()
+
+
+@spelling(Form("lion", {n: ADAM[n] for n in ("lr", "beta1", "beta2")}, state={"m": "0.mu"}), wraps=DECOUPLED)
+def lion(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.99,
+    mu_dtype: Any = None,
+    weight_decay: float = 0.001,
+    mask: Any = None,
+) -> Arguments:
+    """Lion with decoupled decay."""
+    return locals()

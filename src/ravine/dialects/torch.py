@@ -1,0 +1,194 @@
+"""torch.optim's optimizers, each as a recipe.
+
+ε is outside every root but Adadelta's, lr outside every momentum buffer. `params`, where it is given, is not looked at:
+the recipe gets its parameters later, by `.torch(params)`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ravine.dialects.spelling import Arguments, Form, Wrap
+from ravine.dialects.spelling import spelling as any_spelling
+
+COUPLED = Wrap("weight_decay", "weight_decay", "weight_decay", {"decoupled_weight_decay": False})
+DECOUPLED = Wrap("decoupled_weight_decay", "weight_decay", "weight_decay", {"decoupled_weight_decay": True})
+MAXIMIZE = Wrap("maximize", "maximize")
+LR_DECAY = Wrap("lr_decay", "lr_decay", "lr_decay")
+HOW = {"foreach": None, "maximize": False, "differentiable": False}  # all but maximize: how to compute, not what
+spelling = functools.partial(any_spelling, "torch", wraps=(LR_DECAY, COUPLED, DECOUPLED, MAXIMIZE))
+
+LR = {"lr": "lr"}
+SGD_NAMES = {**LR, "mu": "momentum", "dampening": "dampening"}
+RMS = {**LR, "rho": "alpha", "eps": "eps"}
+ADAM = {**LR, "beta1": "betas[0]", "beta2": "betas[1]", "eps": "eps"}
+MOVING = {"t": "step", "s": "square_avg", "a": "grad_avg", "b": "momentum_buffer"}
+MOMENTS = {"t": "step", "m": "exp_avg", "v": "exp_avg_sq"}
+
+
+def _no_groups(params: Any) -> None:
+    if isinstance(params, (int, float)):
+        raise ValueError(
+            f"params must be what the optimizer works on, or be left out, got {params!r}: name lr, as lr=…"
+        )
+    if isinstance(params, (list, tuple)) and any(isinstance(p, dict) for p in params):
+        raise ValueError("params must not hold groups with settings of their own: make a recipe for each group")
+
+
+@spelling(
+    Form("gd", LR, {"momentum": False}),
+    Form("momentum_torch", SGD_NAMES, {"nesterov": False}, state={"b": "momentum_buffer"}),
+    Form("nesterov_torch", SGD_NAMES, state={"b": "momentum_buffer"}),
+    common={**HOW, "fused": None},
+)
+def SGD(
+    params: Any = None,
+    lr: float = 0.001,
+    momentum: float = 0,
+    dampening: float = 0,
+    weight_decay: float = 0,
+    nesterov: bool = False,
+) -> Arguments:
+    """Gradient descent, and momentum with lr outside the buffer; the first step is not dampened."""
+    _no_groups(params)
+    if nesterov and (not momentum or dampening):
+        raise ValueError("nesterov=True needs a momentum and no dampening")
+    return {**locals(), "decoupled_weight_decay": False}
+
+
+@spelling(
+    Form("rmsprop_torch", RMS, {"momentum": False, "centered": False}, state=MOVING),
+    Form("rmsprop_torch_momentum", {**RMS, "mu": "momentum"}, {"centered": False}, state=MOVING),
+    Form("rmsprop_torch_centered", RMS, {"momentum": False}, state=MOVING),
+    Form("rmsprop_torch_momentum_centered", {**RMS, "mu": "momentum"}, state=MOVING),
+    common={**HOW, "capturable": False},
+)
+def RMSprop(
+    params: Any = None,
+    lr: float = 0.01,
+    alpha: float = 0.99,
+    eps: float = 1e-8,
+    weight_decay: float = 0,
+    momentum: float = 0,
+    centered: bool = False,
+) -> Arguments:
+    """RMSprop with ε outside the root and lr outside the momentum buffer."""
+    _no_groups(params)
+    return {**locals(), "decoupled_weight_decay": False}
+
+
+@spelling(
+    Form(
+        "adagrad",
+        {**LR, "eps": "eps"},
+        start={"s": "initial_accumulator_value"},
+        state={"t": "step", "s": "sum"},
+    ),
+    common={**HOW, "fused": None},
+)
+def Adagrad(
+    params: Any = None,
+    lr: float = 0.01,
+    lr_decay: float = 0,
+    weight_decay: float = 0,
+    initial_accumulator_value: float = 0,
+    eps: float = 1e-10,
+) -> Arguments:
+    """Adagrad with ε outside the root; the sum starts at zero."""
+    _no_groups(params)
+    return {**locals(), "decoupled_weight_decay": False}
+
+
+@spelling(
+    Form("adadelta", {**LR, "rho": "rho", "eps": "eps"}, state={"t": "step", "s": "square_avg", "u": "acc_delta"}),
+    common={**HOW, "capturable": False},
+)
+def Adadelta(
+    params: Any = None, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0
+) -> Arguments:
+    """Adadelta as in the paper."""
+    _no_groups(params)
+    return {**locals(), "decoupled_weight_decay": False}
+
+
+ADAM_FORMS = (
+    Form("adam", ADAM, {"amsgrad": False}, state=MOMENTS),
+    Form("amsgrad", ADAM, state={**MOMENTS, "w": "max_exp_avg_sq"}),
+)
+
+
+@spelling(*ADAM_FORMS, common={**HOW, "capturable": False, "fused": None, "decoupled_weight_decay": False})
+def Adam(
+    params: Any = None,
+    lr: float = 0.001,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0,
+    amsgrad: bool = False,
+) -> Arguments:
+    """Adam as in the paper's algorithm 1: ε after the bias correction."""
+    _no_groups(params)
+    return locals()
+
+
+@spelling(*ADAM_FORMS, common={**HOW, "capturable": False, "fused": None})
+def AdamW(
+    params: Any = None,
+    lr: float = 0.001,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    amsgrad: bool = False,
+) -> Arguments:
+    """Adam with decoupled decay."""
+    _no_groups(params)
+    return {**locals(), "decoupled_weight_decay": True}
+
+
+@spelling(
+    Form("nadam", {**ADAM, "momentum_decay": "momentum_decay"}, state={**MOMENTS, "product": "mu_product"}),
+    common={**HOW, "capturable": False},
+)
+def NAdam(
+    params: Any = None,
+    lr: float = 0.002,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0,
+    momentum_decay: float = 0.004,
+    decoupled_weight_decay: bool = False,
+) -> Arguments:
+    """NAdam with a slow schedule of β₁. torch keeps the schedule's product in float32, whatever the parameter."""
+    _no_groups(params)
+    return locals()
+
+
+@spelling(Form("radam", ADAM, state=MOMENTS), common={**HOW, "capturable": False})
+def RAdam(
+    params: Any = None,
+    lr: float = 0.001,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0,
+    decoupled_weight_decay: bool = False,
+) -> Arguments:
+    """RAdam, with ε before the bias correction."""
+    _no_groups(params)
+    return locals()
+
+
+@spelling(
+    Form("adamax", ADAM, state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
+    common={**HOW, "capturable": False},
+)
+def Adamax(
+    params: Any = None,
+    lr: float = 0.002,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0,
+) -> Arguments:
+    """Adamax with ε added to |g|, so that u remembers it."""
+    _no_groups(params)
+    return {**locals(), "decoupled_weight_decay": False}

@@ -1,0 +1,133 @@
+"""What the real frameworks computed, recorded by `tools/record_traces.py`, and the replay that judges a recipe by it.
+
+from recorded import traces
+for trace in traces("keras"):
+    trace.replay(some_recipe).worst_ulps
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ravine import Recipe, State, dialects
+
+FRAMEWORKS = ("tensorflow", "keras", "torch", "optax")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """How far a recipe was from a framework's parameter.
+
+    `ulps`: of each step, taken from the framework's own parameter and state, in units in the last place of the larger
+    of the parameter before and after it. `drift`: of the whole run from x0, relative to the same.
+    """
+
+    ulps: np.ndarray
+    drift: np.ndarray
+
+    @property
+    def worst_ulps(self) -> float:
+        return float(self.ulps.max())
+
+    @property
+    def worst_drift(self) -> float:
+        return float(self.drift.max())
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One recorded run: the framework's call, the gradients (T, n) and learning rates (T,) that it was given, and the
+    parameter x (T + 1, n) and the state (each (T, n), under the framework's own names) that it had."""
+
+    framework: str
+    call: str
+    dtype: str
+    stream: str
+    gradients: np.ndarray
+    lrs: tuple[float, ...]
+    x: np.ndarray
+    state: dict[str, np.ndarray]
+
+    def __str__(self) -> str:
+        return f"{self.call}-{self.dtype}"
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe that the framework's dialect makes of the call."""
+        constructor, arguments = dialects.parse(self.call)
+        return constructor(**arguments)
+
+    def slots(self, t: int, recipe: Recipe) -> dict[str, Any]:
+        """The framework's state after step t by the names of the recipe's slots; before the first, the recipe's own."""
+        if t == 0:
+            return recipe.init(self.x[0]).slots
+        constructor, given = dialects.parse(self.call)
+        names = constructor.form(constructor.arguments(**given)).state
+        result = {}
+        for slot, declared in recipe.rule.slots.items():
+            name = names[slot]
+            value = self.state[name.removeprefix("-")][t - 1]
+            value = -value if name.startswith("-") else value
+            result[slot] = float(value) if declared.is_scalar else value
+        return result
+
+    def replay(self, recipe: Recipe | None = None) -> Replay:
+        """Judge a recipe (the dialect's own, or another one or a mutant with the same slots) by this run."""
+        chosen = recipe or self.recipe
+        x, state = self.x[0], chosen.init(self.x[0])
+        ulps, drift = [], []
+        for t, (g, lr) in enumerate(zip(self.gradients, self.lrs, strict=True)):
+            locked = State(t, self.slots(t, chosen))
+            stepped, _ = chosen.update(g, locked, self.x[t], lr=lr)
+            x, state = chosen.update(g, state, x, lr=lr)
+            size = np.abs(self.x[t + 1])
+            ulps.append(np.abs(stepped - self.x[t + 1]) / np.spacing(size))
+            drift.append(np.abs(x - self.x[t + 1]) / size)
+        return Replay(np.array(ulps), np.array(drift))
+
+
+@cache
+def about(framework: str) -> dict[str, Any]:
+    """The framework's versions and constructors' signatures, as recorded."""
+    with np.load(Path(__file__).parent / f"{framework}.npz", allow_pickle=False) as file:
+        found: dict[str, Any] = json.loads(str(file["about"]))
+    return found
+
+
+@cache
+def traces(framework: str) -> tuple[Trace, ...]:
+    """Every recorded run of a framework."""
+    return tuple(_read(framework))
+
+
+def all_traces() -> tuple[Trace, ...]:
+    """Every recorded run."""
+    return tuple(t for f in FRAMEWORKS for t in traces(f))
+
+
+def _read(framework: str) -> Iterator[Trace]:
+    facts = about(framework)
+    with np.load(Path(__file__).parent / f"{framework}.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name != "about"}
+    position = {"float32": 0, "float64": 0}
+    for entry in facts["traces"]:
+        dtype = entry["dtype"]
+        found = {}
+        for name, shape in entry["arrays"].items():
+            start = position[dtype]
+            position[dtype] += int(np.prod(shape))
+            found[name] = arrays[dtype][start : position[dtype]].reshape(shape)
+        x0 = arrays["x0"].astype(dtype)
+        gradients = arrays[f"stream.{entry['stream']}"].astype(dtype)
+        _, given = dialects.parse(entry["call"])
+        lr = given["lr" if framework == "torch" else "learning_rate"]
+        lrs = [lr if t < facts["drop"] else lr * 0.1 for t in range(len(gradients))]
+        x = np.concatenate([x0[None], found.pop("x")])
+        yield Trace(framework, entry["call"], dtype, entry["stream"], gradients, tuple(lrs), x, found)

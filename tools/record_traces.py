@@ -1,0 +1,320 @@
+"""Record what the real frameworks compute: the evidence that the dialects are judged by.
+
+Runs TensorFlow 1's optimizers, Keras's, torch's and optax's over chosen and random configurations and writes one small
+`.npz` a framework: parameters and state after every step, in float32 and float64, with the gradients and the versions.
+`make record-traces` makes the virtual environment that this needs. Of Ravine it uses nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import inspect
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STEPS, SIZE, DROP = 24, 4, 12  # the learning rate drops tenfold after DROP steps
+SCALES = {"wide": [1e-4, 1e-2, 1.0, 1e2], "gentle": [1e-3, 1e-2, 0.1, 1.0]}
+OUT = Path(__file__).resolve().parent.parent / "tests" / "recorded"
+
+Run = Iterator[tuple[Any, dict[str, Any]]]
+
+
+def gradients(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """A stream of gradients (STEPS, SIZE): a scale for each coordinate, runs of one sign with reversals, zeros."""
+    sign = np.cumprod(np.where(rng.random((STEPS, SIZE)) < 0.25, -1.0, 1.0), axis=0)
+    size = np.array(SCALES[kind]) * np.exp(rng.normal(0, 0.7, (STEPS, SIZE)))
+    zero = rng.random((STEPS, SIZE)) < 0.12
+    zero[0] = [True, False, False, False]
+    return np.where(zero, 0.0, sign * size)
+
+
+def lrs(lr: float) -> list[float]:
+    """The learning rate of each step."""
+    return [lr] * DROP + [lr * 0.1] * (STEPS - DROP)
+
+
+def numbers_of_type(dtype: np.dtype[Any], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """All arguments, each number in the parameter's type: TensorFlow rounds Python's numbers to float32."""
+    defaults = {n: p.default for n, p in inspect.signature(constructor(name)).parameters.items()}
+    every = {n: v for n, v in defaults.items() if isinstance(v, float)} | arguments
+    return {n: dtype.type(v) if isinstance(v, float) and dtype == np.float64 else v for n, v in every.items()}
+
+
+def run_tensorflow(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
+    import tensorflow as tf
+
+    now = {"lr": arguments["learning_rate"]}
+    typed = numbers_of_type(x0.dtype, f"tensorflow.{name}", arguments)
+    typed["learning_rate"] = lambda: x0.dtype.type(now["lr"])
+    if "initial_accumulator_value" in typed:
+        typed["initial_accumulator_value"] = float(typed["initial_accumulator_value"])
+    optimizer = getattr(tf.compat.v1.train, name)(**typed)
+    x = tf.Variable(x0)
+    for g, lr in zip(gs, lrs(arguments["learning_rate"]), strict=True):
+        now["lr"] = lr
+        optimizer.apply_gradients([(tf.constant(g), x)])
+        yield x.numpy(), {n: optimizer.get_slot(x, n).numpy() for n in optimizer.get_slot_names()}
+
+
+def run_keras(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
+    import keras
+
+    keras.config.set_floatx(str(x0.dtype))  # otherwise the learning rate of a float64 model is kept in float32
+    optimizer = getattr(keras.optimizers, name)(**numbers_of_type(x0.dtype, f"keras.{name}", arguments))
+    x = keras.Variable(x0, dtype=str(x0.dtype), name="x")
+    for g, lr in zip(gs, lrs(arguments["learning_rate"]), strict=True):
+        optimizer.learning_rate = lr
+        optimizer.apply([keras.ops.convert_to_tensor(g)], [x])
+        state = {v.path.rpartition("/")[2].removeprefix("x_"): v.numpy() for v in optimizer.variables}
+        if name == "Nadam":
+            state["u_product"] = optimizer._u_product.numpy()  # kept out of optimizer.variables
+        yield x.numpy(), {n: v for n, v in state.items() if n not in ("iteration", "learning_rate")}
+
+
+def run_torch(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
+    import torch
+
+    torch.set_default_dtype(getattr(torch, str(x0.dtype)))  # otherwise NAdam keeps its product in float32
+    x = torch.tensor(x0, requires_grad=True)
+    optimizer = getattr(torch.optim, name)([x], **arguments)
+    for g, lr in zip(gs, lrs(arguments["lr"]), strict=True):
+        optimizer.param_groups[0]["lr"] = lr
+        x.grad = torch.tensor(g)
+        optimizer.step()
+        state = {n: v.numpy().copy() for n, v in optimizer.state[x].items() if v is not None and n != "step"}
+        yield x.detach().numpy().copy(), state
+
+
+def run_optax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    jax.config.update("jax_enable_x64", x0.dtype == np.float64)
+    lr = arguments["learning_rate"]
+    schedule = lambda count: jnp.where(count < DROP, lr, lr * 0.1)  # noqa: E731
+    transformation = getattr(optax, name)(**{**arguments, "learning_rate": schedule})
+    x = jnp.asarray(x0)
+    state = transformation.init(x)
+    for g in gs:
+        updates, state = transformation.update(jnp.asarray(g), state, x)
+        x = optax.apply_updates(x, updates)
+        leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+        named = {jax.tree_util.keystr(path, simple=True, separator="."): np.array(leaf) for path, leaf in leaves}
+        yield np.array(x), {n: v for n, v in named.items() if not n.endswith("count")}
+
+
+RUNNERS: dict[str, Callable[..., Run]] = {
+    "tensorflow": run_tensorflow,
+    "keras": run_keras,
+    "torch": run_torch,
+    "optax": run_optax,
+}
+
+
+def choices(on: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Every combination of some arguments' values; None leaves the argument out."""
+    result: list[dict[str, Any]] = [{}]
+    for name, values in on.items():
+        result = [r | ({} if v is None else {name: v}) for r in result for v in values]
+    return result
+
+
+def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
+    """The configurations that each optimizer must be seen in: its defaults, and every switch."""
+    lr = "lr" if framework == "torch" else "learning_rate"
+    switches: dict[str, dict[str, dict[str, list[Any]]]] = {
+        "tensorflow": {
+            "GradientDescentOptimizer": {lr: [0.01]},
+            "MomentumOptimizer": {lr: [0.01], "momentum": [0.9], "use_nesterov": [None, True]},
+            "RMSPropOptimizer": {lr: [0.01], "momentum": [None, 0.9], "centered": [None, True]},
+            "AdagradOptimizer": {lr: [0.05]},
+            "AdadeltaOptimizer": {lr: [None, 1.0]},
+            "AdamOptimizer": {lr: [None]},
+        },
+        "keras": {
+            "SGD": {"momentum": [None, 0.9], "nesterov": [None, True]},
+            "RMSprop": {"momentum": [None, 0.9], "centered": [None, True]},
+            "Adagrad": {lr: [None, 0.05]},
+            "Adadelta": {lr: [None, 1.0]},
+            "Adam": {"amsgrad": [None, True]},
+            "AdamW": {lr: [0.01], "amsgrad": [None, True]},
+            "Nadam": {lr: [None]},
+            "Adamax": {lr: [None]},
+            "Lion": {"weight_decay": [None, 0.01]},
+        },
+        "torch": {
+            "SGD": {lr: [0.01], "momentum": [None, 0.9], "weight_decay": [None, 0.01]},
+            "RMSprop": {"momentum": [None, 0.9], "centered": [None, True]},
+            "Adagrad": {"lr_decay": [None, 0.1], "initial_accumulator_value": [None, 0.1]},
+            "Adadelta": {"weight_decay": [None, 0.01]},
+            "Adam": {"amsgrad": [None, True], "weight_decay": [None, 0.01], "maximize": [None, True]},
+            "AdamW": {"amsgrad": [None, True]},
+            "NAdam": {"decoupled_weight_decay": [None, True]},
+            "RAdam": {"betas": [None, (0.9, 0.99)]},
+            "Adamax": {lr: [None]},
+        },
+        "optax": {
+            "sgd": {lr: [0.01], "momentum": [None, 0.9], "nesterov": [None, True]},
+            "rmsprop": {
+                lr: [0.01],
+                "momentum": [None, 0.9],
+                "nesterov": [None, True],
+                "centered": [None, True],
+                "eps_in_sqrt": [None, False],
+                "bias_correction": [None, True],
+            },
+            "adagrad": {lr: [0.05]},
+            "adadelta": {lr: [1.0]},
+            "adam": {lr: [0.001], "eps_root": [None, 1e-6], "nesterov": [None, True]},
+            "adamw": {lr: [0.001]},
+            "nadam": {lr: [0.001]},
+            "nadamw": {lr: [0.001]},
+            "amsgrad": {lr: [0.001]},
+            "adamax": {lr: [0.001]},
+            "lion": {lr: [0.001]},
+        },
+    }
+    result = []
+    for name, on in switches[framework].items():
+        for arguments in choices(on):
+            if arguments.get("nesterov") and "momentum" in on and "momentum" not in arguments:
+                continue
+            if arguments.get("centered") and arguments.get("bias_correction"):
+                # From a start at zero the first step would divide a gradient by the rounding error of g² − g².
+                arguments["initial_scale"] = 0.1
+            result.append((name, arguments))
+    if framework == "torch":
+        result.append(("SGD", {lr: 0.01, "momentum": 0.9, "nesterov": True}))
+        result.append(("SGD", {lr: 0.01, "momentum": 0.9, "dampening": 0.3}))
+        result.append(("NAdam", {"weight_decay": 0.01, "decoupled_weight_decay": True}))
+    if framework == "keras":
+        result.append(("RMSprop", {"clipvalue": 0.5}))
+    return result
+
+
+def randomised(name: str, arguments: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """The arguments with random values of those that are numbers, three digits each."""
+
+    def value(low: float, high: float, log: bool = False) -> float:
+        drawn = np.exp(rng.uniform(np.log(low), np.log(high))) if log else rng.uniform(low, high)
+        return float(f"{drawn:.3g}")
+
+    known = inspect.signature(constructor(name)).parameters
+    drawn = dict(arguments)
+    for key in known:
+        if key in ("lr", "learning_rate"):
+            drawn[key] = value(1e-3, 3e-2, log=True)
+        elif key in ("momentum", "rho", "alpha", "decay", "beta1", "beta_1", "b1"):
+            if key != "momentum" or "momentum" in arguments:
+                drawn[key] = value(0.5, 0.98)
+        elif key in ("beta2", "beta_2", "b2"):
+            drawn[key] = value(0.9, 0.9995)
+        elif key == "betas":
+            drawn[key] = (value(0.5, 0.98), value(0.9, 0.9995))
+        elif key in ("eps", "epsilon"):
+            drawn[key] = value(1e-9, 1e-1, log=True)
+        elif key == "weight_decay" and name not in ("keras.SGD", "torch.SGD"):
+            drawn[key] = value(1e-4, 1e-1, log=True)
+        elif key in ("initial_accumulator_value", "initial_scale"):
+            drawn[key] = value(0.01, 1.0, log=True)
+        elif key == "clipvalue" and "clipvalue" in arguments:
+            drawn[key] = value(0.1, 2.0)
+    return drawn
+
+
+def constructor(name: str) -> Any:
+    """The real constructor."""
+    framework, _, function = name.partition(".")
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        return getattr(tf.compat.v1.train, function)
+    if framework == "keras":
+        import keras
+
+        return getattr(keras.optimizers, function)
+    if framework == "torch":
+        import torch
+
+        return getattr(torch.optim, function)
+    import optax
+
+    return getattr(optax, function)
+
+
+def default_lr(name: str) -> float:
+    parameters = inspect.signature(constructor(name)).parameters
+    return float((parameters.get("lr") or parameters["learning_rate"]).default)
+
+
+def record(framework: str) -> dict[str, np.ndarray]:
+    """All arrays of one framework's file."""
+    rng = np.random.default_rng(2012)
+    streams = {kind: gradients(kind, rng) for kind in SCALES}
+    x0 = np.array([1.5, -2.25, 1.125, -3.0])
+    configurations = [(f"{framework}.{n}", a) for n, a in chosen(framework)]
+    configurations += [(n, randomised(n, a, rng)) for n, a in configurations]
+    index: list[dict[str, Any]] = []
+    data: dict[str, list[np.ndarray]] = {"float32": [], "float64": []}
+    lr_name = "lr" if framework == "torch" else "learning_rate"
+    for name, arguments in configurations:
+        arguments = {lr_name: default_lr(name)} | arguments if lr_name not in arguments else arguments
+        kind = "gentle" if arguments.get("centered") else "wide"
+        for dtype in data:
+            rows: dict[str, list[np.ndarray]] = {"x": []}
+            run = RUNNERS[framework](name.partition(".")[2], arguments, x0.astype(dtype), streams[kind].astype(dtype))
+            for x, state in run:
+                for key, value in {"x": x, **state}.items():
+                    rows.setdefault(key, []).append(np.asarray(value, dtype=dtype))
+            call = ", ".join(f"{n}={v!r}" for n, v in arguments.items())
+            shapes = {key: [len(values), *values[0].shape] for key, values in rows.items()}
+            index.append({"call": f"{name}({call})", "dtype": dtype, "stream": kind, "arrays": shapes})
+            data[dtype] += [np.ravel(values) for values in rows.values()]
+    package = {"tensorflow": "tensorflow_cpu"}.get(framework, framework)
+    names = dict.fromkeys(n for n, _ in configurations)
+    about = {
+        "framework": framework,
+        "versions": {p: importlib.metadata.version(p) for p in (package, "numpy")},
+        "drop": DROP,
+        "signatures": {n: signature(n) for n in names},
+        "traces": index,
+    }
+    if framework == "optax":
+        about["versions"]["jax"] = importlib.metadata.version("jax")
+    arrays = {f"stream.{kind}": stream for kind, stream in streams.items()}
+    return {"about": np.array(json.dumps(about)), "x0": x0, **arrays, **{d: np.concatenate(v) for d, v in data.items()}}
+
+
+def signature(name: str) -> dict[str, Any]:
+    """The real constructor's arguments and defaults; "required" for those without one."""
+    parameters = inspect.signature(constructor(name)).parameters.values()
+    return {
+        p.name: "required" if p.default is p.empty else p.default for p in parameters if p.kind is not p.VAR_KEYWORD
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("frameworks", nargs="*", default=list(RUNNERS), help="which to record (default: all)")
+    parser.add_argument("--out", type=Path, default=OUT, help="the folder to write to")
+    options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    options.out.mkdir(parents=True, exist_ok=True)
+    for framework in options.frameworks:
+        arrays = record(framework)
+        path = options.out / f"{framework}.npz"
+        np.savez_compressed(path, **arrays)
+        count = len(json.loads(str(arrays["about"]))["traces"])
+        print(f"{path.name}: {count} traces, {path.stat().st_size // 1024} KB")
+
+
+if __name__ == "__main__":
+    main()
