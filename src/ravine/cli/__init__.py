@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
+    "compare": "ravine.cli.compare:compare",
 }
 """Every subcommand, and where it is."""
 

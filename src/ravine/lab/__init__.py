@@ -1,0 +1,5 @@
+"""The lab: fair comparisons. A task, a protocol, records of runs, and a report made from the records alone."""
+
+from ravine.lab.task import Data, Task
+
+__all__ = ["Data", "Task"]

@@ -1,0 +1,91 @@
+"""What a run leaves behind: the settings that decide its numbers, its curve, and how it ended. Plain JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+TUNING, FINAL = "tuning", "final"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides a run's numbers.
+
+    `contender` is the name in the comparison; `rule` what `ravine.rule` finds; `hyper` the hyperparameters that are
+    not the rule's defaults. `stage` is tuning (then `trial` counts from 0) or final.
+    """
+
+    task: str
+    contender: str
+    rule: str
+    hyper: Mapping[str, float]
+    seed: int
+    steps: int
+    stage: str
+    trial: int = -1
+
+    @property
+    def key(self) -> tuple[str, str, int, int]:
+        """What tells a run from the others of one comparison."""
+        return self.contender, self.stage, self.trial, self.seed
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run. `curve` maps step, loss, train_loss and accuracy to columns of equal length, not padded: a run that
+    stopped early has a shorter curve, whose last loss may be NaN. All but `timing` is the same on every repetition.
+
+    `status`: finished; diverged (the loss was not finite, or at the end worse than before the first step); failed (the
+    task raised an exception: `message` is its traceback). `timing` holds the seconds of training at each point.
+    """
+
+    settings: Settings
+    status: str
+    curve: Mapping[str, Sequence[float]]
+    message: str = ""
+    timing: Sequence[float] = field(default=(), compare=False)
+
+    @property
+    def loss(self) -> float:
+        """The last validation loss; infinite for a run that did not finish."""
+        return float(self.curve["loss"][-1]) if self.status == FINISHED else math.inf
+
+    @property
+    def accuracy(self) -> float:
+        """The last validation accuracy; NaN where the task has none or the run did not finish."""
+        column = self.curve.get("accuracy")
+        return float(column[-1]) if column and self.status == FINISHED else math.nan
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Seconds of training a step, evaluation not counted; NaN for a run without steps."""
+        steps = self.curve["step"][-1] if self.curve["step"] else 0
+        return self.timing[-1] / steps if steps and self.timing else math.nan
+
+    def first_at(self, target: float) -> tuple[float, float]:
+        """(step, seconds) of the first measurement with a validation loss of at most `target`; infinite if never."""
+        for step, loss, seconds in zip(self.curve["step"], self.curve["loss"], self.timing, strict=True):
+            if loss <= target:
+                return float(step), float(seconds)
+        return math.inf, math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, which has no NaN or infinity: they become null."""
+        data = asdict(self)
+        data["curve"] = {n: [_finite_or_none(v) for v in column] for n, column in self.curve.items()}
+        data["timing"] = list(self.timing)
+        return data
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Record:
+        """The record that `to_dict` wrote."""
+        curve = {n: [math.nan if v is None else v for v in column] for n, column in data["curve"].items()}
+        return Record(Settings(**data["settings"]), data["status"], curve, data["message"], data["timing"])
+
+
+def _finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,101 @@
+"""The figures, by Matplotlib: learning curves with bands, and the final loss against the learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ravine import palette
+from ravine.lab.protocol import trial_losses
+from ravine.lab.records import FINISHED
+from ravine.lab.results import Results
+from ravine.lab.summary import Summary, summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 8.0, 4.6
+
+
+def figures(results: Results) -> dict[str, Figure]:
+    """Every figure by the name of its file."""
+    made = summary(results)
+    return {"curves": curves(results, made), "lr": lr_sensitivity(results, made)}
+
+
+def curves(results: Results, made: Summary) -> Figure:
+    """Validation loss against steps: the mean over the scored seeds, and a band from the lowest to the highest."""
+    figure, axes = _axes("steps", "validation loss", results)
+    for row in made.rows:
+        finals = [r for r in results.finals(row.name) if r.status == FINISHED]
+        if not finals:
+            continue
+        steps = finals[0].curve["step"]
+        losses = np.array([r.curve["loss"] for r in finals if len(r.curve["loss"]) == len(steps)])
+        look = style(results, row.name)
+        axes.plot(steps, losses.mean(0), label=row.name, **look)
+        axes.fill_between(steps, losses.min(0), losses.max(0), color=look["color"], alpha=0.15, linewidth=0)
+    if math.isfinite(made.target):
+        axes.axhline(made.target, color="#808080", linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.annotate("target", (1, made.target), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    _scale(axes, results)
+    return _finish(figure, axes)
+
+
+def lr_sensitivity(results: Results, made: Summary) -> Figure:
+    """The mean final validation loss of each tuning trial against its learning rate; crosses on top did not finish."""
+    figure, axes = _axes("learning rate", "final validation loss", results)
+    for row in made.rows:
+        tuning = results.tuning(row.name)
+        rates = {r.settings.trial: r.settings.hyper["lr"] for r in tuning if "lr" in r.settings.hyper}
+        losses = trial_losses(tuning)
+        tried = sorted((rate, losses[trial]) for trial, rate in rates.items())
+        look = style(results, row.name)
+        good = [(rate, loss) for rate, loss in tried if math.isfinite(loss)]
+        bad = [rate for rate, loss in tried if not math.isfinite(loss)]
+        if good:
+            axes.plot(*zip(*good, strict=True), marker="o", markersize=3, label=row.name, **look)
+        axes.plot(bad, [0.97] * len(bad), "x", color=look["color"], transform=axes.get_xaxis_transform())
+    axes.set_xscale("log")
+    _scale(axes, results)
+    return _finish(figure, axes)
+
+
+def style(results: Results, name: str) -> dict[str, Any]:
+    """Colour and dashes for Matplotlib: the rule's, or where two contenders share a rule, each one's own."""
+    rules = {c["name"]: c["rule"] for c in results.contenders}
+    shared = list(rules.values()).count(rules[name]) > 1
+    color, dash = palette.style(name if shared else rules[name].rpartition(":")[2])
+    return {"color": color, "linestyle": (0, dash) if dash else "solid"}
+
+
+def _scale(axes: Any, results: Results) -> None:
+    """A log scale where losses are positive, cut off above what the task starts from."""
+    losses = [v for r in results.records if r.status == FINISHED for v in r.curve["loss"]]
+    if losses and min(losses) > 0:
+        axes.set_yscale("log")
+        starts = [r.curve["loss"][0] for r in results.records if r.status == FINISHED]
+        axes.set_ylim(top=1.5 * max(starts))
+
+
+def _axes(x: str, y: str, results: Results) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(str(results.task["title"]).replace("$", r"\$"), loc="left", fontsize="medium")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.2)
+    return figure, axes
+
+
+def _finish(figure: Figure, axes: Any) -> Figure:
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        safe = [label.replace("$", r"\$") for label in labels]
+        figure.legend(handles, safe, loc="outside right center", frameon=False, handlelength=3)
+    return figure

@@ -1,0 +1,81 @@
+"""One run: settings in, a record out. An exception in the task is a failed run, not the end of the comparison."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ravine
+from ravine.lab.records import DIVERGED, FAILED, FINISHED, Record, Settings
+from ravine.lab.task import Task
+
+TRACEBACK_CHARACTERS = 8000
+
+
+class StopRun(BaseException):
+    """Raised out of `report` to end a run; not an Exception, so that a task's `except Exception` lets it through."""
+
+
+class Reporter:
+    """The `report` function of a run: collects the curve and ends the run when the loss is not finite."""
+
+    def __init__(self, on_report: Callable[[int], None]) -> None:
+        self.columns: dict[str, list[float]] = {"step": [], "loss": []}
+        self.timing: list[float] = []
+        self.on_report = on_report
+        self._began = time.perf_counter()
+
+    def __call__(
+        self,
+        step: int,
+        loss: float,
+        *,
+        accuracy: float | None = None,
+        train_loss: float | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """One measurement after `step` steps. `seconds`, if not given, is the time since the run began."""
+        self.timing.append(time.perf_counter() - self._began if seconds is None else float(seconds))
+        values = {"step": int(step), "loss": float(loss), "train_loss": train_loss, "accuracy": accuracy}
+        given = {n: v for n, v in values.items() if v is not None}
+        if self.columns["step"] and given.keys() != self.columns.keys():
+            raise ValueError(f"report() was given {sorted(self.columns)} before and {sorted(given)} now")
+        if self.columns["step"] and step <= self.columns["step"][-1]:
+            raise ValueError(f"report() was called for step {step} after step {self.columns['step'][-1]}")
+        for name, value in given.items():
+            self.columns.setdefault(name, []).append(float(value) if name != "step" else value)
+        self.on_report(step)
+        if not math.isfinite(loss):
+            raise StopRun
+
+
+def run(task: Task, settings: Settings, on_report: Callable[[int], None] = lambda step: None) -> Record:
+    """Train `task` as `settings` say. Never raises an Exception: what went wrong is in the record."""
+
+    def make_optimizer(params: Iterable[Any]) -> Any:
+        return ravine.recipe(settings.rule).replace(**settings.hyper).torch(params)
+
+    report = Reporter(on_report)
+    status, message = FINISHED, ""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # what a task prints would break the progress display
+            task.train(make_optimizer, settings.seed, report, settings.steps)
+        if not report.timing:
+            raise RuntimeError(f"task {task.name} ended without a call of report()")
+    except StopRun:
+        pass
+    except Exception:
+        status, message = FAILED, traceback.format_exc()[-TRACEBACK_CHARACTERS:]
+    if status == FINISHED and diverged(report.columns["loss"]):
+        status = DIVERGED
+    return Record(settings, status, report.columns, message, report.timing)
+
+
+def diverged(losses: list[float]) -> bool:
+    """Whether the last loss is not finite, or worse than the first."""
+    return not math.isfinite(losses[-1]) or (len(losses) > 1 and losses[-1] > losses[0])

@@ -1,0 +1,127 @@
+"""A task: data, model, loss and metric, and the loop that trains it. It knows no optimizer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+MakeOptimizer = Callable[[Iterable[Any]], Any]
+"""Takes parameters (as torch.optim does) and returns an optimizer over them."""
+
+
+class Report(Protocol):
+    """What a training loop calls when it has measured something."""
+
+    def __call__(
+        self,
+        step: int,
+        loss: float,
+        *,
+        accuracy: float | None = None,
+        train_loss: float | None = None,
+        seconds: float | None = None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Data:
+    """Tensors in memory: (inputs, targets) to train on and to validate on; the first dimension counts examples."""
+
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to learn.
+
+    `data()` is called once per worker process, `model()` once per run with torch's generator seeded by the run's seed.
+    `loss(outputs, targets)` is a scalar tensor, a mean over examples; `accuracy(outputs, targets)`, where it has
+    a meaning, a float in [0, 1]. `steps` is how many batches of `batch_size` a run sees unless told otherwise;
+    `evaluations` how often it is measured. `about` says in a line what is learnt from what.
+    """
+
+    name: str
+    title: str
+    data: Callable[[], Data]
+    model: Callable[[], torch.nn.Module]
+    loss: Callable[[Any, Any], Any]
+    accuracy: Callable[[Any, Any], float] | None = None
+    batch_size: int = 64
+    steps: int = 500
+    evaluations: int = 40
+    about: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def loaded(self) -> Data:
+        """The data, in memory from first use on."""
+        return self.data()
+
+    def train(self, make_optimizer: MakeOptimizer, seed: int, report: Report, steps: int) -> None:
+        """Train one model for `steps` steps. The seed alone decides its start and the order of its data.
+
+        Calls `report` before the first step and then about `evaluations` times, at the latest after the last step.
+        """
+        import torch
+
+        torch.manual_seed(seed)
+        model = self.model()
+        optimizer = make_optimizer(model.parameters())
+        batches = self._batches(seed)
+        every = max(1, steps // self.evaluations)
+        seconds = 0.0
+        self._measure(model, report, 0, seconds)
+        for first in range(0, steps, every):
+            last = min(first + every, steps)
+            began = time.perf_counter()
+            for _ in range(first, last):
+                inputs, targets = next(batches)
+                optimizer.zero_grad()
+                self.loss(model(inputs), targets).backward()
+                optimizer.step()
+            seconds += time.perf_counter() - began
+            self._measure(model, report, last, seconds)
+
+    def _batches(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches for ever, in an order that the seed decides. A last, smaller batch of an epoch is left out."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        inputs, targets = self.loaded.train
+        size = min(self.batch_size, len(inputs))
+        while True:
+            order = torch.randperm(len(inputs), generator=generator)
+            for chosen in order[: len(order) - len(order) % size].view(-1, size):
+                yield inputs[chosen], targets[chosen]
+
+    def _measure(self, model: torch.nn.Module, report: Report, step: int, seconds: float) -> None:
+        validation = self.loaded.validation
+        # About as many training examples as there are to validate on, spread evenly.
+        part = slice(None, None, max(1, len(self.loaded.train[0]) // len(validation[0])))
+        was_training = model.training
+        model.eval()
+        loss, accuracy = self._evaluate(model, validation)
+        train_loss, _ = self._evaluate(model, (self.loaded.train[0][part], self.loaded.train[1][part]))
+        model.train(was_training)
+        report(step, loss, accuracy=accuracy, train_loss=train_loss, seconds=seconds)
+
+    def _evaluate(self, model: torch.nn.Module, examples: tuple[Tensor, Tensor]) -> tuple[float, float | None]:
+        import torch
+
+        with torch.no_grad():
+            outputs = model(examples[0])
+            loss = float(self.loss(outputs, examples[1]))
+            return loss, None if self.accuracy is None else self.accuracy(outputs, examples[1])
+
+
+def share_correct(outputs: Tensor, targets: Tensor) -> float:
+    """The share of examples whose largest output is the target."""
+    return float((outputs.argmax(-1) == targets).double().mean())

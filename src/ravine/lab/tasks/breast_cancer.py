@@ -1,0 +1,43 @@
+"""Malignant or benign, by logistic regression: a convex task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ravine.lab.task import Data, Task
+
+
+def data() -> Data:
+    """455 cases to train on, 114 to validate on; 30 measurements each, standardised by the training cases."""
+    from sklearn.datasets import load_breast_cancer
+
+    measured, labels = load_breast_cancer(return_X_y=True)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    inputs, targets = torch.tensor(measured)[order], torch.tensor(labels, dtype=torch.float32)[order]
+    train = inputs[114:]
+    inputs = ((inputs - train.mean(0)) / train.std(0)).float()
+    return Data(train=(inputs[114:], targets[114:]), validation=(inputs[:114], targets[:114]))
+
+
+def model() -> nn.Module:
+    """One weight a measurement, and a bias."""
+    return nn.Sequential(nn.Linear(30, 1), nn.Flatten(0))
+
+
+def share_correct(outputs: Tensor, targets: Tensor) -> float:
+    """The share of cases on the right side of even odds."""
+    return float(((outputs > 0) == (targets > 0.5)).double().mean())
+
+
+task = Task(
+    name="breast-cancer",
+    title="Breast cancer, logistic regression",
+    about="scikit-learn's 569 cases of 30 measurements, malignant or benign; logistic regression; convex.",
+    data=data,
+    model=model,
+    loss=nn.functional.binary_cross_entropy_with_logits,
+    accuracy=share_correct,
+    batch_size=32,
+    steps=300,
+)
