@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import ravine
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+
+
+@pytest.fixture(autouse=True)
+def _rules_of_one_test_are_not_seen_by_another() -> Iterator[None]:
+    before = ravine.rules()
+    yield
+    registry = sys.modules["ravine.rule"]._registry  # the attribute ravine.rule is the function
+    registry.clear()
+    registry.update(before)

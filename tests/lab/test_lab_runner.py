@@ -10,10 +10,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the lab needs torch")
 pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 
-from ravine.lab import tasks  # noqa: E402
-from ravine.lab.records import DIVERGED, FAILED, FINISHED, Record, Settings  # noqa: E402
-from ravine.lab.runner import run  # noqa: E402
-from ravine.lab.task import Data, Task  # noqa: E402
+from ravine.lab import tasks
+from ravine.lab.records import DIVERGED, FAILED, FINISHED, Record, Settings
+from ravine.lab.runner import run
+from ravine.lab.task import Data, Task
 
 
 @pytest.fixture(autouse=True)
