@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import numpy as np
@@ -94,22 +94,25 @@ class Bucket:
         """The addresses of what stays in its place as a rule: the parameters and their state."""
         found = list(map(address, self.params))
         for key in self.keys:
-            found += [s[key].data_ptr() for s in self.states]
+            found += map(address, map(itemgetter(key), self.states))
         return found
 
     def is_current(self, grads: Sequence[Tensor]) -> bool:
-        """Whether the table still tells the truth, after it was told where new gradients lie."""
+        """Whether the table still tells the truth, after it was told where new gradients lie.
+
+        This runs in every step, so it is a few passes of built-in functions over lists.
+        """
         try:
             if self._fixed() != self.fixed:
                 return False
             addresses = list(map(address, grads))
             if self.contiguous:
-                same_layout = all(map(is_contiguous, grads))
+                is_same_layout = all(map(is_contiguous, grads))
             else:
-                same_layout = [g.stride() for g in grads] == self.strides
+                is_same_layout = [g.stride() for g in grads] == self.strides
         except (RuntimeError, KeyError, AttributeError):  # a sparse gradient, or state that was taken away
             return False
-        if not same_layout or any(g.dtype is not self.grad_type for g in grads):
+        if not is_same_layout or [g.dtype for g in grads].count(self.grad_type) != len(grads):
             return False
         if addresses != self.grads:
             self.grads = addresses

@@ -6,7 +6,16 @@ import os
 from string import Template
 
 from ravine.engines.fused.lower import Elements, coefficients
-from ravine.engines.fused.storage import ADDRESSES, CHUNK_COLUMNS, COEFFICIENTS, FINISHED, MEMORY, OPEN, Storage
+from ravine.engines.fused.storage import (
+    ADDRESSES,
+    CHUNK_COLUMNS,
+    COEFFICIENTS,
+    CONTROL_SIZE,
+    FINISHED,
+    MEMORY,
+    OPEN,
+    Storage,
+)
 from ravine.trace.graph import Graph
 
 YIELD = "sched_yield" if os.name == "posix" else "SwitchToThread"
@@ -97,6 +106,15 @@ STORE = Template("""\
 $convert
   store $type %s$k$rounded, ptr %s$k.to, align 1""")
 
+# The same for one thread: what threads share is on its own stack.
+RUN_ALONE = f"""\
+define void @run_alone(ptr %table, ptr %chunks, i64 %count, ptr %c, ptr %scalars) {{
+  %control = alloca [{CONTROL_SIZE} x i64]
+  store [{CONTROL_SIZE} x i64] zeroinitializer, ptr %control
+  call void @run(ptr %table, ptr %chunks, i64 %count, ptr %control, ptr %c, ptr %scalars, i1 true)
+  ret void
+}}"""
+
 # The scalars of n tensors as doubles, n rows of `out`. Returns whether all rows are the same.
 READ = Template("""\
 define i1 @read(ptr %table, i64 %n, ptr %out) {
@@ -133,7 +151,8 @@ $convert
 
 def source(graph: Graph, storage: Storage) -> str:
     """The module's text: `run` updates tensors, `read` collects the scalars that are kept with them."""
-    return "\n\n".join([DECLARATIONS, Elements(graph, storage).function(), _run(graph, storage), _read(storage)]) + "\n"
+    elements = Elements(graph, storage).function()
+    return "\n\n".join([DECLARATIONS, elements, _run(graph, storage), RUN_ALONE, _read(storage)]) + "\n"
 
 
 def _run(graph: Graph, storage: Storage) -> str:

@@ -33,6 +33,7 @@ class Kernel:
         self.run = self._compiled.function(
             "run", None, _pointer, _pointer, word, _pointer, _pointer, _pointer, ctypes.c_bool
         )
+        self.run_alone = self._compiled.function("run_alone", None, _pointer, _pointer, word, _pointer, _pointer)
         self.read = self._compiled.function("read", ctypes.c_bool, _pointer, word, _pointer)
         self.number = ctypes.c_double if storage.compute == "float64" else ctypes.c_float
 
@@ -80,6 +81,7 @@ class Table:
         self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
         self._read_arguments = (self.rows.ctypes.data, self.size, self._scalars.ctypes.data)
         self._is_uniform = True
+        self._numbers: tuple[Sequence[float], Sequence[float]] | None = None
 
     def set_gradients(self, addresses: Sequence[int]) -> None:
         """Point to new gradients."""
@@ -122,13 +124,16 @@ class Table:
         return kept
 
     def _launch(self, values: Sequence[float], numbers: Sequence[float], threads: int) -> None:
+        if (values, numbers) != self._numbers:
+            self._numbers = (values, numbers)
+            self._c = (self.kernel.number * len(values))(*values)
+            self._new_scalars = (ctypes.c_double * len(numbers))(*numbers)
+        if threads == 1 or self.traffic < WORTH_A_THREAD:
+            self.kernel.run_alone(*self._fixed, self._c, self._new_scalars)
+            return
         control = (ctypes.c_int64 * CONTROL_SIZE)()
-        c = (self.kernel.number * len(values))(*values)
-        scalars = (ctypes.c_double * len(numbers))(*numbers)
-        shared = (*self._fixed, ctypes.addressof(control), ctypes.addressof(c), ctypes.addressof(scalars))
-        if threads > 1 and self.traffic > WORTH_A_THREAD:
-            helpers = min(threads, len(self.chunks)) - 1
-            pool.help((self.kernel.run, (*shared, False), (self, control, c, scalars)), helpers)
+        shared = (*self._fixed, control, self._c, self._new_scalars)
+        pool.help(self.kernel.run, (*shared, False), self, min(threads, len(self.chunks)) - 1)
         self.kernel.run(*shared, True)
 
 

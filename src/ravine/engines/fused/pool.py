@@ -25,7 +25,7 @@ class Pool:
         self._growing = threading.Lock()
 
     def help(self, job: Job, helpers: int) -> None:
-        """Ask `helpers` threads to call the kernel too. Returns at once."""
+        """Ask `helpers` threads to call a kernel too. Returns at once."""
         if self._threads < helpers:
             self._grow(helpers)
         for _ in range(helpers):
@@ -40,17 +40,17 @@ class Pool:
 
 def _work(jobs: SimpleQueue[Job]) -> None:
     while True:
-        kernel, arguments, _alive = jobs.get()
+        kernel, arguments, alive = jobs.get()
         kernel(*arguments)
-        del kernel, arguments, _alive
+        del kernel, arguments, alive
 
 
 _pool = Pool()
 
 
-def help(job: Job, helpers: int) -> None:
-    """Ask this process's pool to call a kernel too."""
-    _pool.help(job, helpers)
+def help(kernel: Any, arguments: tuple[Any, ...], alive: Any, helpers: int) -> None:
+    """Ask threads of this process's pool to call a kernel too; `alive` is what must live while it runs."""
+    _pool.help((kernel, arguments, alive), helpers)
 
 
 def _after_fork() -> None:
