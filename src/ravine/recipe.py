@@ -72,6 +72,27 @@ class Recipe:
         hyperparameters for this step only, as from a schedule. Raises ValueError for mismatched shapes or an illegal
         value, TypeError for types that are not floating.
         """
+        x, g, hyper, slots = self._checked(g, state, x, overrides)
+        new_x, new_slots = reference.step(self.rule, x, g, slots, state.t + 1, hyper)
+        return new_x, State(state.t + 1, new_slots)
+
+    def update_(self, g: Any, state: State, x: Any, **overrides: float) -> State:
+        """One step in place, at the speed of memory: x and the slots' arrays are written, nothing is allocated.
+
+        NumPy arrays only, and the bits of `update`. Returns the new state, which holds the same arrays. Raises as
+        `update` does, and ValueError for an array that is read-only.
+        """
+        from ravine.engines.fused import arrays
+
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"update_ writes to NumPy arrays; x is of type {type(x).__name__}: use update or torch")
+        x, g, hyper, slots = self._checked(g, state, x, overrides)
+        scalars = arrays.step(self.rule, x, g, slots, state.t + 1, hyper)
+        return State(state.t + 1, {**slots, **scalars})
+
+    def _checked(
+        self, g: Any, state: State, x: Any, overrides: Mapping[str, float]
+    ) -> tuple[Any, Any, Mapping[str, float], dict[str, Any]]:
         x = _parameter(x)
         g = _array(g, "g")
         hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper
@@ -81,9 +102,7 @@ class Recipe:
                 raise unknown(f"state: {self.rule.name} needs slot", name, state.slots)
             if not slot.is_scalar:
                 _same_shape(f"slot {name}", state.slots[name], x)
-        slots = {n: state.slots[n] for n in self.rule.slots}
-        new_x, new_slots = reference.step(self.rule, x, g, slots, state.t + 1, hyper)
-        return new_x, State(state.t + 1, new_slots)
+        return x, g, hyper, {n: state.slots[n] for n in self.rule.slots}
 
     def look_ahead(self, state: State, **overrides: float) -> Any:
         """The offset from x to where the gradient is to be taken: zero for all but Nesterov's methods."""

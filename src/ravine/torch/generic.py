@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
+
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
 from ravine.torch.method import Method, method
@@ -15,10 +17,14 @@ from ravine.transforms import stored_at_look_ahead
 class RuleOptimizer(Stepper):
     """A `torch.optim.Optimizer` for any rule; the hyperparameters are keys of `param_groups`, the slots of `state`.
 
-    A rule that looks ahead is stepped in the form for gradients taken at the stored parameter.
+    A rule that looks ahead is stepped in the form for gradients taken at the stored parameter. `state_dtype` is what
+    array slots are stored in, by default each parameter's own type; torch.bfloat16 moves fewer bytes in a step.
     """
 
-    def __init__(self, params: Iterable[Any], recipe: Recipe) -> None:
+    def __init__(self, params: Iterable[Any], recipe: Recipe, state_dtype: torch.dtype | None = None) -> None:
+        if state_dtype is not None and (not isinstance(state_dtype, torch.dtype) or not state_dtype.is_floating_point):
+            raise TypeError(f"state_dtype must be a floating torch.dtype such as torch.bfloat16, got {state_dtype!r}")
+        self.state_dtype = state_dtype
         self.recipe = recipe
         super().__init__(params, dict(recipe.hyper))
 
@@ -30,25 +36,34 @@ class RuleOptimizer(Stepper):
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._found = method(stored_at_look_ahead(recipe.rule), start=recipe.start)
+        self._found = method(stored_at_look_ahead(recipe.rule), start=recipe.start, dtype=self.state_dtype)
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         return self._found
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "recipe": self.recipe.to_json()}
+        return {**super().__getstate__(), "state_dtype": self.state_dtype, "recipe": self.recipe.to_json()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if "recipe" in state:  # a copy or a pickle, not a loaded state dict
+            self.state_dtype = state.pop("state_dtype")
             self.recipe = Recipe.from_json(state.pop("recipe"))
         super().__setstate__(state)
 
 
-def from_recipe(params: Iterable[Any], recipe_or_rule: Recipe | Rule | str, **hyper: float) -> RuleOptimizer:
+def from_recipe(
+    params: Iterable[Any],
+    recipe_or_rule: Recipe | Rule | str,
+    *,
+    state_dtype: torch.dtype | None = None,
+    **hyper: float,
+) -> RuleOptimizer:
     """An optimizer over `params` for a recipe, or for a rule (or its name) with hyperparameters.
 
-    `params` is what every torch optimizer takes: tensors, named tensors, or groups. Raises as `ravine.recipe` does.
+    `params` is what every torch optimizer takes: tensors, named tensors, or groups. `state_dtype` stores the state in
+    another type than the parameter's, for instance torch.bfloat16. Raises as `ravine.recipe` does, and TypeError for a
+    state_dtype that is no floating type.
     """
     chosen = recipe_or_rule if isinstance(recipe_or_rule, Recipe) else recipe(recipe_or_rule)
-    return RuleOptimizer(params, chosen.replace(**hyper))
+    return RuleOptimizer(params, chosen.replace(**hyper), state_dtype)

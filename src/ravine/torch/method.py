@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ravine.rule import Rule
 
 Key = str | tuple[str, int]
@@ -18,7 +20,7 @@ class Method:
 
     `step` is None where torch keeps no count (SGD): then t is 1 when a parameter has no state yet, and 2 ever after.
     `start` overrides what slots hold before the first step. Scalar slots are float64, or (`counts_like_torch`) of the
-    step count's type, as torch keeps them.
+    step count's type, as torch keeps them. `dtype` is that of new array slots, None for the parameter's own.
     """
 
     rule: Rule
@@ -28,6 +30,7 @@ class Method:
     start: Mapping[str, float]
     step: str | None = "step"
     counts_like_torch: bool = False
+    dtype: torch.dtype | None = None
 
     @property
     def counters(self) -> tuple[str, ...]:
@@ -52,6 +55,7 @@ def method(
     start: Mapping[str, float] | None = None,
     step: str | None = "step",
     counts_like_torch: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> Method:
     """A Method; names that are not given are the rule's own."""
     hyper, state, start = hyper or {}, state or {}, start or {}
@@ -64,4 +68,5 @@ def method(
         start={n: start.get(n, s.start) for n, s in rule.slots.items()},
         step=step,
         counts_like_torch=counts_like_torch,
+        dtype=dtype,
     )

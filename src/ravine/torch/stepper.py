@@ -65,7 +65,13 @@ def _complete(method: Method, p: Tensor, state: dict[str, Any]) -> bool:
             state[key] = torch.full((), method.start[name], dtype=kind)
     missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
     for name, key in missing:
-        state[key] = torch.full_like(p, method.start[name], requires_grad=False, memory_format=torch.preserve_format)
+        state[key] = torch.full_like(
+            p,
+            method.start[name],
+            dtype=None if p.is_complex() else method.dtype,
+            requires_grad=False,
+            memory_format=torch.preserve_format,
+        )
     return bool(missing)
 
 

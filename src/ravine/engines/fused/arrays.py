@@ -1,0 +1,75 @@
+"""The fused engine on NumPy arrays, in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ravine.engines import reference
+from ravine.engines.fused import jit
+from ravine.engines.fused.kernel import Table, hyper_values
+from ravine.engines.fused.storage import SIZES, Storage
+from ravine.rule import Rule
+
+
+def step(
+    rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: int, hyper: Mapping[str, Any], threads: int | None = None
+) -> dict[str, float]:
+    """One update of x and of its array slots in place. Returns the new scalar slots by name.
+
+    NumPy arrays of one shape, types float64, float32 or float16. Arrays that the kernel can't take as they are
+    (strided, or sharing memory) are stepped by the reference and copied back. `threads` is by default the number of
+    processors that this process may use.
+    """
+    arrays = {n: a for n, a in slots.items() if not rule.slots[n].is_scalar}
+    scalars = {n: float(v) for n, v in slots.items() if rule.slots[n].is_scalar}
+    written = {"x": x, **arrays}
+    for name, array in written.items():
+        if not array.flags.writeable:
+            raise ValueError(f"{name} is read-only, and an update in place writes to it")
+    storage = _storage(x, g, tuple(arrays.values()))
+    if storage is None:
+        new_x, new = reference.step(rule, x, g, slots, t, hyper)
+        x[...] = new_x
+        for name, array in arrays.items():
+            array[...] = new[name]
+        return {n: new[n] for n in scalars}
+    table = _table(rule, storage, x.size, tuple(_address(a) for a in (x, g, *arrays.values())))
+    values = hyper_values(rule, hyper)
+    kept = table.step_at(float(t), tuple(scalars.values()), values, threads or _processors())
+    return dict(zip(scalars, kept, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _table(rule: Rule, storage: Storage, length: int, addresses: tuple[int, ...]) -> Table:
+    """A table says nothing but its arguments, so one for the same addresses may be used again."""
+    return Table(rule, storage, [length], [addresses])
+
+
+def _storage(x: Any, g: Any, slots: tuple[Any, ...]) -> Storage | None:
+    arrays = (x, g, *slots)
+    if not all(type(a) is np.ndarray and a.flags.c_contiguous and a.dtype.isnative for a in arrays):
+        return None
+    types = [str(a.dtype) for a in arrays]
+    if any(kind not in SIZES for kind in types):
+        return None
+    if "float16" in types and ("float64" in types or not jit.has_half()):
+        return None
+    ranges = sorted((_address(a), _address(a) + a.nbytes) for a in arrays)
+    if any(end > start for (_, end), (start, _) in pairwise(ranges)):
+        return None
+    return Storage(types[0], types[1], tuple(types[2:]))
+
+
+def _address(array: Any) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

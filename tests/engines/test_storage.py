@@ -1,0 +1,211 @@
+"""Narrow and mixed storage, odd sizes, odd addresses: the reference's bits, rounded at each store."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import ravine
+from ravine.engines import reference
+from ravine.engines.fused import arrays, frame, jit
+from ravine.engines.fused.kernel import CHUNK, Table, hyper_values
+from ravine.engines.fused.storage import Storage
+from ravine.rule import Rule
+
+SIZES = [0, 1, 2, 15, 17, 63, 64, 65, CHUNK - 1, CHUNK, CHUNK + 1, (1 << 16) - 1, 1 << 16, (1 << 16) + 1]
+
+
+def default(rule: Rule) -> dict[str, float]:
+    return {n: h.default for n, h in rule.hyperparameters.items()}
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal, NaN where the other is."""
+    return bool(torch.all((a == b) | (a.isnan() & b.isnan())))
+
+
+def by_reference(rule, x, g, slots, t, hyper):
+    """The reference in float32 on torch tensors of any type: widened, stepped, rounded by torch."""
+    wide = {n: s if rule.slots[n].is_scalar else s.float().numpy() for n, s in slots.items()}
+    new_x, new = reference.step(rule, x.float().numpy(), g.float().numpy(), wide, t, hyper)
+    rounded = {
+        n: v if rule.slots[n].is_scalar else torch.from_numpy(np.array(v)).to(slots[n].dtype) for n, v in new.items()
+    }
+    return torch.from_numpy(new_x).to(x.dtype), rounded
+
+
+MIXTURES = [
+    (torch.bfloat16, torch.bfloat16, torch.bfloat16),
+    (torch.float16, torch.float16, torch.float16),
+    (torch.float32, torch.float32, torch.bfloat16),
+    (torch.bfloat16, torch.float32, torch.float32),
+]
+NARROW = [(name, (torch.bfloat16, torch.float16, torch.bfloat16)) for name in ravine.rules()]
+NARROW += [(name, types) for types in MIXTURES for name in ("adam", "momentum_torch", "lion", "nadam")]
+
+
+@pytest.mark.parametrize(("name", "types"), NARROW, ids=str)
+def test_narrow_storage(name: str, types: tuple[torch.dtype, ...]) -> None:
+    of_x, of_g, of_slots = types
+    rule = ravine.rule(name)
+    hyper = default(rule)
+    torch.manual_seed(0)
+    x = torch.randn(131).to(of_x)
+    slots = {n: s.start if s.is_scalar else torch.full((131,), s.start, dtype=of_slots) for n, s in rule.slots.items()}
+    names = [n for n, s in rule.slots.items() if not s.is_scalar]
+    short = [str(d).removeprefix("torch.") for d in (of_x, of_g, of_slots)]
+    storage = Storage(short[0], short[1], (short[2],) * len(names))
+    for t in range(1, 21):
+        g = (torch.randn(131) * 10.0 ** torch.randint(-8, 5, (131,))).to(of_g)
+        wanted_x, wanted = by_reference(rule, x, g, slots, t, hyper)
+        table = Table(rule, storage, [131], [[a.data_ptr() for a in (x, g, *(slots[n] for n in names))]])
+        kept = table.step_at(float(t), [v for n, v in slots.items() if n not in names], hyper_values(rule, hyper), 1)
+        slots.update(zip([n for n in slots if n not in names], kept, strict=True))
+        assert same(x, wanted_x), (t, x, wanted_x)
+        for n, value in wanted.items():
+            assert slots[n] == value if n not in names else same(slots[n], value), (t, n, slots[n], value)
+
+
+def test_rounding_to_bfloat16_is_torchs_for_every_kind_of_number() -> None:
+    """All 65,536 upper halves with every decisive lower half, through a rule that moves the parameter to −g."""
+    upper = np.arange(1 << 16, dtype=np.uint32) << 16
+    lower = np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    g = torch.from_numpy((upper[:, None] | lower).reshape(-1).view(np.float32).copy())
+    x = torch.zeros(g.numel(), dtype=torch.bfloat16)
+    table = Table(ravine.rule("gd"), Storage("bfloat16", "float32", ()), [g.numel()], [[x.data_ptr(), g.data_ptr()]])
+    table.step_at(1.0, (), (-1.0,), 1)
+    wanted = (0.0 + g).to(torch.bfloat16)
+    assert torch.equal(x.isnan(), wanted.isnan())
+    assert torch.equal(x.nan_to_num(0.0, 1.0, -1.0), wanted.nan_to_num(0.0, 1.0, -1.0))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("offset", [0, 1, 3])
+def test_odd_sizes_at_odd_addresses_in_one_launch(dtype: str, offset: int) -> None:
+    rule = ravine.rule("adam")
+    hyper = default(rule)
+    rng = np.random.default_rng(0)
+    arrays_of = []
+    for size in SIZES:
+        x, g, m, v = (np.empty(size + offset, dtype)[offset:] for _ in range(4))
+        x[:], g[:], m[:], v[:] = rng.standard_normal((4, size))
+        np.abs(v, out=v)
+        arrays_of.append((x, g, m, v))
+    table = Table(
+        rule, Storage(dtype, dtype, (dtype, dtype)), SIZES, [[a.ctypes.data for a in four] for four in arrays_of]
+    )
+    wanted = [reference.step(rule, x.copy(), g, {"m": m.copy(), "v": v.copy()}, 3, hyper) for x, g, m, v in arrays_of]
+    table.step_at(3.0, (), hyper_values(rule, hyper), 2)
+    for (x, _, m, v), (new_x, new) in zip(arrays_of, wanted, strict=True):
+        assert np.array_equal(x, new_x)
+        assert np.array_equal(m, new["m"])
+        assert np.array_equal(v, new["v"])
+
+
+def test_addresses_that_are_not_multiples_of_an_element() -> None:
+    raw = np.zeros(4 * 4 * 100 + 1, np.uint8)
+    four = [raw[1 + 400 * k : 1 + 400 * (k + 1)].view(np.float32) for k in range(4)]
+    rng = np.random.default_rng(0)
+    for a in four:
+        a[:] = rng.random(100)
+    x, g, m, v = four
+    recipe = ravine.recipe("adam")
+    wanted_x, wanted = recipe.update(g.copy(), ravine.State(0, {"m": m.copy(), "v": v.copy()}), x.copy())
+    recipe.update_(g, ravine.State(0, {"m": m, "v": v}), x)
+    assert np.array_equal(x, wanted_x)
+    assert np.array_equal(v, wanted.slots["v"])
+
+
+def test_a_thousand_tensors_each_at_its_own_step() -> None:
+    rule = ravine.rule("nadam")
+    hyper = default(rule)
+    rng = np.random.default_rng(0)
+    four = rng.random((1000, 4, 37)).astype(np.float32)
+    counts = [(float(t), (0.9**t,)) for t in range(1, 8)]
+    which = rng.integers(0, len(counts), 1000)
+    rows = [[a.ctypes.data for a in one] for one in four]
+    before = four.copy()
+    table = Table(rule, Storage("float32", "float32", ("float32",) * 2), [37] * 1000, rows)
+    kept = table.step_rows(counts, which, hyper_values(rule, hyper), 2)
+    for i, (x, g, m, v) in enumerate(before):
+        t, (product,) = counts[which[i]]
+        new_x, new = reference.step(rule, x, g, {"m": m, "v": v, "product": product}, int(t), hyper)
+        assert np.array_equal(four[i, 0], new_x)
+        assert np.array_equal(four[i, 2], new["m"])
+        assert kept[which[i]] == (new["product"],)
+
+
+@pytest.mark.parametrize("name", ravine.rules())
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_in_place_is_the_pure_update(name: str, dtype: type) -> None:
+    recipe = ravine.recipe(name)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((5, 7)).astype(dtype)
+    pure, mine = (x.copy(), recipe.init(x)), (x, recipe.init(x))
+    held = mine[1].slots
+    for _ in range(5):
+        g = rng.standard_normal((5, 7)).astype(dtype)
+        pure = recipe.update(g, pure[1], pure[0], lr=0.01)
+        state = recipe.update_(g, mine[1], x, lr=0.01)
+        mine = (x, state)
+        assert np.array_equal(x, pure[0], equal_nan=True)
+        assert state.t == pure[1].t
+        for n, value in pure[1].slots.items():
+            assert np.array_equal(state.slots[n], value, equal_nan=True)
+            assert recipe.rule.slots[n].is_scalar or state.slots[n] is held[n]
+
+
+def test_in_place_on_arrays_the_kernel_does_not_take() -> None:
+    """Strided arrays, and a gradient that is the parameter itself, are stepped by the reference."""
+    recipe = ravine.recipe("momentum")
+    memory = np.ones((4, 6))
+    x = memory[:, ::2]
+    state = recipe.init(x)
+    wanted, _ = recipe.update(x, state, x)
+    recipe.update_(x, state, x)
+    assert np.array_equal(memory[:, ::2], wanted)
+    assert np.all(memory[:, 1::2] == 1)
+    x = np.ones(5)
+    recipe.update_(x, recipe.init(x), x)
+    assert np.all(x == 0.99)
+
+
+def test_in_place_refuses_what_it_cannot_write() -> None:
+    recipe = ravine.recipe("gd")
+    x = np.ones(3)
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="x is read-only"):
+        recipe.update_(np.ones(3), recipe.init(x), x)
+    with pytest.raises(TypeError, match="update_ writes to NumPy arrays"):
+        recipe.update_([1.0], recipe.init([1.0]), [1.0])
+
+
+def test_the_same_code_is_compiled_once() -> None:
+    rng = np.random.default_rng(0)
+    x, g = rng.random((2, 9))
+    slots = {"m": np.zeros(9), "v": np.zeros(9)}
+    first, second = (ravine.rule("weight_decay(adam)") for _ in range(2))
+    assert first is not second
+    for rule in (first, second):
+        arrays.step(rule, x, g, slots, 1, default(rule))
+    tables = [Table(r, Storage("float64", "float64", ("float64",) * 2), [], np.empty((0, 4))) for r in (first, second)]
+    assert tables[0].kernel is tables[1].kernel
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop_torch_momentum_centered", "adadelta", "nadam", "lion"])
+def test_the_code_is_strict_and_vectorised(name: str) -> None:
+    """No fused multiply-add, whatever the processor has; square roots and divisions in vectors where it has them."""
+    rule = ravine.rule(name)
+    slots = tuple("float32" for s in rule.slots.values() if not s.is_scalar)
+    text = frame.source(rule.graph, Storage("float32", "float32", slots))
+    words = set(itertools.chain.from_iterable(line.split() for line in text.splitlines()))
+    assert not words & {"fast", "contract", "reassoc", "nnan", "ninf", "nsz", "arcp", "afn"}
+    listing = jit.compile_source(text, assembly=True).assembly
+    assert "fmadd" not in listing
+    assert "fmla" not in listing
+    assert "fmsub" not in listing
+    if "xmm" in listing:
+        assert "mulps" in listing
