@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import ravine
+import recorded
 from ravine.transforms import stored_at_look_ahead
 
 STEPS, DROP = 24, 12  # the learning rate falls to a tenth for the steps after DROP
@@ -159,9 +160,9 @@ def heavy_ball_by_hand(lr: float, mu: float) -> Callable[[], Trace]:
     return run
 
 
-def evidence() -> list[Evidence]:
+def evidence() -> list[Evidence | recorded.Trace]:
     """All of it. Hyperparameters are unlike the defaults and unlike each other, so that none can pass for another."""
-    return [*_descent(), *_rmsprop(), *_adam(), *_transforms()]
+    return [*_descent(), *_rmsprop(), *_adam(), *_transforms(), *_recorded()]
 
 
 def _descent() -> list[Evidence]:
@@ -279,6 +280,14 @@ def _adam() -> list[Evidence]:
     ]
 
 
+def _recorded() -> list[recorded.Trace]:
+    """What Keras and optax did, for the rules that torch has no form of."""
+    alone = ("adagrad_keras", "adam_eps_root", "adamax_keras", "amsgrad_eps_hat", "amsgrad_optax", "nadam_optax")
+    alone += ("rmsprop_debiased", "rmsprop_debiased_centered", "inverse_time_decay(adagrad)")
+    alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
+    return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
+
+
 def _transforms() -> list[Evidence]:
     theirs = {"lr": 0.3, "betas": (0.8, 0.95), "eps": 0.07, "weight_decay": 0.25}
     ours = {"lr": 0.3, "beta1": 0.8, "beta2": 0.95, "eps": 0.07, "weight_decay": 0.25}
@@ -299,14 +308,23 @@ def _clipped_descent(lr: float, bound: float) -> Callable[[], Trace]:
     return run
 
 
+_MEAN = "in div(add(mul(…, …), mul(…, …)), sub(1, power(…, …))), "
+_SQUARE = "the corrected mean is squared"
+
 EQUIVALENT = {
     ("adamax", "in abs(g), g → neg(g)"): "|−g| is |g|",
+    ("adamax_keras", "in abs(g), g → neg(g)"): "|−g| is |g|",
+    (
+        "rmsprop_debiased_centered",
+        f"{_MEAN}add(mul(rho, a), mul(sub(…, …), g)) → neg(add(mul(…, …), mul(…, …)))",
+    ): _SQUARE,
+    ("rmsprop_debiased_centered", f"{_MEAN}sub(1, power(rho, t)) → neg(sub(1, power(…, …)))"): _SQUARE,
     ("momentum_torch", "in gt(t, 1), 1 → 1.125"): "t is a whole number, so t > 1.125 is t > 1",
 }
 """Slips that compute the same function, so no test can catch them, with the reason."""
 
 
-def caught(mutant: ravine.Rule, pieces: list[Evidence]) -> bool:
+def caught(mutant: ravine.Rule, pieces: list[Evidence | recorded.Trace]) -> bool:
     try:
         return not all(e.agrees(mutant) for e in pieces)
     except (ZeroDivisionError, OverflowError, TypeError):

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 
 import ravine
 import ravine.dialects
-from evidence import Trace, traces
 from ravine import State, recipe, rules
 from ravine.optax import from_recipe
 from ravine.transforms import stored_at_look_ahead
+from recorded import Trace, traces
 
 STEPS = 30
 RULES = [n for n, r in rules().items() if r.function.__module__.startswith("ravine.")]

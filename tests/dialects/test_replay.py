@@ -7,8 +7,8 @@ from inspect import Parameter
 import numpy as np
 import pytest
 
-from recorded import FRAMEWORKS, Trace, about, all_traces, traces
 from ravine import dialects, recipe, rule, rules
+from recorded import FRAMEWORKS, Trace, about, all_traces, traces
 
 ULPS = {"float64": 2.0, "float32": 4.0}
 DRIFT = {"float64": 1e-12, "float32": 1e-5}

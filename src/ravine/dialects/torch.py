@@ -39,7 +39,7 @@ def _no_groups(params: Any) -> None:
 @spelling(
     Form("gd", LR, {"momentum": False}),
     Form("momentum_torch", SGD_NAMES, {"nesterov": False}, state={"b": "momentum_buffer"}),
-    Form("nesterov_torch", SGD_NAMES, state={"b": "momentum_buffer"}),
+    Form("nesterov_torch", {**LR, "mu": "momentum"}, state={"b": "momentum_buffer"}),
     common={**HOW, "fused": None},
 )
 def SGD(
