@@ -176,7 +176,7 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "adamw": {lr: [0.001]},
             "nadam": {lr: [0.001]},
             "nadamw": {lr: [0.001]},
-            "amsgrad": {lr: [0.001]},
+            "amsgrad": {lr: [0.001], "eps_root": [None, 1e-3]},
             "adamax": {lr: [0.001]},
             "lion": {lr: [0.001]},
         },
@@ -196,6 +196,7 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
         result.append(("NAdam", {"weight_decay": 0.01, "decoupled_weight_decay": True}))
     if framework == "keras":
         result.append(("RMSprop", {"clipvalue": 0.5}))
+        result.append(("Adam", {lr: 0.01, "amsgrad": True, "beta_2": 0.9}))
     return result
 
 

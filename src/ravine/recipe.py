@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import optax
     import torch
 
+    from ravine.dialects.rewrite import Spelling
+
 
 class State(NamedTuple):
     """What an optimizer remembers: the number of finished steps, and each slot by name."""
@@ -123,6 +125,15 @@ class Recipe:
         from ravine.optax import from_recipe
 
         return from_recipe(self, **({} if lr is None else {"lr": lr}))
+
+    def to(self, framework: str) -> Spelling:
+        """The recipe in the spelling of "tensorflow", "keras", "torch" or "optax": the call, and whether it is exact.
+
+        See `ravine.dialects.rewrite.Spelling`. Raises ValueError for another framework.
+        """
+        from ravine.dialects import rewrite
+
+        return rewrite.to(self, framework)
 
     def to_json(self) -> str:
         """The recipe as JSON text, for `Recipe.from_json`; numbers survive exactly."""

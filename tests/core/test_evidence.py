@@ -7,6 +7,7 @@ import pytest
 import ravine
 from evidence import EQUIVALENT, Evidence, caught, evidence
 from ravine.trace.mutants import mutants
+from recorded import Trace
 
 pytest.importorskip("torch")
 pytest.importorskip("optax")
@@ -15,7 +16,7 @@ ALL = evidence()
 
 
 @pytest.mark.parametrize("piece", ALL, ids=lambda e: f"{e.rule}-{e.source}")
-def test_every_rule_agrees_with_the_evidence(piece: Evidence) -> None:
+def test_every_rule_agrees_with_the_evidence(piece: Evidence | Trace) -> None:
     assert piece.agrees(ravine.rule(piece.rule))
 
 

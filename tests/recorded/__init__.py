@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ravine import Recipe, State, dialects
+import ravine
+from ravine import Recipe, Rule, State, dialects
 
 FRAMEWORKS = ("tensorflow", "keras", "torch", "optax")
 
@@ -25,12 +26,14 @@ FRAMEWORKS = ("tensorflow", "keras", "torch", "optax")
 class Replay:
     """How far a recipe was from a framework's parameter.
 
-    `ulps`: of each step, taken from the framework's own parameter and state, in units in the last place of the larger
-    of the parameter before and after it. `drift`: of the whole run from x0, relative to the same.
+    `ulps`: of each step, taken from the framework's own parameter and state, in units in the last place
+    of the framework's new parameter; `state`: of each new slot after it, relative. `drift`: of the parameter in the
+    whole run from x0, relative.
     """
 
     ulps: np.ndarray
     drift: np.ndarray
+    state: np.ndarray
 
     @property
     def worst_ulps(self) -> float:
@@ -58,6 +61,14 @@ class Trace:
     def __str__(self) -> str:
         return f"{self.call}-{self.dtype}"
 
+    @property
+    def source(self) -> str:
+        return f"{self.call}, recorded"
+
+    @property
+    def rule(self) -> str:
+        return self.recipe.rule.name
+
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe that the framework's dialect makes of the call."""
@@ -82,15 +93,22 @@ class Trace:
         """Judge a recipe (the dialect's own, or another one or a mutant with the same slots) by this run."""
         chosen = recipe or self.recipe
         x, state = self.x[0], chosen.init(self.x[0])
-        ulps, drift = [], []
+        ulps, drift, kept = [], [], [0.0]
         for t, (g, lr) in enumerate(zip(self.gradients, self.lrs, strict=True)):
             locked = State(t, self.slots(t, chosen))
-            stepped, _ = chosen.update(g, locked, self.x[t], lr=lr)
+            stepped, after = chosen.update(g, locked, self.x[t], lr=lr)
+            for slot, theirs in self.slots(t + 1, chosen).items():
+                kept.append(np.max(np.abs(after.slots[slot] - theirs) / np.maximum(np.abs(theirs), 1e-30)))
             x, state = chosen.update(g, state, x, lr=lr)
             size = np.abs(self.x[t + 1])
             ulps.append(np.abs(stepped - self.x[t + 1]) / np.spacing(size))
             drift.append(np.abs(x - self.x[t + 1]) / size)
-        return Replay(np.array(ulps), np.array(drift))
+        return Replay(np.array(ulps), np.array(drift), np.array(kept))
+
+    def agrees(self, rule: Rule) -> bool:
+        """Whether a rule (the recipe's own, or a mutant of it) follows this float64 run, state and all, to rounding."""
+        replay = self.replay(ravine.recipe(rule, start=self.recipe.start, **self.recipe.hyper))
+        return bool(np.all(replay.ulps <= 2) and np.all(replay.drift <= 1e-12) and np.all(replay.state <= 1e-13))
 
 
 @cache

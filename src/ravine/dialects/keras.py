@@ -48,8 +48,8 @@ MOVING = {"s": "velocity", "a": "average_gradient", "delta": "-momentum"}
 
 @spelling(
     Form("gd", LR, {"momentum": False}),
-    Form("momentum", MOMENTUM, {"nesterov": False}, state={"delta": "momentum"}),
-    Form("stored_at_look_ahead(nesterov)", MOMENTUM, state={"delta": "momentum"}),
+    Form("momentum", MOMENTUM, {"momentum": True, "nesterov": False}, state={"delta": "momentum"}),
+    Form("stored_at_look_ahead(nesterov)", MOMENTUM, {"momentum": True, "nesterov": True}, state={"delta": "momentum"}),
 )
 def SGD(
     learning_rate: float = 0.01,
@@ -63,9 +63,9 @@ def SGD(
 
 @spelling(
     Form("rmsprop", RMS, {"momentum": False, "centered": False}, state=MOVING),
-    Form("rmsprop_momentum", {**RMS, "mu": "momentum"}, {"centered": False}, state=MOVING),
-    Form("rmsprop_centered", RMS, {"momentum": False}, state=MOVING),
-    Form("rmsprop_momentum_centered", {**RMS, "mu": "momentum"}, state=MOVING),
+    Form("rmsprop_momentum", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": False}, state=MOVING),
+    Form("rmsprop_centered", RMS, {"momentum": False, "centered": True}, state=MOVING),
+    Form("rmsprop_momentum_centered", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": True}, state=MOVING),
 )
 def RMSprop(
     learning_rate: float = 0.001,
@@ -110,7 +110,7 @@ def Adadelta(
 
 ADAM_FORMS = (
     Form("adam_eps_hat", ADAM, {"amsgrad": False}, state=MOMENTS),
-    Form("amsgrad_eps_hat", ADAM, state={**MOMENTS, "w": "velocity_hat"}),
+    Form("amsgrad_eps_hat", ADAM, {"amsgrad": True}, state={**MOMENTS, "w": "velocity_hat"}),
 )
 
 

@@ -36,8 +36,8 @@ DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
 
 @spelling(
     Form("gd", LR, {"momentum": False}),
-    Form("momentum_torch", MOMENTUM, {"nesterov": False}, state={"b": "0.trace"}),
-    Form("nesterov_torch", MOMENTUM, state={"b": "0.trace"}),
+    Form("momentum_torch", MOMENTUM, {"momentum": True, "nesterov": False}, state={"b": "0.trace"}),
+    Form("nesterov_torch", MOMENTUM, {"momentum": True, "nesterov": True}, state={"b": "0.trace"}),
 )
 def sgd(
     learning_rate: float, momentum: float | None = None, nesterov: bool = False, accumulator_dtype: Any = None
@@ -128,7 +128,7 @@ def adadelta(
 
 ADAM_FORMS = (
     Form("adam", ADAM, {"nesterov": False, "eps_root": False}, state=MOMENTS),
-    Form("adam_eps_root", {**ADAM, "eps_root": "eps_root"}, {"nesterov": False}, state=MOMENTS),
+    Form("adam_eps_root", {**ADAM, "eps_root": "eps_root"}, {"nesterov": False, "eps_root": True}, state=MOMENTS),
     Form("nadam_optax", {**ADAM, "eps_root": "eps_root"}, {"nesterov": True}, state=MOMENTS),
 )
 

@@ -43,10 +43,20 @@ def MomentumOptimizer(
 
 @spelling(
     Form("rmsprop", RMS, {"momentum": False, "centered": False}, ONE, {"s": "rms"}),
-    Form("rmsprop_momentum", {**RMS, "mu": "momentum"}, {"centered": False}, ONE, {"s": "rms", "delta": "-momentum"}),
-    Form("rmsprop_centered", RMS, {"momentum": False}, ONE, {"s": "rms", "a": "mg"}),
     Form(
-        "rmsprop_momentum_centered", {**RMS, "mu": "momentum"}, {}, ONE, {"s": "rms", "a": "mg", "delta": "-momentum"}
+        "rmsprop_momentum",
+        {**RMS, "mu": "momentum"},
+        {"momentum": True, "centered": False},
+        ONE,
+        {"s": "rms", "delta": "-momentum"},
+    ),
+    Form("rmsprop_centered", RMS, {"momentum": False, "centered": True}, ONE, {"s": "rms", "a": "mg"}),
+    Form(
+        "rmsprop_momentum_centered",
+        {**RMS, "mu": "momentum"},
+        {"momentum": True, "centered": True},
+        ONE,
+        {"s": "rms", "a": "mg", "delta": "-momentum"},
     ),
 )
 def RMSPropOptimizer(

@@ -38,8 +38,10 @@ def _no_groups(params: Any) -> None:
 
 @spelling(
     Form("gd", LR, {"momentum": False}),
-    Form("momentum_torch", SGD_NAMES, {"nesterov": False}, state={"b": "momentum_buffer"}),
-    Form("nesterov_torch", {**LR, "mu": "momentum"}, {"dampening": False}, state={"b": "momentum_buffer"}),
+    Form("momentum_torch", SGD_NAMES, {"momentum": True, "nesterov": False}, state={"b": "momentum_buffer"}),
+    Form(
+        "nesterov_torch", {**LR, "mu": "momentum"}, {"momentum": True, "nesterov": True}, state={"b": "momentum_buffer"}
+    ),
     common={**HOW, "fused": None},
 )
 def SGD(
@@ -59,9 +61,11 @@ def SGD(
 
 @spelling(
     Form("rmsprop_torch", RMS, {"momentum": False, "centered": False}, state=MOVING),
-    Form("rmsprop_torch_momentum", {**RMS, "mu": "momentum"}, {"centered": False}, state=MOVING),
-    Form("rmsprop_torch_centered", RMS, {"momentum": False}, state=MOVING),
-    Form("rmsprop_torch_momentum_centered", {**RMS, "mu": "momentum"}, state=MOVING),
+    Form("rmsprop_torch_momentum", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": False}, state=MOVING),
+    Form("rmsprop_torch_centered", RMS, {"momentum": False, "centered": True}, state=MOVING),
+    Form(
+        "rmsprop_torch_momentum_centered", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": True}, state=MOVING
+    ),
     common={**HOW, "capturable": False},
 )
 def RMSprop(
@@ -114,7 +118,7 @@ def Adadelta(
 
 ADAM_FORMS = (
     Form("adam", ADAM, {"amsgrad": False}, state=MOMENTS),
-    Form("amsgrad", ADAM, state={**MOMENTS, "w": "max_exp_avg_sq"}),
+    Form("amsgrad", ADAM, {"amsgrad": True}, state={**MOMENTS, "w": "max_exp_avg_sq"}),
 )
 
 

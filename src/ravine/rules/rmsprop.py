@@ -114,9 +114,10 @@ def rmsprop_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=1e-8):
     ranges={"eps_root": NON_NEGATIVE},
     kin=("rmsprop_centered", "rmsprop_debiased"),
 )
-def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=1e-8):
-    """Centred RMSprop with both averages corrected for their start at zero; the first step divides by √ε + ε alone.
+def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=0.01):
+    """Centred RMSprop with both averages corrected for their start at zero.
 
+    The first step divides by √ε′ + ε alone, so a small ε makes it huge.
     optax.rmsprop with centered=True and bias_correction=True.
     """
     s = ema(s, g * g, rho)

@@ -1,0 +1,260 @@
+"""A recipe in another framework's spelling: exactly, exactly while lr is constant, or not, with the term in the way.
+
+What one rule can be written as is a list of identities; each states how hyperparameters and slots carry over. A
+spelling is made from the target's own tables and then checked: its constructor must give back what was meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from ravine.dialects.spelling import Constructor, Form
+from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
+from ravine.recipe import Recipe
+from ravine.rule import rule
+
+EXACT, CONSTANT, IMPOSSIBLE = "exact", "exact while lr is constant", "not possible"
+GRADES = (EXACT, CONSTANT, IMPOSSIBLE)
+PREFIX = {
+    "tensorflow": "tf.compat.v1.train.",
+    "keras": "keras.optimizers.",
+    "torch": "torch.optim.",
+    "optax": "optax.",
+}
+
+Hyper = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a slot carries over: `slot` of the source, times `factor(hyper)` of the source's hyperparameters."""
+
+    slot: str
+    factor: Callable[[Hyper], float] = lambda hyper: 1.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`source` with hyperparameters h is `target` with `hyper(h)`, where `hyper` gives any.
+
+    What `hyper` leaves out is at its default. `slots` says how the target's slots come from the source's, where not
+    by the same name.
+    """
+
+    source: str
+    target: str
+    hyper: Callable[[Hyper], Hyper | None]
+    grade: str = EXACT
+    slots: Mapping[str, Scale] = field(default_factory=dict)
+
+
+def _same(h: Hyper) -> Hyper:
+    return h
+
+
+def _if_zero(name: str) -> Callable[[Hyper], Hyper | None]:
+    return lambda h: h if h[name] == 0 else None
+
+
+def _minus_lr(h: Hyper) -> float:
+    return -h["lr"]
+
+
+def _over_minus_lr(h: Hyper) -> float:
+    return -1 / h["lr"]
+
+
+def _both_ways(a: str, b: str, hyper: Callable[[Hyper], Hyper | None] = _same) -> list[Identity]:
+    return [Identity(a, b, hyper), Identity(b, a, hyper)]
+
+
+def _lr_moves(inside: str, outside: str) -> list[Identity]:
+    """Momentum with lr inside the buffer (slot delta) and outside (slot b)."""
+    return [
+        Identity(inside, outside, _same, CONSTANT, {"b": Scale("delta", _over_minus_lr)}),
+        Identity(outside, inside, _same, CONSTANT, {"delta": Scale("b", _minus_lr)}),
+    ]
+
+
+def _identities() -> Iterator[Identity]:
+    yield Identity(
+        "momentum_ema",
+        "momentum_torch",
+        lambda h: {"lr": h["lr"] * (1 - h["beta"]), "mu": h["beta"]},
+        slots={"b": Scale("v", lambda h: 1 / (1 - h["beta"]))},
+    )
+    yield Identity("momentum", "momentum_torch", _same, CONSTANT, {"b": Scale("delta", _over_minus_lr)})
+    yield Identity("momentum_torch", "momentum", _if_zero("dampening"), CONSTANT, {"delta": Scale("b", _minus_lr)})
+    yield from _lr_moves("stored_at_look_ahead(nesterov)", "nesterov_torch")
+    yield Identity("nesterov", "stored_at_look_ahead(nesterov)", _same)
+    for slope in ("momentum", "momentum_torch", "nesterov_torch", "stored_at_look_ahead(nesterov)"):
+        yield Identity(slope, "gd", _if_zero("mu"))
+    for tail in ("", "_centered"):
+        rms, rms_torch = f"rmsprop{tail}", f"rmsprop_torch{tail}"
+        yield from _both_ways(f"rmsprop_momentum{tail}", f"heavy_ball({rms})")
+        yield from _both_ways(f"stored_at_look_ahead(rmsprop_nesterov{tail})", f"nesterov_ball({rms})")
+        yield Identity(f"rmsprop_nesterov{tail}", f"nesterov_ball({rms})", _same)
+        yield from _lr_moves(f"heavy_ball({rms_torch})", f"rmsprop_torch_momentum{tail}")
+        yield from _both_ways(rms, rms_torch, _if_zero("eps"))
+        for ball in ("heavy_ball", "nesterov_ball"):
+            yield from _both_ways(f"{ball}({rms})", f"{ball}({rms_torch})", _if_zero("eps"))
+        for with_mu, plain in {f"rmsprop_momentum{tail}": rms, f"rmsprop_torch_momentum{tail}": rms_torch}.items():
+            yield Identity(with_mu, plain, _if_zero("mu"))
+    yield from _both_ways("adagrad", "adagrad_keras", _if_zero("eps"))
+    yield from _both_ways("adam", "adam_eps_hat", _if_zero("eps"))
+    yield from _both_ways("amsgrad", "amsgrad_eps_hat", _if_zero("eps"))
+    yield from _both_ways("adamax", "adamax_keras", _if_zero("eps"))
+    yield Identity("adam", "adam_eps_root", lambda h: {**h, "eps_root": 0.0})
+    yield Identity("adam_eps_root", "adam", _if_zero("eps_root"))
+
+
+IDENTITIES = tuple(_identities())
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A recipe as a framework writes it. `grade` is one of `GRADES`; where it is not possible, `constructor` is the
+    nearest one, `arguments` are empty, and `reasons` say which terms stand in the way."""
+
+    framework: str
+    constructor: Constructor | None
+    arguments: Mapping[str, Any]
+    grade: str
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def call(self) -> str:
+        """The call as text, as in the framework's own documentation; empty where it is not possible."""
+        if self.grade == IMPOSSIBLE or self.constructor is None:
+            return ""
+        arguments = ["params"] * (self.framework == "torch") + [f"{n}={v!r}" for n, v in self.arguments.items()]
+        return f"{PREFIX[self.framework]}{self.constructor.name}({', '.join(arguments)})"
+
+    def __str__(self) -> str:
+        return f"{self.call or self.framework} ({self.grade}{': ' if self.reasons else ''}{'; '.join(self.reasons)})"
+
+
+def to(recipe: Recipe, framework: str) -> Spelling:
+    """The recipe in the spelling of "tensorflow", "keras", "torch" or "optax". Raises ValueError for another name."""
+    from ravine.dialects import constructors
+
+    known = constructors(framework).values()
+    parts = take_apart(recipe)
+    for same, grade, _ in written_as(parts):
+        found = [(c, a) for c in known for f in c.forms if (a := arguments(c, f, same)) is not None]
+        if found:
+            constructor, chosen = min(found, key=lambda f: len(f[1]))
+            moved = ("lr is on the other side of the momentum buffer",) if grade == CONSTANT else ()
+            return Spelling(framework, constructor, MappingProxyType(chosen), grade, moved)
+    return Spelling(framework, *_nearest(parts, list(known)))
+
+
+def written_as(parts: Parts) -> Iterator[tuple[Parts, str, tuple[Identity, ...]]]:
+    """The parts themselves and everything that they are identical to, exact ones first, with grade and path."""
+    found: dict[str, tuple[Parts, str, tuple[Identity, ...]]] = {parts.base: (parts, EXACT, ())}
+    for allowed in (EXACT, CONSTANT):
+        waiting = list(found.values())
+        while waiting:
+            here, grade, path = waiting.pop(0)
+            for identity in IDENTITIES:
+                if identity.source != here.base or identity.target in found or identity.grade not in (EXACT, allowed):
+                    continue
+                if (hyper := identity.hyper(here.hyper)) is None or (start := _starts(identity, here)) is None:
+                    continue
+                wanted = rule(identity.target).hyperparameters
+                filled = MappingProxyType({n: hyper.get(n, h.default) for n, h in wanted.items()})
+                there = Parts(identity.target, filled, start, here.wraps)
+                found[identity.target] = (there, allowed if identity.grade == allowed else grade, (*path, identity))
+                waiting.append(found[identity.target])
+    yield from found.values()
+
+
+def _starts(identity: Identity, parts: Parts) -> MappingProxyType[str, float] | None:
+    """What the target's slots start at, so that both start in the same state."""
+    result = {}
+    for slot in rule(identity.target).slots:
+        scale = identity.slots.get(slot, Scale(slot))
+        if scale.slot not in parts.start:
+            return None
+        value = parts.start[scale.slot]
+        result[slot] = value * scale.factor(parts.hyper) if value else value
+    return MappingProxyType(result)
+
+
+def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, Any] | None:
+    """The arguments with which a constructor means just these parts, without those at their defaults; or None."""
+    if form.rule != parts.base:
+        return None
+    chosen: dict[str, Any] = {}
+    for name, on in form.when.items():
+        if constructor.defaults.get(name) is not None and bool(constructor.defaults[name]) is not on:
+            chosen[name] = on
+        elif on:
+            chosen[name] = True
+    for hyper, argument in form.names.items():
+        name, _, index = argument.partition("[")
+        if index:
+            pair = list(chosen.get(name, constructor.defaults[name]))
+            pair[int(index[:-1])] = parts.hyper[hyper]
+            chosen[name] = tuple(pair)
+        else:
+            chosen[name] = parts.hyper[hyper]
+    for slot, start in form.start.items():
+        if isinstance(start, str):
+            chosen[start] = parts.start[slot]
+    for wrap in constructor.wraps:
+        if wrap.transform in parts.wraps:
+            value = parts.wraps[wrap.transform]
+            chosen |= {wrap.argument: True if value is None else value}
+            chosen |= {n: on for n, on in wrap.when.items() if n in constructor.defaults and on}
+        elif constructor.defaults.get(wrap.argument) and wrap.argument not in chosen:
+            chosen[wrap.argument] = 0.0
+    chosen = {n: v for n, v in chosen.items() if n not in constructor.defaults or constructor.defaults[n] != v}
+    try:
+        meant = take_apart(constructor(**chosen))
+    except (TypeError, ValueError):
+        return None
+    return {n: chosen[n] for n in constructor.defaults if n in chosen} if meant == parts else None
+
+
+def _nearest(
+    parts: Parts, known: list[Constructor]
+) -> tuple[Constructor | None, Mapping[str, Any], str, tuple[str, ...]]:
+    """The constructor that comes nearest, and what stands in the way."""
+    alike = [(c, f) for c in known for f in c.forms if method(f.rule) == method(parts.base)]
+    if not alike:
+        return None, {}, IMPOSSIBLE, (f"it has no {method(parts.base)}",)
+    scored = [(c, _obstacles(same, c, f)) for same, _, _ in written_as(parts) for c, f in alike]
+    constructor, reasons = min(scored, key=lambda s: (len(s[1]), len(" ".join(s[1]))))
+    return constructor, {}, IMPOSSIBLE, tuple(reasons)
+
+
+def _obstacles(parts: Parts, constructor: Constructor, form: Form) -> list[str]:
+    """Every reason why a form does not mean these parts."""
+    reasons = []
+    for term, (here, there) in differences(parts.base, form.rule).items():
+        reasons.append(f"{term} is {here}, in {constructor} it is {there}".replace("is none", "is absent"))
+    for slot, declared in rule(form.rule).slots.items():
+        start = form.start.get(slot, declared.start)
+        if slot in parts.start and not isinstance(start, str) and start != parts.start[slot]:
+            reasons.append(f"{slot} starts at {parts.start[slot]:g}, in {constructor} at {start:g}")
+    for name, value in parts.hyper.items():
+        default = form.fixed.get(name, rule(parts.base).hyperparameters[name].default)
+        if name not in form.names and value != default:
+            has = f"has it fixed at {default:g}" if name in rule(form.rule).hyperparameters else "has none"
+            reasons.append(f"{name} is {value:g}, {constructor} {has}")
+    offered = {w.transform for w in constructor.wraps}
+    reasons += [f"{constructor} has no {AROUND_WORDS[name]}" for name in parts.wraps if name not in offered]
+    return reasons or [f"no arguments of {constructor} mean this"]
+
+
+AROUND_WORDS = dict(
+    zip(
+        AROUND,
+        ("coupled weight decay", "decoupled weight decay", "maximize", "clipping by value", "decay of lr"),
+        strict=True,
+    )
+)

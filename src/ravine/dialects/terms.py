@@ -1,0 +1,138 @@
+"""What two rules for one method can differ in, read off their graphs: where ε is, where lr is, what is corrected."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from ravine.recipe import Recipe
+from ravine.rule import Rule
+from ravine.rule import rule as find_rule
+from ravine.trace.graph import Graph, Node, node, substitute, topological
+
+AROUND = ("weight_decay", "decoupled_weight_decay", "maximize", "clip_value", "lr_decay")
+"""Transforms that don't change the equation inside them."""
+
+UNNAMED = {"adamw": "decoupled_weight_decay(adam)"}
+"""Named rules that are a transform around another rule."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A recipe taken apart: the innermost equation, its values and starts, and the transforms around it.
+
+    `wraps` maps a transform to its hyperparameter's value (None where it has none); a decay of zero is left out.
+    """
+
+    base: str
+    hyper: MappingProxyType[str, float]
+    start: MappingProxyType[str, float]
+    wraps: MappingProxyType[str, float | None]
+
+
+def take_apart(recipe: Recipe) -> Parts:
+    """The parts of a recipe, transforms outermost first."""
+    name, hyper = UNNAMED.get(recipe.rule.name, recipe.rule.name), dict(recipe.hyper)
+    wraps: dict[str, float | None] = {}
+    while (found := re.fullmatch(r"(\w+)\((.+)\)", name)) and found[1] in AROUND:
+        key = {"decoupled_weight_decay": "weight_decay", "lr_decay": "lr_decay"}.get(found[1], found[1])
+        value = hyper.pop(key, None)
+        if value != 0:
+            wraps[found[1]] = value
+        name = UNNAMED.get(found[2], found[2])
+    start = {n: recipe.start.get(n, s.start) for n, s in recipe.rule.slots.items()}
+    return Parts(name, MappingProxyType(hyper), MappingProxyType(start), MappingProxyType(wraps))
+
+
+def method(name: str) -> str:
+    """The method that a rule is a variant of, as its name says: "rmsprop" for "heavy_ball(rmsprop_torch)"."""
+    stem = re.findall(r"\w+", name)[-1]
+    for prefix in ("rmsprop", "adagrad", "adadelta", "adamax", "amsgrad", "nadam", "radam", "adam", "lion"):
+        if stem.startswith(prefix):
+            return prefix
+    return "descent" if stem.startswith(("gd", "momentum", "nesterov")) else stem
+
+
+def describe(rule: Rule | str) -> dict[str, str]:
+    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "bias correction"."""
+    found = find_rule(rule) if isinstance(rule, str) else rule
+    graph = found.graph
+    result = {
+        "ε": _epsilon(graph, "eps"),
+        "second ε": _epsilon(graph, "eps_root"),
+        "momentum": _momentum(graph),
+        "lr": _rate(graph),
+        "mean": "subtracted" if _is_centred(graph) else "not subtracted",
+        "bias correction": _correction(graph),
+    }
+    return {n: v for n, v in result.items() if v}
+
+
+def _leaf(name: str) -> Node:
+    return node("scalar", name=name)
+
+
+def depends(n: Node, name: str) -> bool:
+    """Whether an expression reads the scalar of this name."""
+    return _leaf(name) in topological([n])
+
+
+def _with_buffers_as_inputs(graph: Graph) -> Node:
+    """The step in terms of the new slots: what is done after the averages are updated."""
+    new = {n: node("array", name=f"new {name}") for name, n in graph.slots.items() if n.is_array}
+    return substitute([graph.step], new)[0]
+
+
+def _epsilon(graph: Graph, name: str) -> str:
+    leaf = _leaf(name)
+    for n in graph.nodes:
+        if n.op != "add" or leaf not in n.args:
+            continue
+        other = n.args[0] if n.args[1] is leaf else n.args[1]
+        if any(user.op == "sqrt" and n in user.args for user in graph.nodes):
+            return "inside the root"
+        if other.op == "abs":
+            return "added to |g|"
+        if other.op == "maximum":
+            return "added to u"
+        corrected = any(depends(a, "t") for a in topological([other]) if not a.is_array and a.args)
+        if corrected:
+            return "outside the root, after the bias correction"
+        return "outside the root" + (", before the bias correction" if depends(graph.step, "t") else "")
+    return ""
+
+
+def _momentum(graph: Graph) -> str:
+    if not any(depends(n, "mu") for n in graph.slots.values()):
+        return ""
+    return "Nesterov's" if depends(_with_buffers_as_inputs(graph), "mu") else "heavy ball"
+
+
+def _rate(graph: Graph) -> str:
+    if not _momentum(graph):
+        return ""
+    inside = any(depends(n, "lr") for n in graph.slots.values())
+    return "inside the momentum buffer" if inside else "outside the momentum buffer"
+
+
+def _is_centred(graph: Graph) -> bool:
+    """Whether a root is taken of a difference of arrays."""
+    under = [n for s in graph.nodes if s.op == "sqrt" and s.is_array for n in topological(s.args)]
+    return any(n.op == "sub" and all(a.is_array for a in n.args) for n in under)
+
+
+def _correction(graph: Graph) -> str:
+    powers = {n.args[0].name for n in graph.nodes if n.op == "power" and n.args[0].name}
+    return " and ".join({"beta1": "of m", "beta2": "of v", "rho": "of s"}.get(p, p) for p in sorted(powers))
+
+
+def differences(a: Rule | str, b: Rule | str) -> dict[str, tuple[str, str]]:
+    """The terms in which two rules differ, with what each has; "equation" where no term tells them apart."""
+    first, second = describe(a), describe(b)
+    names = dict.fromkeys([*first, *second])
+    found = {n: (first.get(n, "none"), second.get(n, "none")) for n in names if first.get(n) != second.get(n)}
+    left, right = (find_rule(r) if isinstance(r, str) else r for r in (a, b))
+    if not found and left.graph.outputs != right.graph.outputs:
+        found["equation"] = (left.title, right.title)
+    return found
