@@ -184,7 +184,7 @@ def test_checks_that_make_no_sense_for_a_class_are_not_applicable() -> None:
 
 
 def test_what_takes_no_step_can_not_be_examined() -> None:
-    with pytest.raises(TypeError, match="took no step.*does not support dense"):
+    with pytest.raises(TypeError, match="took no step"):
         examine(torch.optim.SparseAdam)
 
 
