@@ -9,11 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from click.testing import CliRunner  # noqa: E402
+from click.testing import CliRunner
 
-from ravine.cli.doctor import doctor, parse  # noqa: E402
-from ravine.doctor import CHECKS, Verdict, examine, load_class  # noqa: E402
-from ravine.doctor.subject import Subject  # noqa: E402
+from ravine.cli.doctor import doctor, parse
+from ravine.doctor import CHECKS, Verdict, examine, load_class
+from ravine.doctor.subject import Subject
 
 
 class Sound(torch.optim.Optimizer):
