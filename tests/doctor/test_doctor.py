@@ -166,7 +166,7 @@ def test_a_defect_is_found(name: str) -> None:
     assert verdict is Verdict.FAIL, evidence
 
 
-@pytest.mark.parametrize("name", CHECKS.keys() - {"extra memory"})
+@pytest.mark.parametrize("name", [name for name in CHECKS if name != "extra memory"])
 def test_a_sound_optimizer_passes(name: str) -> None:
     verdict, evidence = CHECKS[name](Subject(Sound))
     assert verdict is Verdict.PASS, evidence
