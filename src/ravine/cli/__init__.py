@@ -14,6 +14,7 @@ COMMANDS = {
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
     "compare": "ravine.cli.compare:compare",
+    "doctor": "ravine.cli.doctor:doctor",
 }
 """Every subcommand, and where it is."""
 
