@@ -141,4 +141,5 @@ def graph(step: Any, slots: dict[str, Any]) -> Graph:
 
 
 def _record(op: str, *operands: Any) -> Tracer:
-    return Tracer(node(op, *(as_node(o) for o in operands)))
+    kind = next(type(o) for o in operands if isinstance(o, Tracer))  # a subclass of Tracer stays itself
+    return kind(node(op, *(as_node(o) for o in operands)))
