@@ -103,7 +103,7 @@ class _Numbers:
         return math.sqrt(a) if a >= 0 else math.nan
 
     def sign(self, a: float) -> float:
-        return a if a != a else float((a > 0) - (a < 0))
+        return 1.0 if a > 0 else -1.0 if a < 0 else 0.0 if a == 0 else a
 
     def maximum(self, a: float, b: float) -> float:
         return a if a > b or a != a else b

@@ -1,0 +1,241 @@
+"""Running optimizers on surfaces: many hyperparameters and starts at once, as arrays through the rule itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ravine.engines import reference
+from ravine.recipe import Recipe, recipe
+from ravine.rule import Rule
+from ravine.simulate.noise import Noise
+from ravine.simulate.surface import Surface
+from ravine.simulate.surfaces import surface as find_surface
+
+BLOCK = 4096
+"""How many runs go together where only their ends are kept: their arrays stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Runs of one rule: arrays of float64, time first, coordinates last, the shape of the batch between.
+
+    `x` (steps + 1, …, dimension), `value` (steps + 1, …) at x; `gradient` as the rule got it, so with noise and at the
+    look-ahead point, and `step` Δ, both (steps, …, dimension); `slots` by name, each (steps + 1, …, dimension), or
+    (steps + 1, …) for a scalar slot.
+    """
+
+    rule: Rule
+    hyper: Mapping[str, Any]
+    surface: Surface
+    x: Any
+    value: Any
+    gradient: Any
+    step: Any
+    slots: Mapping[str, Any]
+
+    @property
+    def steps(self) -> int:
+        return len(self.step)
+
+    @property
+    def has_diverged(self) -> Any:
+        """Where the last value is not finite; an array of the batch's shape."""
+        return ~np.isfinite(self.value[-1])
+
+
+def run(
+    method: Recipe | Rule | str,
+    surface: Surface | str,
+    *,
+    start: Any = None,
+    steps: int = 100,
+    noise: Noise | None = None,
+    streams: Any = 0,
+    steps_before: int = 0,
+    until: Callable[[Any], bool] | None = None,
+    **hyper: Any,
+) -> Run:
+    """Run a recipe, a rule, or a rule's name with hyperparameters on a surface, and record everything.
+
+    Hyperparameters are numbers, or arrays that broadcast with each other and with the starts: `start` has shape
+    (dimension,) or (…, dimension), by default the surface's own. `streams` (whole numbers, broadcast as well) choose
+    the noise of each run; by default all runs see the same. Arithmetic is float64, each run bit for bit as if alone.
+
+    `steps_before` is added to the step count t that the rule is given: with 10⁹, bias corrections are one from the
+    start. `until(x)`, called with x of shape (…, dimension) after each step, stops the run when it returns true.
+
+    Raises ValueError for a wrong name, an illegal value, or shapes that don't go together.
+    """
+    plan = _plan(method, surface, start, steps, noise, streams, hyper)
+    x, value, gradient, step = [plan.columns], [], [], []
+    slots: dict[str, list[Any]] = {n: [s] for n, s in plan.slots().items()}
+    for moment in _steps(plan, steps, steps_before):
+        value.append(moment.value)
+        gradient.append(moment.gradient)
+        step.append(moment.step)
+        x.append(moment.x)
+        for name, new in moment.slots.items():
+            slots[name].append(new)
+        if until is not None and until(np.moveaxis(moment.x.reshape(-1, *plan.batch), 0, -1)):
+            break
+    value.append(plan.surface.at(x[-1])[0])
+
+    def table(rows: list[Any], trailing: bool = True) -> Any:
+        """Rows of (dimension, n) or (n,) as one array (time, batch, dimension) or (time, batch)."""
+        if not trailing:
+            return np.stack([np.broadcast_to(r, math.prod(plan.batch)) for r in rows]).reshape(-1, *plan.batch)
+        whole = np.stack(rows) if rows else np.empty((0, *plan.columns.shape))
+        return np.moveaxis(whole, 1, -1).reshape(len(rows), *plan.batch, plan.surface.dimension)
+
+    return Run(
+        rule=plan.rule,
+        hyper=plan.original,
+        surface=plan.surface,
+        x=table(x),
+        value=table(value, trailing=False),
+        gradient=table(gradient),
+        step=table(step),
+        slots={n: table(rows, not plan.rule.slots[n].is_scalar) for n, rows in slots.items()},
+    )
+
+
+def final(
+    method: Recipe | Rule | str,
+    surface: Surface | str,
+    *,
+    start: Any = None,
+    steps: int = 100,
+    noise: Noise | None = None,
+    streams: Any = 0,
+    **hyper: Any,
+) -> tuple[Any, Any]:
+    """Where runs end: (x, value), of shapes (…, dimension) and (…). Arguments as for `run`; only the ends are kept."""
+    plan = _plan(method, surface, start, steps, noise, streams, hyper)
+    ends = []
+    for block in plan.blocks():
+        x = block.columns
+        for moment in _steps(block, steps, 0):
+            x = moment.x
+        ends.append(x)
+    columns = np.concatenate(ends, axis=1)
+    x = np.moveaxis(columns.reshape(-1, *plan.batch), 0, -1)
+    return x, plan.surface.at(columns)[0].reshape(plan.batch)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moment:
+    """What happened at one step: the value before it, the gradient that the rule got, its step, and what came of it."""
+
+    value: Any
+    gradient: Any
+    step: Any
+    x: Any
+    slots: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Runs as columns: x of shape (dimension, n); hyperparameters numbers or of shape (n,); n the batch, flattened."""
+
+    rule: Rule
+    hyper: Mapping[str, Any]
+    original: Mapping[str, Any]
+    starts: Mapping[str, float]
+    surface: Surface
+    noise: Noise | None
+    batch: tuple[int, ...]
+    columns: Any
+    streams: Any
+
+    def slots(self) -> dict[str, Any]:
+        starts = {n: self.starts.get(n, s.start) for n, s in self.rule.slots.items()}
+        return {
+            n: value if self.rule.slots[n].is_scalar else np.full_like(self.columns, value)
+            for n, value in starts.items()
+        }
+
+    def blocks(self) -> Iterator[_Plan]:
+        for low in range(0, max(1, self.columns.shape[1]), BLOCK):
+            part = slice(low, low + BLOCK)
+            yield _Plan(
+                self.rule,
+                {n: h if np.ndim(h) == 0 else h[part] for n, h in self.hyper.items()},
+                self.original,
+                self.starts,
+                self.surface,
+                self.noise,
+                self.batch,
+                np.ascontiguousarray(self.columns[:, part]),
+                self.streams[part],
+            )
+
+    def sampler(self) -> Callable[[int], Any] | None:
+        if self.noise is None:
+            return None
+        distinct, place = np.unique(self.streams, return_inverse=True)
+        sample = self.noise.sampler(distinct, self.surface.dimension)
+        return lambda t: sample(t)[:, place]
+
+
+def _steps(plan: _Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
+    """The loop: the gradient where the rule wants it, noise, one step of the reference engine."""
+    x, slots, sampler = plan.columns, plan.slots(), plan.sampler()
+    for t in range(1, steps + 1):
+        value, gradient = plan.surface.at(x)
+        if plan.rule.look_ahead_function is not None:
+            with np.errstate(all="ignore"):
+                ahead = x + plan.rule.look_ahead(slots, plan.hyper)
+            gradient = plan.surface.at(ahead)[1]
+        if sampler is not None:
+            gradient = gradient + sampler(t)
+        before = x
+        x, slots = reference.step(plan.rule, x, gradient, slots, t + steps_before, plan.hyper)
+        with np.errstate(all="ignore"):
+            yield _Moment(value, gradient, x - before, x, slots)
+
+
+def _plan(
+    method: Recipe | Rule | str,
+    surface: Surface | str,
+    start: Any,
+    steps: int,
+    noise: Noise | None,
+    streams: Any,
+    hyper: Mapping[str, Any],
+) -> _Plan:
+    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
+        raise ValueError(f"steps must be a whole number of at least 0, got {steps!r}")
+    chosen = method if isinstance(method, Recipe) else recipe(method)
+    on = find_surface(surface) if isinstance(surface, str) else surface
+    given = {n: h if isinstance(h, (int, float)) else np.asarray(h, dtype=float) for n, h in hyper.items()}
+    values: dict[str, Any] = dict(chosen.hyper)
+    for name, value in given.items():
+        extremes = (value,) if isinstance(value, (int, float)) else (float(np.min(value)), float(np.max(value)))
+        for extreme in extremes:
+            checked = chosen.rule.check({name: extreme})[name]
+        values[name] = checked if isinstance(value, (int, float)) else value
+    points = np.asarray(on.start if start is None else start, dtype=float)
+    if points.ndim == 0 or points.shape[-1] != on.dimension:
+        raise ValueError(f"start must have {on.dimension} coordinates in its last axis, got shape {points.shape}")
+    try:
+        batch = np.broadcast_shapes(points.shape[:-1], np.shape(streams), *(np.shape(h) for h in values.values()))
+    except ValueError as error:
+        shapes = {n: np.shape(h) for n, h in values.items() if np.ndim(h)} | {"start": points.shape[:-1]}
+        raise ValueError(f"these shapes don't broadcast: {shapes}, streams {np.shape(streams)}") from error
+    size = math.prod(batch)
+    return _Plan(
+        rule=chosen.rule,
+        hyper={n: h if np.ndim(h) == 0 else np.broadcast_to(h, batch).reshape(size) for n, h in values.items()},
+        original=values,
+        starts=chosen.start,
+        surface=on,
+        noise=noise,
+        batch=batch,
+        columns=np.stack([np.broadcast_to(points[..., i], batch).reshape(size) for i in range(on.dimension)]),
+        streams=np.broadcast_to(np.asarray(streams, dtype=np.int64), batch).reshape(size),
+    )
