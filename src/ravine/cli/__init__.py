@@ -12,6 +12,7 @@ import click
 COMMANDS = {
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
+    "playground": "ravine.cli.playground:playground",
 }
 """Every subcommand, and where it is."""
 

@@ -183,7 +183,7 @@ PRESETS = (
             steps="300",
             speed="40",
             sel="2",
-            noise="heavy,1,7",
+            noise="heavy_tailed,1,7",
         ),
     ),
     Preset(

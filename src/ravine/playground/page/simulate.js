@@ -1,38 +1,10 @@
 // Running rules on surfaces. Everything is a pure function of its arguments: the same settings, the same path.
 
-// A well-mixed 32-bit hash of three whole numbers (the finalizer of MurmurHash3).
-function hash(seed, t, k) {
-  let z = (seed ^ Math.imul(t, 0x9e3779b1) ^ Math.imul(k + 1, 0x85ebca6b)) | 0;
-  z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
-  z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
-  return (z ^ (z >>> 16)) >>> 0;
-}
-
-const uniform = (seed, t, k) => (hash(seed, t, k) + 0.5) / 4294967296;
-
-function normal(seed, t, k) {
-  return Math.sqrt(-2 * Math.log(uniform(seed, t, 2 * k))) * Math.cos(2 * Math.PI * uniform(seed, t, 2 * k + 1));
-}
-
-// What is added to component k of the gradient at step t. It depends on the seed and the step only, so that all
-// optimizers meet the same noise.
-export const NOISES = {
-  none: { title: "None", draw: null },
-  gaussian: { title: "Gaussian", draw: normal },
-  // Student's t with three degrees of freedom: most draws are small, a few enormous.
-  heavy: {
-    title: "Heavy-tailed",
-    draw(seed, t, k) {
-      let sum = 0;
-      for (let j = 1; j <= 3; j++) sum += normal(seed, t, 8 * j + k) ** 2;
-      return normal(seed, t, k) / Math.sqrt(sum / 3);
-    },
-  },
-};
+import { NOISES } from "./noise.js";
 
 // One optimizer from one start. Row t of each array is the situation after t steps:
-//   x: position; loss: value there; size: length of the step that led there; gradients: what that step was given
-//   (row 0 unused); slots: one array for each slot, with one or `dimensions` columns.
+//   x: position; loss: value there; size: length of the step that led there, gradients: what that step was given
+//   (both NaN in row 0); slots: one array for each slot, with one or `dimensions` columns.
 // A run that leaves the finite numbers ends there: `end` is its last finite row.
 export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }) {
   const n = surface.dimensions;
@@ -40,7 +12,7 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
   const g = new Float64Array(n);
   const point = new Float64Array(n);
   const slots = rule.slots.map((slot) => new Float64Array(slot.scalar ? 1 : n).fill(slot.start));
-  const draw = Object.hasOwn(NOISES, noise.kind) ? NOISES[noise.kind].draw : null;
+  const draw = NOISES[noise.kind].sampler(noise.level, noise.seed);
   const result = {
     x: new Float64Array((steps + 1) * n).fill(NaN),
     gradients: new Float64Array((steps + 1) * n).fill(NaN),
@@ -57,7 +29,7 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
     } else {
       surface.gradient(x, g);
     }
-    if (draw) for (let k = 0; k < n; k++) g[k] += noise.level * draw(noise.seed, t, k);
+    if (draw) for (let k = 0; k < n; k++) g[k] += draw(t, k);
     rule.step(x, g, slots, t, hyper);
     if (!x.every(Number.isFinite)) break;
     record(t);
@@ -74,7 +46,7 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
       result.x[t * n + k] = x[k];
       result.gradients[t * n + k] = g[k];
     }
-    result.size[t] = Math.sqrt(square);
+    if (t > 0) result.size[t] = Math.sqrt(square);
     slots.forEach((s, j) => result.slots[j].set(s, t * s.length));
   }
 }
