@@ -15,7 +15,7 @@ from ravine.engines import reference
 from ravine.playground import generate
 from ravine.playground.bundle import bundle
 from ravine.rule import Rule, declare
-from ravine.simulate import SURFACES, Surface
+from ravine.simulate import SURFACES
 from ravine.trace.graph import Node
 from ravine.transforms import clip_value, maximize, weight_decay
 
@@ -147,7 +147,8 @@ def test_bit_for_bit_over_ten_thousand_steps(page: Any, expected: Expected) -> N
         """const [rules, starts, steps, done] = arguments;
         (async () => {
           const digests = {};
-          for (const r of rules) for (const s in starts) digests[r + " on " + s] = await digest(trajectory(r, s, starts[s], steps));
+          for (const r of rules)
+            for (const s in starts) digests[r + " on " + s] = await digest(trajectory(r, s, starts[s], steps));
           done(digests);
         })();""",
         list(rules),
@@ -205,7 +206,7 @@ return worst;
 
 
 def test_within_two_ulp_a_step_with_transcendental_functions(page: Any, expected: Expected) -> None:
-    """Step-locked: each step starts from the reference's state, so that an error can't grow, or hide in one that did."""
+    """Step-locked: each step starts from the reference's state, so an error can't grow, or hide in one that did."""
     pairs = [(r, s) for r, s in itertools.product(RULES, SURFACES) if s in INEXACT or uses_pow(RULES[r])]
     worst = {}
     for r, s in pairs:

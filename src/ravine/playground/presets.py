@@ -15,38 +15,47 @@ class Preset(NamedTuple):
     link: str
 
 
-def _link(surface: str, optimizers: list[tuple[str, dict[str, float]]], **settings: str) -> str:
+def _link(
+    surface: str, optimizers: list[tuple[str, dict[str, float]]], param: list[str] | None = None, **settings: str
+) -> str:
     """The state of a page as the text of a link. The page's state.js reads it."""
-    fields = [("surface", surface), *settings.items()]
+    fields = [("surface", surface), *(("param", p) for p in param or []), *settings.items()]
     for rule, hyper in optimizers:
         fields.append(("opt", ",".join([rule, *(f"{name}={value!r}" for name, value in hyper.items())])))
     return "&".join(f"{key}={quote(value, safe=',:=()')}" for key, value in fields)
 
 
+TWENTY = (
+    *("momentum_ema", "adagrad", "adadelta", "rmsprop", "rmsprop_centered", "rmsprop_momentum"),
+    *("rmsprop_momentum_centered", "rmsprop_nesterov", "rmsprop_torch", "rmsprop_torch_centered"),
+    *("rmsprop_torch_momentum", "rmsprop_torch_momentum_centered", "adam", "adam_eps_hat", "amsgrad", "adamw"),
+    *("nadam", "radam", "adamax", "lion"),
+)
+
 PRESETS = (
     Preset(
         "ravine",
         "Down the ravine",
-        "A long, narrow valley, twenty times as steep across as along. Gradient descent bounces between the walls, "
-        "momentum swings, RMSprop creeps straight along. Which of them gets to the bottom first, and which overshoots?",
+        "A long, narrow valley, eighty times as steep across as along. Gradient descent bounces off the walls and crawls, "
+        "momentum swings, RMSprop creeps down the middle. Who is first at the bottom, and who overshoots?",
         _link(
             "oblong_bowl",
             [
-                ("gd", {"lr": 0.09}),
-                ("momentum", {"lr": 0.01, "mu": 0.9}),
+                ("gd", {"lr": 0.0238}),
+                ("momentum", {"lr": 0.01, "mu": 0.8}),
                 ("rmsprop", {"lr": 0.02, "rho": 0.9}),
                 ("rmsprop_momentum", {"lr": 0.01, "rho": 0.9, "mu": 0.9}),
                 ("adam", {"lr": 0.1, "beta1": 0.9, "beta2": 0.99}),
             ],
-            param="tilt:0.25",
-            start="-4.2,0.6",
-            steps="200",
-            speed="30",
+            param=["condition:80", "tilt:0.25"],
+            start="-4.2,0.3",
+            steps="160",
+            speed="24",
             sel="3",
         ),
     ),
     Preset(
-        "accumulating",
+        "accumulate",
         "Accumulating momentum",
         "A straight slope, from rest, at equal lr. Adam moves at speed lr from the first step on; RMSprop with momentum "
         "gathers speed until it moves at lr/(1−μ), ten times as fast. Watch the step sizes.",
@@ -59,37 +68,36 @@ PRESETS = (
         ),
     ),
     Preset(
-        "turning",
+        "turn",
         "Changing direction",
-        "After a long descent the slope reverses and is ten times weaker. Adam's averages remember the steep side: it "
-        "is slow to turn and much slower to come back. RMSprop with momentum, at equal lr, has gone further and returns "
-        "sooner.",
+        "After a long descent the slope reverses and is ten times weaker. At equal lr, RMSprop with momentum arrives ten "
+        "times as fast and goes much farther before it turns. The lower picture is the position, time running down.",
         _link(
             "kinked_valley",
             [("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.01})],
-            steps="1000",
-            speed="100",
+            steps="320",
+            speed="40",
             sel="1",
         ),
     ),
     Preset(
-        "turning_adam_fast",
-        "Changing direction, Adam at 10 × lr",
-        "The same valley with Adam's lr 1/(1−μ) times as large, so that both reach the same speed: now it is Adam that "
-        "goes further.",
+        "turn_fast",
+        "Changing direction, equal speed",
+        "The same valley with Adam's lr 1/(1−μ) times as large, so that both arrive at the same speed. Now Adam goes "
+        "farther: its averages remember the steep side, so it is slow to turn and much slower to come back.",
         _link(
             "kinked_valley",
-            [("rmsprop_momentum", {"lr": 0.001}), ("adam", {"lr": 0.01})],
-            steps="2000",
-            speed="200",
+            [("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.1})],
+            steps="150",
+            speed="20",
             sel="1",
         ),
     ),
     Preset(
-        "turning_all",
-        "Changing direction, the whole family",
-        "Eight optimizers with the learning rates of the classic demonstration, from x = 2 on the kinked valley. The "
-        "lower picture is the position, time running down: look for who overshoots, who turns, who returns.",
+        "turn_all",
+        "Changing direction, eight rules",
+        "Eight optimizers with learning rates of their own, from x = 2 on the kinked valley: who overshoots, who turns, "
+        "who comes back? Two of them are still on their way.",
         _link(
             "kinked_valley",
             [
@@ -102,8 +110,8 @@ PRESETS = (
                 ("adadelta", {}),
                 ("adam", {"lr": 0.01}),
             ],
-            steps="2000",
-            speed="200",
+            steps="500",
+            speed="50",
             sel="7",
         ),
     ),
@@ -111,7 +119,7 @@ PRESETS = (
         "bias",
         "Bias correction",
         "Averages that start at zero are too small at first. Adam divides that away, so its first step has length lr. "
-        "RMSprop does not: its root is too small, so its first step is 1/√(1−ρ) times too long. Step forward one by one.",
+        "RMSprop does not: its root is too small, its first step 1/√(1−ρ) times too long. Step forward one by one.",
         _link(
             "constant_slope",
             [
@@ -125,10 +133,10 @@ PRESETS = (
         ),
     ),
     Preset(
-        "gd_lr",
-        "The oblong bowl: three learning rates",
-        "Gradient descent with a good learning rate, one that is too small and one a little above 2/20, where the steep "
-        "axis stops shrinking and grows instead.",
+        "bowl_lr",
+        "Bowl: three learning rates",
+        "Gradient descent with a good learning rate, with one that is too small, and with one a little above 2/20, where "
+        "the steep axis stops shrinking and grows.",
         _link(
             "oblong_bowl",
             [("gd", {"lr": 0.09}), ("gd", {"lr": 0.005}), ("gd", {"lr": 0.1005})],
@@ -140,7 +148,7 @@ PRESETS = (
     ),
     Preset(
         "bowl",
-        "The oblong bowl: what each idea adds",
+        "Bowl: what each idea adds",
         "Momentum damps the axis that oscillates and keeps the long one going; RMSprop makes both axes equal; Adam does "
         "both.",
         _link(
@@ -174,8 +182,8 @@ PRESETS = (
     Preset(
         "beta",
         "The knob β₂",
-        "How long the average of squared gradients remembers. Under a heavy-tailed noise a short memory lets single "
-        "gradients through; a long one keeps the step small for long after a large one.",
+        "How long the average of squared gradients remembers. Under heavy-tailed noise a short memory lets single "
+        "gradients through; a long one keeps the steps small for long after a large one.",
         _link(
             "oblong_bowl",
             [("adam", {"lr": 0.1, "beta2": b}) for b in (0.5, 0.9, 0.999)],
@@ -203,8 +211,8 @@ PRESETS = (
     Preset(
         "map",
         "A map of lr × μ",
-        "The map below shows the loss after the last step for every pair of two knobs: dark is low. Click in it and the "
-        "optimizer takes that pair.",
+        "The map of two knobs shows the loss after the last step for every pair of them: dark is low. Click in it, and "
+        "the optimizer takes that pair.",
         _link(
             "oblong_bowl",
             [("rmsprop_momentum", {"lr": 0.01, "mu": 0.9})],
@@ -239,12 +247,7 @@ PRESETS = (
         "The gradient along the way out is tiny. Rules that rescale each coordinate leave at once; the others linger.",
         _link(
             "saddle",
-            [
-                ("gd", {"lr": 0.1}),
-                ("momentum", {"lr": 0.02}),
-                ("rmsprop", {"lr": 0.02}),
-                ("adam", {"lr": 0.05}),
-            ],
+            [("gd", {"lr": 0.1}), ("momentum", {"lr": 0.02}), ("rmsprop", {"lr": 0.02}), ("adam", {"lr": 0.05})],
             steps="150",
             speed="20",
             sel="3",
@@ -254,20 +257,7 @@ PRESETS = (
         "family",
         "Twenty at once",
         "Most of the family on one surface, with one learning rate.",
-        _link(
-            "styblinski_tang",
-            [
-                (name, {"lr": 0.02})
-                for name in (
-                    "momentum_ema adagrad rmsprop rmsprop_momentum rmsprop_nesterov rmsprop_centered "
-                    "rmsprop_momentum_centered rmsprop_torch rmsprop_torch_momentum rmsprop_torch_centered "
-                    "rmsprop_torch_momentum_centered adadelta adam adam_eps_hat amsgrad adamw nadam radam adamax lion"
-                ).split()
-            ],
-            steps="600",
-            speed="60",
-            sel="12",
-        ),
+        _link("styblinski_tang", [(name, {"lr": 0.02}) for name in TWENTY], steps="600", speed="60", sel="12"),
     ),
 )
 """In the order of the menu; the first is what opens."""

@@ -97,7 +97,8 @@ export class Playground {
   act(change, done) {
     const before = copy(this.state);
     change(this.state);
-    if (before.surface !== this.state.surface) this.state.preset = "";
+    // Another surface is another story.
+    if (before.surface !== this.state.surface && before.preset === this.state.preset) this.state.preset = "";
     if (done) this.commit();
     this.refresh();
   }
