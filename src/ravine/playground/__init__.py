@@ -50,4 +50,5 @@ def _policy(source: str, style: str) -> str:
     def digest(text: str) -> str:
         return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
-    return f"default-src 'none'; script-src {digest(source)}; style-src {digest(style)}; base-uri 'none'; form-action 'none'"
+    allowed = f"script-src {digest(source)}; style-src {digest(style)}"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"

@@ -36,8 +36,8 @@ PRESETS = (
     Preset(
         "ravine",
         "Down the ravine",
-        "A long, narrow valley, eighty times as steep across as along. Gradient descent bounces off the walls and crawls, "
-        "momentum swings, RMSprop creeps down the middle. Who is first at the bottom, and who overshoots?",
+        "A long, narrow valley, eighty times as steep across as along. Gradient descent bounces off the walls and "
+        "crawls, momentum swings, RMSprop creeps down the middle. Who is first at the bottom, and who overshoots?",
         _link(
             "oblong_bowl",
             [
@@ -57,8 +57,8 @@ PRESETS = (
     Preset(
         "accumulate",
         "Accumulating momentum",
-        "A straight slope, from rest, at equal lr. Adam moves at speed lr from the first step on; RMSprop with momentum "
-        "gathers speed until it moves at lr/(1−μ), ten times as fast. Watch the step sizes.",
+        "A straight slope, from rest, at equal lr. Adam moves at speed lr from the first step on; RMSprop with "
+        "momentum gathers speed until it moves at lr/(1−μ), ten times as fast. Watch the step sizes.",
         _link(
             "constant_slope",
             [("rmsprop", {"lr": 0.01}), ("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.01})],
@@ -70,8 +70,9 @@ PRESETS = (
     Preset(
         "turn",
         "Changing direction",
-        "After a long descent the slope reverses and is ten times weaker. At equal lr, RMSprop with momentum arrives ten "
-        "times as fast and goes much farther before it turns. The lower picture is the position, time running down.",
+        "After a long descent the slope reverses and is ten times weaker. At equal lr, RMSprop with momentum "
+        "arrives ten times as fast and goes much farther before it turns. The lower picture is the position, time "
+        "running down.",
         _link(
             "kinked_valley",
             [("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.01})],
@@ -83,8 +84,8 @@ PRESETS = (
     Preset(
         "turn_fast",
         "Changing direction, equal speed",
-        "The same valley with Adam's lr 1/(1−μ) times as large, so that both arrive at the same speed. Now Adam goes "
-        "farther: its averages remember the steep side, so it is slow to turn and much slower to come back.",
+        "The same valley with Adam's lr 1/(1−μ) times as large, so that both arrive at the same speed. Now Adam "
+        "goes farther: its averages remember the steep side, so it is slow to turn and much slower to come back.",
         _link(
             "kinked_valley",
             [("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.1})],
@@ -96,8 +97,8 @@ PRESETS = (
     Preset(
         "turn_all",
         "Changing direction, eight rules",
-        "Eight optimizers with learning rates of their own, from x = 2 on the kinked valley: who overshoots, who turns, "
-        "who comes back? Two of them are still on their way.",
+        "Eight optimizers with learning rates of their own, from x = 2 on the kinked valley: who overshoots, who "
+        "turns, who comes back? Two of them are still on their way.",
         _link(
             "kinked_valley",
             [
@@ -118,8 +119,9 @@ PRESETS = (
     Preset(
         "bias",
         "Bias correction",
-        "Averages that start at zero are too small at first. Adam divides that away, so its first step has length lr. "
-        "RMSprop does not: its root is too small, its first step 1/√(1−ρ) times too long. Step forward one by one.",
+        "Averages that start at zero are too small at first. Adam divides that away, so its first step has length "
+        "lr. RMSprop does not: its root is too small, its first step 1/√(1−ρ) times too long. Step forward one by "
+        "one.",
         _link(
             "constant_slope",
             [
@@ -135,8 +137,8 @@ PRESETS = (
     Preset(
         "bowl_lr",
         "Bowl: three learning rates",
-        "Gradient descent with a good learning rate, with one that is too small, and with one a little above 2/20, where "
-        "the steep axis stops shrinking and grows.",
+        "Gradient descent with a good learning rate, with one that is too small, and with one a little above 2/20, "
+        "where the steep axis stops shrinking and grows.",
         _link(
             "oblong_bowl",
             [("gd", {"lr": 0.09}), ("gd", {"lr": 0.005}), ("gd", {"lr": 0.1005})],
@@ -149,8 +151,8 @@ PRESETS = (
     Preset(
         "bowl",
         "Bowl: what each idea adds",
-        "Momentum damps the axis that oscillates and keeps the long one going; RMSprop makes both axes equal; Adam does "
-        "both.",
+        "Momentum damps the axis that oscillates and keeps the long one going; RMSprop makes both axes equal; Adam "
+        "does both.",
         _link(
             "oblong_bowl",
             [
@@ -168,8 +170,8 @@ PRESETS = (
     Preset(
         "eps",
         "The knob ε",
-        "With a small ε every coordinate moves at full speed, however small its gradient; with a large one RMSprop turns "
-        "into gradient descent with lr/√ε.",
+        "With a small ε every coordinate moves at full speed, however small its gradient; with a large one RMSprop "
+        "turns into gradient descent with lr/√ε.",
         _link(
             "oblong_bowl",
             [("rmsprop", {"lr": 0.05, "eps": e}) for e in (1e-7, 1.0, 100.0)],
@@ -197,8 +199,8 @@ PRESETS = (
     Preset(
         "mu",
         "The knob μ",
-        "No momentum, a good deal, too much: the path gets smoother and faster, then it swings past the minimum again "
-        "and again.",
+        "No momentum, a good deal, too much: the path gets smoother and faster, then it swings past the minimum "
+        "again and again.",
         _link(
             "oblong_bowl",
             [("momentum", {"lr": 0.01, "mu": m}) for m in (0.0, 0.8, 0.98)],
@@ -211,8 +213,8 @@ PRESETS = (
     Preset(
         "map",
         "A map of lr × μ",
-        "The map of two knobs shows the loss after the last step for every pair of them: dark is low. Click in it, and "
-        "the optimizer takes that pair.",
+        "The map of two knobs shows the loss after the last step for every pair of them: dark is low. Click in it, "
+        "and the optimizer takes that pair.",
         _link(
             "oblong_bowl",
             [("rmsprop_momentum", {"lr": 0.01, "mu": 0.9})],

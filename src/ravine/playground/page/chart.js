@@ -86,7 +86,7 @@ export class Chart {
     context.lineWidth = 1;
     context.textAlign = "right";
     const rows = (height - MARGIN.top - MARGIN.bottom) / 26;
-    const marks = ticks(this.low, this.high, rows).filter((v) => !this.log || Number.isInteger(v));
+    const marks = this.log ? wholeNumbers(this.low, this.high, rows) : ticks(this.low, this.high, rows);
     const labels = this.log ? (marks.length ? marks : [this.low, this.high]).map((v) => 10 ** v) : marks;
     for (const label of labels) {
       const y = Math.round(this.y(label)) + 0.5;
@@ -153,6 +153,14 @@ export class Chart {
 // Some quantities, as the length of a step, begin at step 1.
 function firstStep(values) {
   return Number.isNaN(values[0]) ? 1 : 0;
+}
+
+// The whole numbers from low to high, thinned to about `count`.
+function wholeNumbers(low, high, count) {
+  const step = Math.max(1, Math.ceil((high - low) / count));
+  const result = [];
+  for (let k = step * Math.ceil(low / step); k <= high; k += step) result.push(k);
+  return result;
 }
 
 function power(value) {
