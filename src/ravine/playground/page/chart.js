@@ -30,7 +30,7 @@ export class Chart {
   // is granted if there is a positive value.
   show({ series, steps, log, selected, theme, note = "" }) {
     const { width, height } = this.canvas.getBoundingClientRect();
-    Object.assign(this, { series, steps, selected, width, height });
+    Object.assign(this, { series, steps, selected, width, height, drawnX: null });
     if (width < 80 || height < 40) return;
     this.heading.textContent = note ? `${this.title} ${note}` : this.title;
     this.setScale(log);
@@ -134,8 +134,10 @@ export class Chart {
 
   drawAt(time) {
     if (!(this.width >= 80) || this.height < 40) return;
+    const x = Math.round(this.x(time));
+    if (x === this.drawnX) return;
+    this.drawnX = x;
     const context = prepare(this.canvas, this.width, this.height);
-    const x = this.x(time);
     context.drawImage(this.pale, 0, 0, this.width, this.height);
     const part = (x / this.width) * this.strong.width;
     if (part >= 1) context.drawImage(this.strong, 0, 0, part, this.strong.height, 0, 0, x, this.height);
@@ -143,8 +145,8 @@ export class Chart {
     context.globalAlpha = 0.5;
     context.lineWidth = 1;
     context.beginPath();
-    context.moveTo(x, MARGIN.top - 4);
-    context.lineTo(x, this.height - MARGIN.bottom + 3);
+    context.moveTo(x + 0.5, MARGIN.top - 4);
+    context.lineTo(x + 0.5, this.height - MARGIN.bottom + 3);
     context.stroke();
     context.globalAlpha = 1;
   }

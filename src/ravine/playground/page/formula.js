@@ -100,10 +100,14 @@ class Parser {
     for (;;) {
       if (this.accept("*")) left = this.emit("*", left, this.signed());
       else if (this.accept("/")) left = this.emit("/", left, this.signed());
-      else if (this.token.kind === "name" || this.token.kind === "number" || this.token.text === "(")
-        left = this.emit("*", left, this.power()); // 2x, 3 sin(y), (x+1)(y-1)
+      else if (this.factorFollows()) left = this.emit("*", left, this.power()); // 2x, 3 sin(y), (x+1)(y-1)
       else return left;
     }
+  }
+
+  factorFollows() {
+    const { kind, text } = this.token;
+    return kind === "name" || text === "(" || (kind === "number" && this.tokens[this.next - 1].kind !== "number");
   }
 
   signed() {
