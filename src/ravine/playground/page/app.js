@@ -16,7 +16,7 @@ const MOST_UNDO = 200;
 const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
 
 // Build the playground in an element. `store` keeps the state's text: {read(), write(text)}, and `link(text)` if it
-// can be shared as an address.
+// can be shared as an address; `keys` is what hears the keyboard, if not the element.
 export class Playground {
   constructor(root, store) {
     this.root = root;
@@ -30,7 +30,7 @@ export class Playground {
     new ResizeObserver(() => this.refresh()).observe(this.stage.element);
     this.darkness = window.matchMedia("(prefers-color-scheme: dark)");
     this.darkness.addEventListener("change", () => this.refresh());
-    root.addEventListener("keydown", (event) => this.key(event));
+    (store.keys ?? root).addEventListener("keydown", (event) => this.key(event));
   }
 
   build() {

@@ -8,6 +8,7 @@ const store = {
     this.written = text;
     history.replaceState(null, "", `#${text}`);
   },
+  keys: document,
   link: (text) => `${location.href.split("#")[0]}#${text}`,
 };
 
