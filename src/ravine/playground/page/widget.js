@@ -16,3 +16,5 @@ function render({ model, el: element }) {
   const playground = new Playground(root, store);
   model.on("change:link", () => model.get("link") !== store.written && playground.open(store.read()));
 }
+
+export default { render };
