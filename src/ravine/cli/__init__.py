@@ -15,6 +15,7 @@ COMMANDS = {
     "explain": "ravine.cli.family:explain",
     "compare": "ravine.cli.compare:compare",
     "doctor": "ravine.cli.doctor:doctor",
+    "playground": "ravine.cli.playground:playground",
 }
 """Every subcommand, and where it is."""
 

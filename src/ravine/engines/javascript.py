@@ -1,0 +1,182 @@
+"""JavaScript: a rule's graph, or any expressions, as source text that computes in float64 what the reference computes.
+
+JavaScript's numbers are IEEE doubles and its + − × ÷ √ are correctly rounded and never contracted, so the results are
+the reference's bit for bit; only a power with an exponent that is not whole, and the functions of a surface such as
+cos, may differ in the last place.
+
+The text has no names in it but numbered ones: inputs arrive by position, so nothing that a rule is called can end up
+as code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from ravine.rule import Rule
+from ravine.trace.graph import Node, node, topological
+
+RUNTIME = """\
+// The operations whose JavaScript namesakes mean something else.
+const op = {
+  sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a === a ? 0 : a),
+  maximum: (a, b) => (a > b || a !== a ? a : b),
+  minimum: (a, b) => (a < b || a !== a ? a : b),
+  // Repeated squaring for a whole exponent, because the last bit of Math.pow is nobody's in particular.
+  power(base, exponent) {
+    if (!(exponent >= 0 && Number.isInteger(exponent))) return Math.pow(base, exponent);
+    let result = 1;
+    for (let n = exponent; n > 0; n = Math.floor(n / 2)) {
+      if (n % 2 === 1) result = result * base;
+      base = base * base;
+    }
+    return result;
+  },
+};
+"""
+"""What generated text calls: include it once before it."""
+
+_TEMPLATES = {
+    "add": "{} + {}",
+    "sub": "{} - {}",
+    "mul": "{} * {}",
+    "div": "{} / {}",
+    "neg": "-{}",
+    "gt": "{} > {}",
+    "ge": "{} >= {}",
+    "lt": "{} < {}",
+    "le": "{} <= {}",
+    "sqrt": "Math.sqrt({})",
+    "abs": "Math.abs({})",
+    "sign": "op.sign({})",
+    "maximum": "op.maximum({}, {})",
+    "minimum": "op.minimum({}, {})",
+    "where": "{} ? {} : {}",
+    "power": "op.power({}, {})",
+    "exp": "Math.exp({})",
+    "log": "Math.log({})",
+    "sin": "Math.sin({})",
+    "cos": "Math.cos({})",
+    "tanh": "Math.tanh({})",
+}
+
+
+def number(value: float) -> str:
+    """A double as a literal that reads back as the same double."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    text = repr(float(value)).removesuffix(".0")
+    return f"({text})" if text.startswith("-") else text
+
+
+class Block:
+    """A run of `const` statements that computes nodes, each once. `names` maps a node to the text that is its value."""
+
+    def __init__(self, names: Mapping[Node, str], prefix: str) -> None:
+        self.names = dict(names)
+        self.prefix = prefix
+        self.lines: list[str] = []
+
+    def compute(self, outputs: Iterable[Node]) -> None:
+        """Add statements for what `outputs` need and is not there yet. Raises TypeError for an unknown operation."""
+        for n in topological(outputs):
+            if n in self.names:
+                continue
+            if n.op == "const":
+                self.names[n] = number(n.value)
+                continue
+            if n.op not in _TEMPLATES:
+                raise TypeError(f"the JavaScript engine can't lower {n.op!r} {n.name}".rstrip())
+            name = f"{self.prefix}{len(self.lines)}"
+            self.lines.append(f"const {name} = {_TEMPLATES[n.op].format(*(self.names[a] for a in n.args))};")
+            self.names[n] = name
+
+
+def step(rule: Rule) -> str:
+    """A function (x, g, s, t, h) that makes one update in place.
+
+    x and g are Float64Arrays of one length; s is the list of slots in the rule's order, each a Float64Array of that
+    length, or of length 1 for a scalar slot; t counts from 1; h is the list of hyperparameters in the rule's order.
+    """
+    graph = rule.graph
+    host = Block(_scalars(rule), "c")
+    host.compute(graph.coefficients)
+    array = Block(host.names | _arrays(rule), "a")
+    array.compute(n for n in graph.outputs if n.is_array)
+    stores, scalar_stores = [f"x[i] = x0 + {array.names[graph.step]};"], []
+    for k, (name, new) in enumerate(graph.slots.items()):
+        if rule.slots[name].is_scalar:
+            scalar_stores.append(f"s[{k}][0] = {host.names[new]};")
+        else:
+            stores.append(f"s[{k}][i] = {array.names[new]};")
+    loop = _loop([*_read_arrays(rule), *array.lines, *stores])
+    return _function("x, g, s, t, h", [*_read_scalars(rule), *host.lines, *loop, *scalar_stores])
+
+
+def look_ahead(rule: Rule) -> str | None:
+    """A function (x, s, h, out) that writes x + o, where the rule wants its gradient; None if that is x itself."""
+    offset = rule.look_ahead_graph
+    if offset is None:
+        return None
+    block = Block(_scalars(rule) | _arrays(rule), "a")
+    block.compute([offset])
+    loop = _loop([*_read_arrays(rule, "g"), *block.lines, f"out[i] = x0 + {block.names[offset]};"])
+    return _function("x, s, h, out", [*_read_scalars(rule), *loop])
+
+
+def values(rule: Rule, nodes: Iterable[Node]) -> str:
+    """A function (x, g, s, t, h, i) that returns the values of some nodes of the rule's graph at element i.
+
+    The arrays are those from before the step; nothing is changed.
+    """
+    nodes = tuple(nodes)
+    block = Block(_scalars(rule) | _arrays(rule), "a")
+    block.compute(nodes)
+    result = f"return [{', '.join(block.names[n] for n in nodes)}];"
+    return _function("x, g, s, t, h, i", [*_read_scalars(rule), *_read_arrays(rule), *block.lines, result])
+
+
+def function(parameters: str, inputs: Mapping[Node, str], outputs: Iterable[Node], result: str) -> str:
+    """A function of any expressions: `inputs` says how its leaves are written, `result` (with one {} for each output)
+    what is done with the values. Raises TypeError for an operation that has no JavaScript here."""
+    block = Block(inputs, "a")
+    outputs = tuple(outputs)
+    block.compute(outputs)
+    return _function(parameters, [*block.lines, result.format(*(block.names[n] for n in outputs))])
+
+
+def _scalars(rule: Rule) -> dict[Node, str]:
+    """The names of a graph's scalar inputs: t, hyperparameter k as h[k], scalar slot k as s<k>."""
+    names = {node("scalar", name=name): f"h[{k}]" for k, name in enumerate(rule.hyperparameters)}
+    names |= {node("scalar", name=n): f"s{k}" for k, (n, slot) in enumerate(rule.slots.items()) if slot.is_scalar}
+    return names | {node("scalar", name="t"): "t"}
+
+
+def _arrays(rule: Rule) -> dict[Node, str]:
+    """The names of a graph's array inputs at element i: x0, g0, slot k as s<k>."""
+    names = {node("array", name=n): f"s{k}" for k, n in enumerate(rule.slots)}
+    return names | {node("array", name="x"): "x0", node("array", name="g"): "g0"}
+
+
+def _read_scalars(rule: Rule) -> list[str]:
+    return [f"const s{k} = s[{k}][0];" for k, slot in enumerate(rule.slots.values()) if slot.is_scalar]
+
+
+def _read_arrays(rule: Rule, without: str = "") -> list[str]:
+    """Everything is read before anything is stored: a new slot may be another slot's old value."""
+    lines = ["const x0 = x[i];", "const g0 = g[i];"][: 1 if without == "g" else 2]
+    return lines + [f"const s{k} = s[{k}][i];" for k, slot in enumerate(rule.slots.values()) if not slot.is_scalar]
+
+
+def _loop(body: list[str]) -> list[str]:
+    return ["for (let i = 0; i < x.length; i++) {", *_indent(body), "}"]
+
+
+def _function(parameters: str, body: list[str]) -> str:
+    return "\n".join([f"({parameters}) => {{", *_indent(body), "}"])
+
+
+def _indent(lines: list[str]) -> list[str]:
+    return ["  " + line for line in lines]

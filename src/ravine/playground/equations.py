@@ -1,0 +1,63 @@
+"""A rule's equation for the page: MathML with symbols, and the same lines with places for the current numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+from ravine.rule import Rule
+from ravine.trace.graph import Node, node
+from ravine.trace.mathml import MathMLPrinter
+from ravine.trace.printer import lines
+
+Tree = list[Any]
+"""An element as [tag, {attributes}, *children]; a child is a tree or a text."""
+
+
+class _PlacePrinter(MathMLPrinter):
+    """Prints a numbered place wherever a name would stand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: dict[tuple[str, str, bool], str] = {}
+
+    def name(self, name: str, when: str = "", hat: bool = False) -> str:
+        if name == "∇f":
+            return super().name(name, when, hat)
+        return self.places.setdefault((name, when, hat), f'<mn data-place="{len(self.places)}"></mn>')
+
+    def product(self, factors: list[str]) -> str:
+        return "<mo>·</mo>".join(factors)  # two numbers with only a space between them would read as one
+
+
+def equation(rule: Rule) -> tuple[list[dict[str, Any]], list[Node]]:
+    """The lines of a rule's equation, and the nodes whose values belong in their places.
+
+    A line is {left, right, numbers: trees; value: the place of its result}. Place k is element k of the list of nodes.
+    """
+    printer = _PlacePrinter()
+    symbols, numbers = lines(rule, MathMLPrinter()), lines(rule, printer)
+    node_of = {markup: n for n, markup in printer.symbols.items()}
+    node_of[printer.name("x", "t")] = node("add", node("array", name="x"), rule.graph.step)
+    nodes = [node_of.get(m) or node("scalar", name=key[0]) for key, m in printer.places.items()]
+    places = list(printer.places.values())
+    result = [
+        {"left": _tree(left), "right": _tree(right), "numbers": _tree(filled), "value": places.index(place)}
+        for (left, right), (place, filled) in zip(symbols, numbers, strict=True)
+    ]
+    return result, nodes
+
+
+def symbol(name: str) -> Tree:
+    """A name as it stands in the equations."""
+    return _tree(MathMLPrinter().name(name))
+
+
+def _tree(markup: str) -> Tree:
+    return _from_element(ElementTree.fromstring(f"<mrow>{markup}</mrow>"))
+
+
+def _from_element(element: ElementTree.Element) -> Tree:
+    tree: Tree = [element.tag, dict(element.attrib)]
+    tree += [element.text] if element.text else []
+    return tree + [_from_element(child) for child in element]

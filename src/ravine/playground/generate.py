@@ -1,0 +1,114 @@
+"""What the page knows about rules, surfaces and presets, as the text of a JavaScript module.
+
+Data goes in as JSON, equations as functions that the JavaScript engine wrote; no name ever becomes code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ravine import palette
+from ravine.engines import javascript
+from ravine.playground import equations
+from ravine.playground.presets import PRESETS, Preset
+from ravine.rule import Hyperparameter, Rule
+from ravine.simulate import SURFACES, Surface
+from ravine.simulate.surface import COORDINATES
+from ravine.trace.graph import node
+
+
+def module(rules: Iterable[Rule]) -> str:
+    """The module generated.js: RULES, SURFACES and PRESETS."""
+    return "\n".join(
+        [
+            javascript.RUNTIME,
+            f"export const RULES = {_list(rule_object(r) for r in rules)};\n",
+            f"export const SURFACES = {_list(surface_object(s) for s in SURFACES.values())};\n",
+            f"export const PRESETS = {_list(preset_object(p) for p in PRESETS)};\n",
+        ]
+    )
+
+
+def rule_object(rule: Rule) -> str:
+    """A rule as a JavaScript object: what it is called and looks like, its knobs, slots, functions and equation."""
+    color, dash = palette.style(rule.name)
+    lines, nodes = equations.equation(rule)
+    data = {
+        "name": rule.name,
+        "title": rule.title,
+        "paper": rule.paper,
+        "summary": rule.summary,
+        "color": color,
+        "dash": dash,
+        "hyper": [_knob(name, h) for name, h in rule.hyperparameters.items()],
+        "slots": [
+            {"name": name, "symbol": equations.symbol(name), "start": slot.start, "scalar": slot.is_scalar}
+            for name, slot in rule.slots.items()
+        ],
+        "lines": lines,
+    }
+    code = {
+        "step": javascript.step(rule),
+        "ahead": javascript.look_ahead(rule) or "null",
+        "values": javascript.values(rule, nodes),
+    }
+    return _object(data, code)
+
+
+def surface_object(surface: Surface) -> str:
+    """A surface as a JavaScript object; its functions take a point and the list of its parameters."""
+    assert surface.graph is not None
+    data = {
+        "name": surface.name,
+        "title": surface.title,
+        "summary": surface.summary,
+        "dimensions": surface.dimension,
+        "view": surface.view,
+        "start": surface.start,
+        "minima": surface.minima,
+        "minimum": surface.minimum,
+        "parameters": [{"name": name, "value": value} for name, value in surface.parameters.items()],
+    }
+    inputs = {node("array", name=name): f"p[{k}]" for k, name in enumerate(COORDINATES)}
+    inputs |= {node("scalar", name=name): f"q[{k}]" for k, name in enumerate(surface.parameters)}
+    store = " ".join(f"out[{k}] = {{}};" for k in range(surface.dimension))
+    code = {
+        "value": javascript.function("p, q", inputs, [surface.graph.value], "return {};"),
+        "gradient": javascript.function("p, q, out", inputs, surface.graph.gradient, store),
+    }
+    return _object(data, code)
+
+
+def preset_object(preset: Preset) -> str:
+    return to_json({"name": preset.name, "title": preset.title, "story": preset.story, "link": preset.link})
+
+
+def to_json(value: Any) -> str:
+    """JSON that is also safe inside a script element: a text in it can't end the element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _knob(name: str, h: Hyperparameter) -> dict[str, Any]:
+    return {
+        "name": name,
+        "symbol": equations.symbol(name),
+        "value": h.default,
+        "low": h.range.low if math.isfinite(h.range.low) else None,
+        "high": h.range.high if math.isfinite(h.range.high) else None,
+        "lowOpen": h.range.low_open,
+        "highOpen": h.range.high_open,
+        "legal": str(h.range),
+    }
+
+
+def _object(data: dict[str, Any], code: dict[str, str]) -> str:
+    functions = "".join(f",\n{name}: {text}" for name, text in code.items())
+    return "{..." + to_json(data) + functions + "}"
+
+
+def _list(items: Iterable[str]) -> str:
+    return "[\n" + ",\n".join(items) + "\n]"

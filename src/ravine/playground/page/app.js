@@ -1,0 +1,288 @@
+// The playground: one state, from which everything that is seen follows.
+
+import { Chart } from "./chart.js";
+import { el, setText } from "./dom.js";
+import { FormulaError } from "./formula.js";
+import { Inside } from "./inside.js";
+import { KnobMap } from "./map.js";
+import { Model } from "./model.js";
+import { noisePanel, optimizersPanel, scenarioPanel, surfacePanel } from "./panels.js";
+import { Player } from "./player.js";
+import { Stage } from "./stage.js";
+import { copy, decode, encode, fromPreset } from "./state.js";
+
+const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
+const MOST_UNDO = 200;
+const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
+
+// Build the playground in an element. `store` keeps the state's text: {read(), write(text)}, and `link(text)` if it
+// can be shared as an address; `keys` is what hears the keyboard, if not the element.
+export class Playground {
+  constructor(root, store) {
+    this.root = root;
+    this.store = store;
+    this.model = new Model();
+    this.past = [];
+    this.future = [];
+    this.playing = false;
+    this.build();
+    this.open(store.read());
+    new ResizeObserver(() => this.refresh()).observe(this.stage.element);
+    this.darkness = window.matchMedia("(prefers-color-scheme: dark)");
+    this.darkness.addEventListener("change", () => this.refresh());
+    (store.keys ?? root).addEventListener("keydown", (event) => this.key(event));
+  }
+
+  build() {
+    const act = (change, done) => this.act(change, done);
+    this.scenario = scenarioPanel((name) => this.begin(fromPreset(name)));
+    this.surface = surfacePanel(act);
+    this.noise = noisePanel(act);
+    this.optimizers = optimizersPanel(act);
+    this.stage = new Stage({
+      moveStart: (point, done) => act((s) => (s.start = [...point]), done),
+      zoom: (factor) => act((s) => (s.view = factor ? zoomed(this.view(), factor) : this.fitted()), true),
+    });
+    this.player = new Player({
+      seek: (time, done) => this.seek(time, done),
+      toggle: () => this.toggle(),
+      setSteps: (steps) => act((s) => Object.assign(s, { steps, at: Math.min(s.at, steps) }), true),
+      setSpeed: (speed) => act((s) => (s.speed = speed), false),
+    });
+    const scrub = (time) => this.seek(Math.round(time), true);
+    this.charts = [new Chart("Loss", scrub), new Chart("Step size", scrub)];
+    this.inside = new Inside({ setCoordinate: (k) => act((s) => (s.coordinate = k), true) });
+    this.map = new KnobMap({
+      setAxes: (axes) => act((s) => (s.map = axes), true),
+      choose: (knobs, values) => act((s) => knobs.forEach((k, i) => (s.optimizers[s.selected].hyper[k] = values[i])), true),
+    });
+    const button = (text, label, action) => el("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick: action }, text);
+    this.undoButton = button("↶", "Undo", () => this.undo());
+    this.redoButton = button("↷", "Redo", () => this.redo());
+    this.theme = button("", "Colours: automatic, light or dark", () => act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true));
+    this.share = button("Copy link", "Copy a link to exactly this view", () => this.copyLink());
+    this.notice = el("p", { class: "notice", role: "status", "aria-live": "polite" });
+    this.root.classList.add("ravine");
+    this.root.replaceChildren(
+      el("header", { class: "top" }, el("h1", {}, "Ravine ", el("span", {}, "playground")), el("div", { class: "tools" }, this.undoButton, this.redoButton, this.theme, this.share)),
+      this.notice,
+      el(
+        "div",
+        { class: "desk" },
+        el("div", { class: "main" }, this.scenario.element, this.stage.element, this.player.element, el("div", { class: "charts" }, ...this.charts.map((c) => c.element)), this.inside.element),
+        el("aside", { class: "side" }, this.optimizers.element, this.surface.element, this.noise.element, this.map.element),
+      ),
+    );
+    if (!this.store.link) this.share.hidden = true;
+  }
+
+  // Take over the state in a text; with none, the first scenario, playing.
+  open(text) {
+    const { state, problems, moment } = decode(text);
+    this.state = text ? state : fromPreset("");
+    setText(this.notice, problems.length ? `Not all of this link could be used: ${[...new Set(problems)].join("; ")}.` : "");
+    this.saved = encode(this.state);
+    this.playing = !(text && moment) && !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.refresh();
+  }
+
+  // A new situation, from its first step.
+  begin(state) {
+    this.act((s) => Object.assign(s, state, { theme: s.theme }), true);
+    this.playing = true;
+    this.refresh();
+  }
+
+  // Change the state. While a knob is being moved `done` is false; then undo will go back over the whole movement.
+  act(change, done) {
+    const before = copy(this.state);
+    change(this.state);
+    // Another surface is another story.
+    if (before.surface !== this.state.surface && before.preset === this.state.preset) this.state.preset = "";
+    if (done) this.commit();
+    this.refresh();
+  }
+
+  commit() {
+    const text = encode(this.state);
+    if (withoutTime(text) !== withoutTime(this.saved)) {
+      this.past.push(this.saved);
+      this.past.splice(0, this.past.length - MOST_UNDO);
+      this.future = [];
+    }
+    this.saved = text;
+    this.store.write(text);
+  }
+
+  undo() {
+    this.travel(this.past, this.future);
+  }
+
+  redo() {
+    this.travel(this.future, this.past);
+  }
+
+  travel(from, to) {
+    if (!from.length) return;
+    to.push(this.saved);
+    const at = this.state.at;
+    this.saved = from.pop();
+    this.state = decode(this.saved).state;
+    this.state.at = Math.min(at, this.state.steps);
+    this.store.write(encode(this.state));
+    this.refresh();
+  }
+
+  view() {
+    const { surface } = this.model;
+    return this.state.view ?? [...surface.view[0], ...(surface.view[1] ?? [-1, 1])];
+  }
+
+  // A view that holds the start and all paths, as far as they stay in reach.
+  fitted() {
+    const n = this.model.surface.dimensions;
+    const home = this.model.surface.view;
+    const result = [];
+    for (let k = 0; k < n; k++) {
+      const reach = 50 * (home[k][1] - home[k][0]);
+      let [low, high] = [this.state.start[k], this.state.start[k]];
+      for (const { x, end } of this.model.runs) {
+        for (let t = 0; t <= end; t++) {
+          const v = x[t * n + k];
+          if (Math.abs(v) > reach) break;
+          [low, high] = [Math.min(low, v), Math.max(high, v)];
+        }
+      }
+      const pad = 0.08 * (high - low) || 1;
+      result.push(low - pad, high + pad);
+    }
+    return n === 2 ? result : [...result, -1, 1];
+  }
+
+  // Show the state: whatever depends on it follows, and does nothing where nothing changed.
+  refresh() {
+    const { state, model } = this;
+    let error = null;
+    try {
+      model.update(state);
+    } catch (problem) {
+      if (!(problem instanceof FormulaError)) throw problem;
+      error = problem;
+      if (!model.surface) model.update(Object.assign(copy(state), { formula: "x^2 + y^2" }));
+    }
+    const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness?.matches);
+    this.root.dataset.theme = state.theme;
+    const theme = dark ? "dark" : "light";
+    const { surface, runs, looks } = model;
+    const { selected, steps, start } = state;
+    if (looks.length !== state.optimizers.length) return;
+    this.scenario.show(state);
+    this.surface.show(state, error);
+    this.noise.show(state);
+    this.optimizers.show(state, looks);
+    this.player.show(state, this.playing);
+    this.stage.pointColors = null;
+    this.stage.show({ surface, view: this.view(), runs, looks, start, steps, selected, theme });
+    const floor = surface.minimum;
+    const losses = runs.map((run) => (floor === null ? run.loss : run.loss.map((v) => v - floor)));
+    const series = (arrays) => arrays.map((values, k) => ({ values, end: runs[k].end, look: looks[k] }));
+    this.charts[0].show({ series: series(losses), steps, log: floor !== null, selected, theme, note: floor ? "above the minimum" : "" });
+    this.charts[1].show({ series: series(runs.map((run) => run.size)), steps, log: true, selected, theme });
+    this.inside.show({ state, run: runs[selected], look: looks[selected], surface });
+    this.map.show({ state, surface, theme });
+    setText(this.theme, THEMES[state.theme]);
+    this.undoButton.disabled = !this.past.length;
+    this.redoButton.disabled = !this.future.length;
+    this.textTime = -Infinity;
+    this.request();
+  }
+
+  request() {
+    this.pending ??= requestAnimationFrame((timestamp) => this.frame(timestamp));
+  }
+
+  frame(timestamp) {
+    this.pending = undefined;
+    const { state } = this;
+    if (this.playing) {
+      const passed = Math.min(100, timestamp - (this.last ?? timestamp));
+      state.at = Math.min(state.steps, state.at + (passed / 1000) * state.speed);
+      this.player.count(timestamp);
+      if (state.at >= state.steps) this.stop();
+    }
+    this.last = this.playing ? timestamp : undefined;
+    this.stage.drawAt(state.at);
+    this.charts.forEach((chart) => chart.drawAt(state.at));
+    this.player.drawAt(state.at);
+    if (!this.playing || timestamp - this.textTime > TEXT_INTERVAL) {
+      this.textTime = timestamp;
+      this.optimizers.drawAt(Math.floor(state.at), this.model.runs);
+      this.inside.drawAt(Math.floor(state.at));
+    }
+    if (this.map.work() || this.playing) this.request();
+  }
+
+  toggle() {
+    if (this.playing) return this.stop();
+    if (this.state.at >= this.state.steps) this.state.at = 0;
+    this.playing = true;
+    this.player.show(this.state, true);
+    return this.request();
+  }
+
+  stop() {
+    this.playing = false;
+    this.state.at = Math.floor(this.state.at);
+    this.commit();
+    this.player.show(this.state, false);
+    this.request();
+  }
+
+  seek(time, done) {
+    const { state } = this;
+    this.playing = false;
+    const target = { back: Math.ceil(state.at) - 1, forward: Math.floor(state.at) + 1 }[time] ?? time;
+    state.at = Math.min(state.steps, Math.max(0, target));
+    if (done) this.commit();
+    this.player.show(state, false);
+    this.request();
+  }
+
+  key(event) {
+    const typing = event.target.closest("input, select, textarea");
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !(typing && typing.type === "text")) {
+      event.preventDefault();
+      if (event.shiftKey) this.redo();
+      else this.undo();
+    } else if (typing || event.ctrlKey || event.metaKey || event.altKey) {
+      return;
+    } else if (event.key === " " && !event.target.closest("button")) {
+      event.preventDefault();
+      this.toggle();
+    } else if (event.key === "," || event.key === "ArrowLeft") {
+      this.seek("back", true);
+    } else if (event.key === "." || event.key === "ArrowRight") {
+      this.seek("forward", true);
+    }
+  }
+
+  async copyLink() {
+    this.commit();
+    const link = this.store.link(encode(this.state));
+    try {
+      await navigator.clipboard.writeText(link);
+      setText(this.notice, "The link is in the clipboard.");
+    } catch {
+      setText(this.notice, "The link is in the address bar.");
+    }
+    setTimeout(() => setText(this.notice, ""), 4000);
+  }
+}
+
+function zoomed([x0, x1, y0, y1], factor) {
+  const around = (low, high) => [(low + high) / 2 - (factor * (high - low)) / 2, (low + high) / 2 + (factor * (high - low)) / 2];
+  return [...around(x0, x1), ...around(y0, y1)].map((v) => Number(v.toPrecision(6)));
+}
+
+const nextOf = (list, item) => list[(list.indexOf(item) + 1) % list.length];
+const withoutTime = (text) => text.replace(/&t=\d+$/, "");

@@ -1,0 +1,247 @@
+// A small maths parser with derivatives: text such as "x^2 + 10 sin(y)" becomes a surface, or a FormulaError that
+// says what is wrong and where. Nothing is ever evaluated as JavaScript.
+//
+// The formula is flattened into a tape of operations; running it forward carries each value with its derivatives
+// by x and y (forward-mode automatic differentiation).
+
+export class FormulaError extends Error {
+  constructor(message, start, end) {
+    super(message);
+    this.start = start; // position of the first wrong character, counted from 0
+    this.end = Math.max(end, start + 1);
+  }
+}
+
+export const LONGEST_FORMULA = 300;
+
+// name: [value of a, factor by which the derivative of a is multiplied, given a and the value]
+const FUNCTIONS = {
+  sin: [Math.sin, (a) => Math.cos(a)],
+  cos: [Math.cos, (a) => -Math.sin(a)],
+  tan: [Math.tan, (a, v) => 1 + v * v],
+  exp: [Math.exp, (a, v) => v],
+  log: [Math.log, (a) => 1 / a],
+  sqrt: [Math.sqrt, (a, v) => 1 / (2 * v)],
+  abs: [Math.abs, (a) => Math.sign(a)],
+  sign: [Math.sign, () => 0],
+  sinh: [Math.sinh, (a) => Math.cosh(a)],
+  cosh: [Math.cosh, (a) => Math.sinh(a)],
+  tanh: [Math.tanh, (a, v) => 1 - v * v],
+  atan: [Math.atan, (a) => 1 / (1 + a * a)],
+};
+const ALIASES = { ln: "log", "√": "sqrt", arctan: "atan" };
+const TWO_ARGUMENTS = ["max", "min"];
+const CONSTANTS = { pi: Math.PI, π: Math.PI, e: Math.E };
+const SAME = { "·": "*", "×": "*", "⋅": "*", "÷": "/", "−": "-", "–": "-", "**": "^" };
+const SQUARES = { "²": 2, "³": 3 };
+
+const TOKEN = /\s*(?:((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(√|π|[A-Za-z_][A-Za-z_0-9]*)|(\*\*|[-+*/^(),²³·×⋅÷−–]))/y;
+
+function tokenize(text) {
+  const tokens = [];
+  let at = 0;
+  while (text.slice(at).trim() !== "") {
+    TOKEN.lastIndex = at;
+    const match = TOKEN.exec(text);
+    if (match === null) {
+      const start = at + text.slice(at).search(/\S/);
+      const wrong = String.fromCodePoint(text.codePointAt(start));
+      throw new FormulaError(`“${wrong}” has no meaning in a formula`, start, start + wrong.length);
+    }
+    const [, number, name, symbol] = match;
+    const found = number ?? name ?? symbol;
+    const kind = number ? "number" : name ? "name" : "symbol";
+    at = TOKEN.lastIndex;
+    tokens.push({ kind, text: symbol ? (SAME[found] ?? found) : found, start: at - found.length, end: at });
+  }
+  tokens.push({ kind: "end", text: "", start: text.length, end: text.length });
+  return tokens;
+}
+
+// Operations on the tape. Each entry is {op, a, b, number}; a and b are positions of earlier entries.
+class Parser {
+  constructor(text) {
+    this.tokens = tokenize(text);
+    this.next = 0;
+    this.tape = [];
+    this.names = new Set();
+  }
+
+  get token() {
+    return this.tokens[this.next];
+  }
+
+  emit(op, a = -1, b = -1, number = 0) {
+    return this.tape.push({ op, a, b, number }) - 1;
+  }
+
+  accept(text) {
+    if (this.token.kind !== "symbol" || this.token.text !== text) return false;
+    this.next++;
+    return true;
+  }
+
+  fail(wanted) {
+    const { kind, text, start, end } = this.token;
+    throw new FormulaError(kind === "end" ? `the formula ends where ${wanted} should follow` : `expected ${wanted}, not “${text}”`, start, end);
+  }
+
+  sum() {
+    let left = this.product();
+    for (;;) {
+      if (this.accept("+")) left = this.emit("+", left, this.product());
+      else if (this.accept("-")) left = this.emit("-", left, this.product());
+      else return left;
+    }
+  }
+
+  product() {
+    let left = this.signed();
+    for (;;) {
+      if (this.accept("*")) left = this.emit("*", left, this.signed());
+      else if (this.accept("/")) left = this.emit("/", left, this.signed());
+      else if (this.factorFollows()) left = this.emit("*", left, this.power()); // 2x, 3 sin(y), (x+1)(y-1)
+      else return left;
+    }
+  }
+
+  factorFollows() {
+    const { kind, text } = this.token;
+    return kind === "name" || text === "(" || (kind === "number" && this.tokens[this.next - 1].kind !== "number");
+  }
+
+  signed() {
+    if (this.accept("-")) return this.emit("neg", this.signed());
+    if (this.accept("+")) return this.signed();
+    return this.power();
+  }
+
+  power() {
+    let base = this.atom();
+    while (this.token.text in SQUARES) {
+      base = this.emit("^", base, this.emit("number", -1, -1, SQUARES[this.token.text]));
+      this.next++;
+    }
+    return this.accept("^") ? this.emit("^", base, this.signed()) : base;
+  }
+
+  atom() {
+    const { kind, text, start } = this.token;
+    if (kind === "number") {
+      this.next++;
+      return this.emit("number", -1, -1, Number(text));
+    }
+    if (kind === "name") return this.named();
+    if (this.accept("(")) {
+      const inside = this.sum();
+      this.close(start);
+      return inside;
+    }
+    return this.fail("a number, x, y, a function or “(”");
+  }
+
+  close(opened) {
+    if (this.accept(")")) return;
+    if (this.token.kind === "end") throw new FormulaError("this bracket is never closed", opened, opened + 1);
+    this.fail("an operator or “)”");
+  }
+
+  named() {
+    const { text, start, end } = this.token;
+    this.next++;
+    if (text === "x" || text === "y") {
+      this.names.add(text);
+      return this.emit(text);
+    }
+    if (Object.hasOwn(CONSTANTS, text)) return this.emit("number", -1, -1, CONSTANTS[text]);
+    const name = Object.hasOwn(ALIASES, text) ? ALIASES[text] : text;
+    const wanted = TWO_ARGUMENTS.includes(name) ? 2 : Object.hasOwn(FUNCTIONS, name) ? 1 : 0;
+    if (wanted === 0) throw new FormulaError(unknown(text), start, end);
+    const opened = this.token.start;
+    if (!this.accept("(")) throw new FormulaError(`${text} needs brackets: ${text}(…)`, start, end);
+    const parts = [this.sum()];
+    while (this.accept(",")) parts.push(this.sum());
+    this.close(opened);
+    if (parts.length !== wanted) {
+      const values = wanted === 1 ? "one value" : "two values, with a comma between";
+      throw new FormulaError(`${text} takes ${values}`, start, this.tokens[this.next - 1].end);
+    }
+    return this.emit(name, ...parts);
+  }
+}
+
+function unknown(name) {
+  if (/^[xy]+$/.test(name)) return `write a product with a sign: ${[...name].join("*")}`;
+  const known = ["x", "y", "pi", "e", ...Object.keys(FUNCTIONS), ...TWO_ARGUMENTS];
+  const near = known.find((k) => k.length > 2 && (k.startsWith(name.slice(0, 2)) || name.startsWith(k)));
+  return `“${name}” is not known${near ? `: did you mean ${near}?` : ""} There are x, y, pi, e and ${known.slice(4).join(", ")}`;
+}
+
+// A surface from a formula: {dimensions, value(p), gradient(p, out)}. One dimension if y does not occur.
+export function formulaSurface(text) {
+  if (text.length > LONGEST_FORMULA)
+    throw new FormulaError(`a formula may have ${LONGEST_FORMULA} characters`, LONGEST_FORMULA, text.length);
+  const parser = new Parser(text);
+  parser.sum();
+  if (parser.token.kind !== "end") parser.fail("an operator");
+  if (parser.names.size === 0) throw new FormulaError("a surface depends on x, or on x and y", 0, text.length);
+  if (!parser.names.has("x")) throw new FormulaError("a formula with y has x as well; in one dimension use x", 0, text.length);
+  const dimensions = parser.names.has("y") ? 2 : 1;
+  const tape = parser.tape;
+  const last = tape.length - 1;
+  const v = new Float64Array(tape.length);
+  const d = [new Float64Array(tape.length), new Float64Array(tape.length)];
+  return {
+    dimensions,
+    value(p) {
+      for (let i = 0; i <= last; i++) v[i] = valueOf(tape[i], v, p);
+      return v[last];
+    },
+    gradient(p, out) {
+      for (let i = 0; i <= last; i++) {
+        v[i] = valueOf(tape[i], v, p);
+        for (let k = 0; k < dimensions; k++) d[k][i] = derivativeOf(tape[i], v, d[k], k, v[i]);
+      }
+      for (let k = 0; k < dimensions; k++) out[k] = d[k][last];
+    },
+  };
+}
+
+function valueOf({ op, a, b, number }, v, p) {
+  switch (op) {
+    case "number": return number;
+    case "x": return p[0];
+    case "y": return p[1];
+    case "+": return v[a] + v[b];
+    case "-": return v[a] - v[b];
+    case "*": return v[a] * v[b];
+    case "/": return v[a] / v[b];
+    case "neg": return -v[a];
+    case "^": return v[a] ** v[b];
+    case "max": return Math.max(v[a], v[b]);
+    case "min": return Math.min(v[a], v[b]);
+    default: return FUNCTIONS[op][0](v[a]);
+  }
+}
+
+function derivativeOf({ op, a, b }, v, d, k, value) {
+  switch (op) {
+    case "number": return 0;
+    case "x": return k === 0 ? 1 : 0;
+    case "y": return k === 1 ? 1 : 0;
+    case "+": return d[a] + d[b];
+    case "-": return d[a] - d[b];
+    case "*": return d[a] * v[b] + v[a] * d[b];
+    case "/": return (d[a] - value * d[b]) / v[b];
+    case "neg": return -d[a];
+    case "^": {
+      // A zero factor wins over an infinite one, so that 0^2 and a constant base have finite derivatives.
+      const byBase = d[a] === 0 || v[b] === 0 ? 0 : d[a] * v[b] * v[a] ** (v[b] - 1);
+      const byExponent = d[b] === 0 ? 0 : d[b] * value * Math.log(v[a]);
+      return byBase + byExponent;
+    }
+    case "max": return v[a] >= v[b] ? d[a] : d[b];
+    case "min": return v[a] <= v[b] ? d[a] : d[b];
+    default: return d[a] === 0 ? 0 : d[a] * FUNCTIONS[op][1](v[a], value);
+  }
+}

@@ -1,0 +1,81 @@
+// Sliders for numbers whose legal range is known: where the scale is even, where it counts decades, where it counts
+// how far a decay is from one.
+
+import { el, math } from "./dom.js";
+import { legal } from "./state.js";
+
+const POSITIONS = 1000; // positions of a slider
+
+// How positions from 0 to 1 become values, chosen by the legal range and the default.
+export function scale(knob) {
+  const { low, high, value } = knob;
+  if (low === 0 && high === null) {
+    const middle = value > 0 ? Math.log10(value) : -3;
+    return decades(middle - (value < 1e-4 ? 4 : 3), Math.max(middle + 3, 1), !knob.lowOpen);
+  }
+  if (low === 0 && high === 1 && knob.highOpen) {
+    return {
+      value: (p) => (p <= 0 ? (knob.lowOpen ? 1e-4 : 0) : Number((1 - round(10 ** (-4 * p))).toPrecision(6))),
+      position: (v) => -Math.log10(1 - v) / 4,
+    };
+  }
+  const from = low ?? Math.min(value - 1, high === null ? -1 : high - 2);
+  const to = high ?? Math.max(value + 1, from + 2);
+  return {
+    value: (p) => Number((from + Math.min(0.999, Math.max(0.001, p)) * (to - from)).toPrecision(3)),
+    position: (v) => (v - from) / (to - from),
+  };
+}
+
+// Decades from 10^from to 10^to; the leftmost position is zero where zero is legal.
+function decades(from, to, withZero) {
+  return {
+    value: (p) => (p <= 0 && withZero ? 0 : round(10 ** (from + p * (to - from)))),
+    position: (v) => (v <= 0 ? 0 : (Math.log10(v) - from) / (to - from)),
+  };
+}
+
+const round = (value) => Number(value.toPrecision(2));
+
+// A row of symbol, slider and number. `set(value, done)` is called with legal values only.
+export function knobRow(knob, value, set, label = knob.name) {
+  const map = scale(knob);
+  const place = (v) => Math.round(POSITIONS * Math.min(1, Math.max(0, map.position(v))));
+  const note = el("span", { class: "note", role: "alert" });
+  const slider = el("input", {
+    type: "range",
+    min: 0,
+    max: POSITIONS,
+    value: place(value),
+    "aria-label": label,
+    "aria-valuetext": String(value),
+    oninput: () => use(map.value(slider.value / POSITIONS), false),
+    onchange: () => use(map.value(slider.value / POSITIONS), true),
+  });
+  const box = el("input", {
+    type: "text",
+    inputmode: "decimal",
+    value: String(value),
+    "aria-label": `${label}, exact value`,
+    autocomplete: "off",
+    onchange: () => {
+      const typed = box.value.trim() === "" ? NaN : Number(box.value.replace("−", "-").replace(",", "."));
+      const good = legal(knob, typed);
+      box.setAttribute("aria-invalid", String(!good));
+      note.textContent = good ? "" : `${knob.name} must be ${knob.legal}`;
+      if (good) {
+        slider.value = place(typed);
+        set(typed, true);
+      }
+    },
+  });
+  function use(v, done) {
+    box.value = String(v);
+    box.setAttribute("aria-invalid", "false");
+    note.textContent = "";
+    slider.setAttribute("aria-valuetext", String(v));
+    set(v, done);
+  }
+  const name = knob.symbol ? el("span", { class: "symbol", title: knob.name }, math(knob.symbol)) : el("span", { class: "symbol" }, label);
+  return el("div", { class: "knob" }, name, slider, box, note);
+}

@@ -1,0 +1,126 @@
+// The loss after the last step over two knobs of the selected optimizer, as a map to click in. It is computed a few
+// columns at a time, so that the page stays responsive.
+
+import { el, format, prepare } from "./dom.js";
+import { scale } from "./knobs.js";
+import { finalLoss } from "./simulate.js";
+import { ruleNamed } from "./state.js";
+
+const CELLS = { x: 64, y: 40 };
+const MOST_STEPS = 1000;
+const BUDGET = 8; // milliseconds of work in a frame
+
+export class KnobMap {
+  constructor({ choose, setAxes }) {
+    this.choose = choose;
+    this.setAxes = setAxes;
+    this.canvas = el("canvas", { class: "map", role: "img", "aria-label": "Final loss over two knobs" });
+    this.axes = [0, 1].map((k) => el("select", { "aria-label": ["Knob across", "Knob upward"][k], onchange: () => this.pickAxes() }));
+    this.legend = el("p", { class: "hint", "aria-live": "polite" });
+    this.body = el("div", { class: "map-body" }, el("label", { class: "down" }, "up ", this.axes[1]), this.canvas, el("label", {}, "across ", this.axes[0]), this.legend);
+    this.toggle = el("button", { type: "button", class: "quiet", "aria-expanded": "false", onclick: () => this.setAxes(this.shown ? null : this.firstAxes()) }, "Show");
+    this.element = el("section", { class: "panel knob-map", "aria-label": "Map of two knobs" }, el("header", {}, el("h2", {}, "Map of two knobs"), this.toggle), this.body);
+    this.canvas.addEventListener("click", (event) => this.click(event));
+    this.key = "";
+  }
+
+  firstAxes() {
+    return this.rule.hyper.slice(0, 2).map((knob) => knob.name);
+  }
+
+  pickAxes() {
+    this.setAxes(this.axes.map((select) => select.value));
+  }
+
+  show({ state, surface, theme }) {
+    const chosen = state.optimizers[state.selected];
+    this.rule = chosen && ruleNamed(chosen.rule);
+    const enough = this.rule && this.rule.hyper.length > 1;
+    this.element.hidden = !enough;
+    this.shown = enough && state.map !== null;
+    this.body.hidden = !this.shown;
+    this.toggle.textContent = this.shown ? "Hide" : "Show";
+    this.toggle.setAttribute("aria-expanded", String(Boolean(this.shown)));
+    if (!this.shown) return;
+    const names = this.rule.hyper.map((knob) => knob.name);
+    const wanted = state.map.every((name) => names.includes(name)) ? state.map : this.firstAxes();
+    this.knobs = wanted.map((name) => names.indexOf(name));
+    this.axes.forEach((select, k) => {
+      select.replaceChildren(...names.map((name) => el("option", { value: name, selected: name === wanted[k] }, name)));
+    });
+    this.state = state;
+    this.hyper = chosen.hyper;
+    const others = chosen.hyper.filter((_, k) => !this.knobs.includes(k));
+    const key = JSON.stringify([chosen.rule, this.knobs, others, surface.name, state.formula, state.parameters, state.start, state.steps]);
+    this.theme = theme;
+    if (key !== this.key || surface !== this.surface) {
+      this.key = key;
+      this.surface = surface;
+      this.loss = new Float64Array(CELLS.x * CELLS.y).fill(NaN);
+      this.column = 0;
+      this.steps = Math.min(state.steps, MOST_STEPS);
+    }
+    this.draw();
+  }
+
+  // Do a little of what is left to compute. Returns whether there is more.
+  work() {
+    if (!this.shown || this.column >= CELLS.x) return false;
+    const maps = this.knobs.map((k) => scale(this.rule.hyper[k]));
+    const until = performance.now() + BUDGET;
+    const hyper = [...this.hyper];
+    while (this.column < CELLS.x && performance.now() < until) {
+      for (let j = 0; j < CELLS.y; j++) {
+        hyper[this.knobs[0]] = maps[0].value((this.column + 0.5) / CELLS.x);
+        hyper[this.knobs[1]] = maps[1].value((j + 0.5) / CELLS.y);
+        this.loss[j * CELLS.x + this.column] = finalLoss(this.rule, hyper, this.surface, this.state.start, this.steps);
+      }
+      this.column++;
+    }
+    this.draw();
+    return this.column < CELLS.x;
+  }
+
+  draw() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    if (width < 20 || height < 20) return;
+    const context = prepare(this.canvas, width, height);
+    const start = this.surface.value(this.state.start);
+    const floor = this.surface.minimum ?? Math.min(start, ...this.loss.filter(Number.isFinite));
+    const span = Math.abs(start - floor) || 1;
+    const [w, h] = [width / CELLS.x, height / CELLS.y];
+    for (let j = 0; j < CELLS.y; j++) {
+      for (let i = 0; i < this.column; i++) {
+        context.fillStyle = lossColor((this.loss[j * CELLS.x + i] - floor) / span);
+        context.fillRect(i * w, height - (j + 1) * h, w + 0.5, h + 0.5);
+      }
+    }
+    const maps = this.knobs.map((k) => scale(this.rule.hyper[k]));
+    const x = Math.min(1, Math.max(0, maps[0].position(this.hyper[this.knobs[0]]))) * width;
+    const y = (1 - Math.min(1, Math.max(0, maps[1].position(this.hyper[this.knobs[1]])))) * height;
+    context.lineWidth = 2;
+    for (const [radius, color] of [[8, "#fff"], [6, "#000"]]) {
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.strokeStyle = color;
+      context.stroke();
+    }
+    const [a, b] = this.knobs.map((k) => `${this.rule.hyper[k].name} ${format(this.hyper[k])}`);
+    this.legend.textContent = `Loss after ${this.steps} steps, without noise: dark is low, grey did not get below the start. Ring: ${a}, ${b}.`;
+  }
+
+  click(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const parts = [(event.clientX - box.left) / box.width, (box.bottom - event.clientY) / box.height];
+    this.choose(this.knobs, this.knobs.map((k, axis) => scale(this.rule.hyper[k]).value(parts[axis])));
+  }
+}
+
+// A ratio of losses as a colour: from deep blue at 10⁻⁸ over green to a pale yellow at 1 (after viridis).
+function lossColor(ratio) {
+  if (!Number.isFinite(ratio) || ratio > 1) return "#9a9a9a";
+  const stops = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+  const part = Math.min(1, Math.max(0, 1 + Math.log10(Math.max(ratio, 1e-300)) / 8)) * (stops.length - 1);
+  const k = Math.min(stops.length - 2, Math.floor(part));
+  return `rgb(${stops[k].map((c, j) => Math.round(c + (part - k) * (stops[k + 1][j] - c))).join(",")})`;
+}

@@ -1,0 +1,72 @@
+// From a state to what is drawn: the surface bound to its parameters, and each optimizer's run, kept while unchanged.
+
+import { formulaSurface } from "./formula.js";
+import { run } from "./simulate.js";
+import { ruleNamed, surfaceNamed } from "./state.js";
+
+// A surface for drawing and running: {dimensions, view, minima, minimum, value(p), gradient(p, out)}.
+// Throws a FormulaError for a wrong formula.
+export function bindSurface(state) {
+  if (state.surface === "formula") {
+    const surface = formulaSurface(state.formula);
+    const view = surface.dimensions === 1 ? [[-5, 5]] : [[-5, 5], [-5, 5]];
+    return { ...surface, view, minima: [], minimum: null };
+  }
+  const surface = surfaceNamed(state.surface);
+  const q = [...state.parameters];
+  return {
+    ...surface,
+    value: (p) => surface.value(p, q),
+    gradient: (p, out) => surface.gradient(p, q, out),
+  };
+}
+
+export class Model {
+  constructor() {
+    this.kept = new Map();
+    this.surfaceKey = "";
+    this.surface = null;
+  }
+
+  // Bring the surface and the runs in line with the state. Throws a FormulaError and changes nothing for a wrong formula.
+  update(state) {
+    const surfaceKey = JSON.stringify([state.surface, state.parameters, state.surface === "formula" && state.formula]);
+    if (surfaceKey !== this.surfaceKey) {
+      this.surface = bindSurface(state);
+      this.surfaceKey = surfaceKey;
+    }
+    const shared = JSON.stringify([surfaceKey, state.start, state.steps, state.noise]);
+    const kept = new Map();
+    this.runs = state.optimizers.map(({ rule, hyper }) => {
+      const key = `${rule} ${hyper} ${shared}`;
+      const found = kept.get(key) ?? this.kept.get(key) ?? run(ruleNamed(rule), hyper, this.surface, state.start, state.steps, state.noise);
+      kept.set(key, found);
+      return found;
+    });
+    this.kept = kept;
+    this.looks = looks(state.optimizers);
+  }
+}
+
+// How each optimizer is called and drawn. Several of one rule share its colour: the second is darker, the third
+// lighter, and their names say in which knobs they differ.
+export function looks(optimizers) {
+  const seen = new Map();
+  return optimizers.map(({ rule: name, hyper }) => {
+    const rule = ruleNamed(name);
+    const twins = optimizers.filter((o) => o.rule === name);
+    const index = seen.get(name) ?? 0;
+    seen.set(name, index + 1);
+    const differing = rule.hyper.filter((_, k) => twins.some((twin) => twin.hyper[k] !== hyper[k]));
+    const note = differing.map((knob) => `${knob.name} ${hyper[rule.hyper.indexOf(knob)]}`).join(", ");
+    return { title: rule.title, note, color: shade(rule.color, index), dash: rule.dash };
+  });
+}
+
+function shade(color, index) {
+  if (index === 0) return color;
+  const toward = index % 2 === 1 ? 0 : 255;
+  const amount = Math.min(0.75, 0.45 + 0.15 * Math.floor((index - 1) / 2));
+  const channel = (k) => Math.round(parseInt(color.slice(k, k + 2), 16) * (1 - amount) + toward * amount);
+  return `rgb(${channel(1)}, ${channel(3)}, ${channel(5)})`;
+}

@@ -1,0 +1,16 @@
+// The playground as a page of its own: the state lives in the address.
+
+import { Playground } from "./app.js";
+
+const store = {
+  read: () => location.hash.slice(1),
+  write(text) {
+    this.written = text;
+    history.replaceState(null, "", `#${text}`);
+  },
+  keys: document,
+  link: (text) => `${location.href.split("#")[0]}#${text}`,
+};
+
+const playground = new Playground(document.getElementById("ravine"), store);
+window.addEventListener("hashchange", () => location.hash.slice(1) !== store.written && playground.open(store.read()));

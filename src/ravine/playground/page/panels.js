@@ -1,0 +1,176 @@
+// The controls: scenario, surface, formula, noise, and the optimizers with their knobs. Each panel is built by a
+// function and returns {element, show}; `act(change, done)` changes the state (done: a step that undo goes back over).
+
+import { el, format, prose, setText, swatch } from "./dom.js";
+import { LONGEST_FORMULA } from "./formula.js";
+import { PRESETS, RULES, SURFACES } from "./generated.js";
+import { knobRow } from "./knobs.js";
+import { NOISES } from "./noise.js";
+import { MOST_OPTIMIZERS, chooseSurface, ruleNamed, surfaceNamed } from "./state.js";
+
+const options = (items, chosen) => items.map(([value, text]) => el("option", { value, selected: value === chosen }, text));
+
+export function scenarioPanel(open) {
+  const select = el("select", { "aria-label": "Scenario", onchange: () => open(select.value) }, ...options(PRESETS.map((p) => [p.name, p.title])));
+  const own = el("option", { value: "", disabled: true }, "Your own");
+  select.prepend(own);
+  const story = el("p", { class: "story" });
+  return {
+    element: el("div", { class: "scenario" }, select, story),
+    show(state) {
+      const preset = PRESETS.find((p) => p.name === state.preset);
+      select.value = preset ? preset.name : "";
+      setText(story, preset ? preset.story : "");
+    },
+  };
+}
+
+export function surfacePanel(act) {
+  const choices = [...SURFACES.map((s) => [s.name, s.title]), ["formula", "Your own formula…"]];
+  const select = el("select", { "aria-label": "Surface", onchange: () => act((s) => chooseSurface(s, select.value), true) }, ...options(choices));
+  const formula = el("input", {
+    type: "text",
+    class: "formula",
+    "aria-label": "Formula of x and y",
+    "aria-describedby": "ravine-formula-problem",
+    maxlength: LONGEST_FORMULA,
+    spellcheck: "false",
+    autocapitalize: "off",
+    autocomplete: "off",
+    oninput: () => act((s) => (s.formula = formula.value), false),
+    onchange: () => act((s) => (s.formula = formula.value), true),
+  });
+  const problem = el("p", { class: "problem", id: "ravine-formula-problem", role: "alert" });
+  const hint = el("p", { class: "hint" }, "Such as x^2 + 10 sin(y)^2, or with x alone for a curve: max(x, -0.1x)");
+  const own = el("div", { class: "own" }, el("label", {}, "f(x, y) =", formula), problem, hint);
+  const summary = el("p", { class: "hint" });
+  const knobs = el("div", { class: "knobs" });
+  let shown = "";
+  return {
+    element: el("section", { class: "panel", "aria-label": "Surface" }, el("h2", {}, "Surface"), select, summary, own, knobs),
+    show(state, error) {
+      select.value = state.surface;
+      const surface = surfaceNamed(state.surface);
+      own.hidden = Boolean(surface);
+      summary.replaceChildren(...prose(surface ? surface.summary : ""));
+      if (document.activeElement !== formula) formula.value = state.formula;
+      formula.setAttribute("aria-invalid", String(Boolean(error)));
+      showProblem(problem, error, state.formula);
+      hint.hidden = Boolean(error);
+      const key = JSON.stringify([state.surface, state.parameters]);
+      if (key === shown || knobs.contains(document.activeElement)) return;
+      shown = key;
+      const rows = (surface?.parameters ?? []).map((p, k) => knobRow(range(p), state.parameters[k], (v, done) => act((s) => (s.parameters[k] = v), done)));
+      knobs.replaceChildren(...rows);
+    },
+  };
+}
+
+// A surface's parameter as a knob: a positive number counts decades, others go a few units either way.
+function range({ name, value }) {
+  const positive = value > 0;
+  return { name, value, low: positive ? 0 : value - 2, high: positive ? null : value + 2, lowOpen: positive, highOpen: false, legal: positive ? "> 0" : `from ${value - 2} to ${value + 2}` };
+}
+
+function showProblem(element, error, formula) {
+  if (!error) return element.replaceChildren();
+  const [before, wrong, after] = [formula.slice(0, error.start), formula.slice(error.start, error.end), formula.slice(error.end)];
+  const marked = el("code", {}, before, el("mark", {}, wrong || "␣"), after);
+  element.replaceChildren(`Character ${error.start + 1}: ${error.message}`, el("br"), marked);
+}
+
+export function noisePanel(act) {
+  const kinds = Object.entries(NOISES).map(([kind, { title }]) => [kind, title]);
+  const select = el("select", { "aria-label": "Gradient noise", onchange: () => act((s) => (s.noise.kind = select.value), true) }, ...options(kinds));
+  const level = el("div", { class: "knobs" });
+  const seed = el("input", { type: "number", min: 0, max: 2 ** 31, "aria-label": "Seed of the noise", onchange: () => act((s) => (s.noise.seed = Math.max(0, Math.min(2 ** 31, Math.round(Number(seed.value) || 0)))), true) });
+  const again = el("button", { type: "button", class: "quiet", title: "Another seed", onclick: () => act((s) => (s.noise.seed += 1), true) }, "another");
+  const details = el("div", {}, level, el("label", { class: "seed" }, "seed", seed, again));
+  let shown = null;
+  return {
+    element: el("section", { class: "panel", "aria-label": "Noise" }, el("h2", {}, "Noise on the gradient"), select, details),
+    show(state) {
+      select.value = state.noise.kind;
+      details.hidden = state.noise.kind === "none";
+      seed.value = state.noise.seed;
+      if (shown === state.noise.level || level.contains(document.activeElement)) return;
+      shown = state.noise.level;
+      const knob = { name: "scale", value: 1, low: 0, high: null, legal: "≥ 0" };
+      level.replaceChildren(knobRow(knob, shown, (v, done) => act((s) => (s.noise.level = v), done), "scale"));
+    },
+  };
+}
+
+export function optimizersPanel(act) {
+  const list = el("ul", { class: "cards" });
+  const add = el("select", {
+    class: "add",
+    "aria-label": "Add an optimizer",
+    onchange: () => {
+      const name = add.value;
+      add.value = "";
+      act((s) => {
+        s.optimizers.push({ rule: name, hyper: ruleNamed(name).hyper.map((knob) => knob.value) });
+        s.selected = s.optimizers.length - 1;
+      }, true);
+    },
+  });
+  add.append(el("option", { value: "" }, "+ Add an optimizer…"), ...options(RULES.map((r) => [r.name, r.title])));
+  let shown = "";
+  let readings = [];
+
+  function card(state, k, look) {
+    const { rule: name, hyper } = state.optimizers[k];
+    const rule = ruleNamed(name);
+    const open = k === state.selected;
+    const reading = el("span", { class: "reading" });
+    readings.push(reading);
+    const title = el("span", { class: "title" }, look.title, look.note ? el("small", {}, look.note) : null);
+    const head = el("button", { type: "button", class: "choose", "aria-expanded": String(open), onclick: () => act((s) => (s.selected = k), true) }, swatch(look), title, reading);
+    const remove = el("button", { type: "button", class: "quiet remove", "aria-label": `Remove ${look.title}`, title: "Remove", onclick: () => act((s) => removeAt(s, k), true) }, "×");
+    const twin = el("button", { type: "button", class: "quiet", onclick: () => act((s) => duplicate(s, k), true) }, "duplicate");
+    const reset = el("button", { type: "button", class: "quiet", onclick: () => act((s) => (s.optimizers[k].hyper = rule.hyper.map((knob) => knob.value)), true) }, "defaults");
+    const knobs = rule.hyper.map((knob, j) => knobRow(knob, hyper[j], (v, done) => act((s) => (s.optimizers[k].hyper[j] = v), done)));
+    const body = open ? el("div", { class: "knobs" }, ...knobs, el("div", { class: "tools" }, twin, reset)) : null;
+    return el("li", { class: open ? "card open" : "card" }, el("div", { class: "head" }, head, remove), body);
+  }
+
+  return {
+    element: el("section", { class: "panel", "aria-label": "Optimizers" }, el("header", {}, el("h2", {}, "Optimizers"), el("span", { class: "hint" }, "loss")), list, add),
+    show(state, looks) {
+      add.disabled = state.optimizers.length >= MOST_OPTIMIZERS;
+      const key = JSON.stringify([state.optimizers, state.selected, looks]);
+      // A knob in use keeps its element: rebuilding would drop the pointer or the caret.
+      const structure = JSON.stringify([state.optimizers.map((o) => o.rule), state.selected]);
+      if (key === shown) return;
+      if (this.structure === structure && list.contains(document.activeElement) && document.activeElement.matches("input")) return;
+      this.structure = structure;
+      shown = key;
+      readings = [];
+      const focused = [...list.querySelectorAll(".choose")].indexOf(document.activeElement);
+      list.replaceChildren(...state.optimizers.map((_, k) => card(state, k, looks[k])));
+      if (focused >= 0) list.querySelectorAll(".choose")[focused]?.focus();
+    },
+    drawAt(t, runs) {
+      runs.forEach((run, k) => {
+        const lost = t > run.end;
+        const text = lost ? `diverged at ${run.end + 1}` : format(run.loss[t], 3);
+        if (readings[k]) {
+          setText(readings[k], text);
+          readings[k].classList.toggle("lost", lost);
+        }
+      });
+    },
+  };
+}
+
+function removeAt(state, k) {
+  state.optimizers.splice(k, 1);
+  if (state.selected > k || state.selected >= state.optimizers.length) state.selected = Math.max(0, state.selected - 1);
+}
+
+function duplicate(state, k) {
+  if (state.optimizers.length >= MOST_OPTIMIZERS) return;
+  state.optimizers.splice(k + 1, 0, structuredClone(state.optimizers[k]));
+  state.selected = k + 1;
+}

@@ -1,0 +1,67 @@
+// Running rules on surfaces. Everything is a pure function of its arguments: the same settings, the same path.
+
+import { NOISES } from "./noise.js";
+
+// One optimizer from one start. Row t of each array is the situation after t steps:
+//   x: position; loss: value there; size: length of the step that led there, gradients: what that step was given
+//   (both NaN in row 0); slots: one array for each slot, with one or `dimensions` columns.
+// A run that leaves the finite numbers ends there: `end` is its last finite row.
+export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }) {
+  const n = surface.dimensions;
+  const x = Float64Array.from(start.slice(0, n));
+  const g = new Float64Array(n);
+  const point = new Float64Array(n);
+  const slots = rule.slots.map((slot) => new Float64Array(slot.scalar ? 1 : n).fill(slot.start));
+  const draw = NOISES[noise.kind].sampler(noise.level, noise.seed);
+  const result = {
+    x: new Float64Array((steps + 1) * n).fill(NaN),
+    gradients: new Float64Array((steps + 1) * n).fill(NaN),
+    loss: new Float64Array(steps + 1).fill(NaN),
+    size: new Float64Array(steps + 1).fill(NaN),
+    slots: slots.map((s) => new Float64Array((steps + 1) * s.length).fill(NaN)),
+    end: 0,
+  };
+  record(0);
+  for (let t = 1; t <= steps; t++) {
+    if (rule.ahead) {
+      rule.ahead(x, slots, hyper, point);
+      surface.gradient(point, g);
+    } else {
+      surface.gradient(x, g);
+    }
+    if (draw) for (let k = 0; k < n; k++) g[k] += draw(t, k);
+    rule.step(x, g, slots, t, hyper);
+    if (!x.every(Number.isFinite)) break;
+    record(t);
+  }
+  return result;
+
+  function record(t) {
+    result.end = t;
+    result.loss[t] = surface.value(x);
+    let square = 0;
+    for (let k = 0; k < n; k++) {
+      const step = t > 0 ? x[k] - result.x[(t - 1) * n + k] : 0;
+      square += step * step;
+      result.x[t * n + k] = x[k];
+      result.gradients[t * n + k] = g[k];
+    }
+    if (t > 0) result.size[t] = Math.sqrt(square);
+    slots.forEach((s, j) => result.slots[j].set(s, t * s.length));
+  }
+}
+
+// The loss that a run ends with, without its history: what a map of two knobs needs many of.
+export function finalLoss(rule, hyper, surface, start, steps) {
+  const n = surface.dimensions;
+  const x = Float64Array.from(start.slice(0, n));
+  const g = new Float64Array(n);
+  const point = rule.ahead ? new Float64Array(n) : x;
+  const slots = rule.slots.map((slot) => new Float64Array(slot.scalar ? 1 : n).fill(slot.start));
+  for (let t = 1; t <= steps; t++) {
+    if (rule.ahead) rule.ahead(x, slots, hyper, point);
+    surface.gradient(point, g);
+    rule.step(x, g, slots, t, hyper);
+  }
+  return surface.value(x);
+}

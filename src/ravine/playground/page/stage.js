@@ -1,0 +1,282 @@
+// The picture: the surface with everybody's path on it, and the start to drag.
+//
+// Three canvases lie on each other, so that a frame draws only what changed: the surface, the paths (of which a frame
+// adds the newest piece), and the points. A surface of one dimension is a curve with the points on it; below it the
+// paths run down, time against position.
+
+import { paintContour } from "./contour.js";
+import { el, format, prepare, ticks } from "./dom.js";
+
+const FAR = 1e5; // pixels: what a diverging path is clipped to
+const CURVE_PART = 0.4; // of the height, for a curve
+
+export class Stage {
+  // `moveStart(point, done)` is called while the start is dragged, `zoom(factor)` for the buttons; 0 means fit.
+  constructor({ moveStart, zoom }) {
+    this.moveStart = moveStart;
+    const layer = (name) => el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
+    [this.base, this.paths, this.points] = [layer("base"), layer("paths"), layer("points")];
+    this.handle = el("button", {
+      class: "handle",
+      type: "button",
+      title: "The start: drag it, or use the arrow keys",
+      "aria-roledescription": "start point",
+      onkeydown: (event) => this.nudge(event),
+      onpointerdown: (event) => this.grab(event),
+    });
+    const button = (text, label, factor) =>
+      el("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick: () => zoom(factor) }, text);
+    this.element = el(
+      "div",
+      { class: "stage", role: "group", "aria-label": "Surface and paths" },
+      this.base,
+      this.paths,
+      this.points,
+      this.handle,
+      el("div", { class: "zoom" }, button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Show all paths", 0)),
+    );
+    this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
+    this.drawn = [];
+    this.width = this.height = 0;
+  }
+
+  // Take over a new situation. What is the same object as before is not drawn again.
+  show({ surface, view, runs, looks, start, steps, selected, theme }) {
+    const { width, height } = this.element.getBoundingClientRect();
+    const sized = width !== this.width || height !== this.height;
+    const moved = JSON.stringify(view) !== JSON.stringify(this.view);
+    const scaled = sized || moved || steps !== this.steps || surface !== this.surface;
+    const samePaths = this.runs?.length === runs.length && runs.every((run, k) => run === this.runs[k]);
+    const sameLooks = JSON.stringify(looks) === JSON.stringify(this.looks);
+    const repaint = sized || moved || surface !== this.surface || theme !== this.theme;
+    const redraw = scaled || !samePaths || !sameLooks || selected !== this.selected;
+    Object.assign(this, { surface, view, runs, looks, start, steps, selected, theme, width, height });
+    if (width < 10 || height < 10) return;
+    this.flat = surface.dimensions === 2;
+    if (repaint) this.paintSurface();
+    if (redraw) this.clearPaths();
+    const [x, y] = this.flat ? this.toPixel(start[0], start[1]) : this.onCurve(start[0]);
+    this.handle.style.left = `${clamp(x, 0, width)}px`;
+    this.handle.style.top = `${clamp(y, 0, height)}px`;
+    const place = this.flat ? `x ${format(start[0], 3)}, y ${format(start[1], 3)}` : `x ${format(start[0], 3)}`;
+    this.handle.setAttribute("aria-label", `Start at ${place}. Arrow keys move it, with Shift farther.`);
+  }
+
+  colors() {
+    const style = getComputedStyle(this.element);
+    const rgb = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
+    return { low: rgb("--low"), high: rgb("--high"), line: rgb("--line"), ink: style.color, muted: style.getPropertyValue("--muted"), paper: style.getPropertyValue("--paper") };
+  }
+
+  toPixel(x, y) {
+    const [x0, x1, y0, y1] = this.view;
+    return [clamp(((x - x0) / (x1 - x0)) * this.width, -FAR, FAR), clamp(((y1 - y) / (y1 - y0)) * this.height, -FAR, FAR)];
+  }
+
+  toPoint(clientX, clientY) {
+    const box = this.element.getBoundingClientRect();
+    const [x0, x1, y0, y1] = this.view;
+    const u = clamp((clientX - box.left) / box.width, 0, 1);
+    const v = clamp((clientY - box.top) / box.height, 0, 1);
+    const round = (value, span) => Number(value.toPrecision(Math.max(2, 3 + Math.ceil(Math.log10(Math.abs(value) / span + 1e-9)))));
+    const point = [round(x0 + u * (x1 - x0), x1 - x0)];
+    return this.flat ? [...point, round(y1 - v * (y1 - y0), y1 - y0)] : [...point, this.start[1]];
+  }
+
+  // In one dimension the vertical place of a value, scaled to what the view shows of the curve.
+  onCurve(x) {
+    const [low, high] = this.range;
+    const value = this.surface.value([x]);
+    const v = 0.1 + 0.8 * ((high - value) / (high - low || 1));
+    return [this.toPixel(x, 0)[0], clamp(v * CURVE_PART * this.height, -FAR, FAR)];
+  }
+
+  place(run, t) {
+    const n = this.flat ? 2 : 1;
+    if (this.flat) return this.toPixel(run.x[n * t], run.x[n * t + 1]);
+    const top = CURVE_PART * this.height + 8;
+    return [this.toPixel(run.x[t], 0)[0], top + (t / this.steps) * (this.height - top - 22)];
+  }
+
+  paintSurface() {
+    const { width, height } = this;
+    const context = prepare(this.base, width, height);
+    const colors = this.colors();
+    if (this.flat) {
+      const image = context.createImageData(this.base.width, this.base.height);
+      paintContour(image, this.surface, this.view, colors.low, colors.high, colors.line);
+      context.putImageData(image, 0, 0);
+      this.drawAxes(context, colors);
+      for (const [x, y] of this.surface.minima) drawMinimum(context, this.toPixel(x, y), colors.ink);
+      return;
+    }
+    const values = [];
+    for (let k = 0; k <= width; k++) values.push(this.surface.value([this.view[0] + (k / width) * (this.view[1] - this.view[0])]));
+    const finite = values.filter(Number.isFinite);
+    this.range = [Math.min(...finite), Math.max(...finite)];
+    context.fillStyle = `rgb(${colors.low.join(" ")})`;
+    context.fillRect(0, 0, width, height);
+    const end = CURVE_PART * height;
+    context.beginPath();
+    const at = (k) => (0.1 + 0.8 * ((this.range[1] - values[k]) / (this.range[1] - this.range[0] || 1))) * end;
+    for (let k = 0; k <= width; k++) context.lineTo(k, at(k));
+    context.strokeStyle = colors.ink;
+    context.lineWidth = 1.5;
+    context.stroke();
+    context.lineTo(width, end);
+    context.lineTo(0, end);
+    context.fillStyle = `rgb(${colors.high.join(" ")})`;
+    context.fill();
+    this.drawAxes(context, colors);
+    context.fillStyle = colors.muted;
+    context.fillText("time ↓", 8, end + 20);
+  }
+
+  drawAxes(context, { muted }) {
+    const [x0, x1, y0, y1] = this.view;
+    context.font = "11px system-ui, sans-serif";
+    context.fillStyle = muted;
+    context.strokeStyle = muted;
+    context.textAlign = "center";
+    for (const x of ticks(x0, x1, this.width / 90)) {
+      const [u] = this.toPixel(x, 0);
+      if (u > 14 && u < this.width - 90) context.fillText(format(x, 3), u, this.height - 6);
+      if (!this.flat) {
+        context.globalAlpha = 0.2;
+        context.beginPath();
+        context.moveTo(u, CURVE_PART * this.height);
+        context.lineTo(u, this.height - 20);
+        context.stroke();
+        context.globalAlpha = 1;
+      }
+    }
+    context.textAlign = "left";
+    if (!this.flat) return;
+    for (const y of ticks(y0, y1, this.height / 70)) {
+      const [, v] = this.toPixel(0, y);
+      if (v > 14 && v < this.height - 24) context.fillText(format(y, 3), 6, v + 4);
+    }
+  }
+
+  clearPaths() {
+    prepare(this.paths, this.width, this.height);
+    this.drawn = this.runs.map(() => ({ t: 0, length: 0 }));
+    this.time = 0;
+  }
+
+  // Show the situation at a time, which may lie between two steps.
+  drawAt(time) {
+    if (this.width < 10 || this.height < 10) return;
+    if (time < this.time) this.clearPaths();
+    this.time = time;
+    const context = this.paths.getContext("2d");
+    this.runs.forEach((run, k) => this.extendPath(context, run, this.looks[k], this.drawn[k], Math.min(Math.floor(time), run.end), k === this.selected));
+    const points = prepare(this.points, this.width, this.height);
+    const { paper } = (this.pointColors ??= this.colors());
+    for (let k = this.runs.length - 1; k >= -1; k--) {
+      // The selected one comes last, so that it is on top.
+      const index = k === -1 ? this.selected : k;
+      if ((k !== -1 && k === this.selected) || !this.runs[index]) continue;
+      this.drawPoint(points, this.runs[index], this.looks[index], time, paper, index === this.selected);
+    }
+  }
+
+  lineWidth(isSelected) {
+    const many = this.runs.length > 8;
+    return isSelected ? (many ? 2.6 : 3) : many ? 1.4 : 2;
+  }
+
+  extendPath(context, run, look, drawn, t, isSelected) {
+    if (t <= drawn.t) return;
+    const width = this.lineWidth(isSelected);
+    context.lineWidth = width;
+    context.lineJoin = "round";
+    context.strokeStyle = look.color;
+    context.setLineDash(look.dash.map((d) => d * width));
+    context.lineDashOffset = drawn.length;
+    context.beginPath();
+    let [x, y] = this.place(run, drawn.t);
+    context.moveTo(x, y);
+    for (let s = drawn.t + 1; s <= t; s++) {
+      const [u, v] = this.place(run, s);
+      context.lineTo(u, v);
+      drawn.length += Math.hypot(u - x, v - y);
+      [x, y] = [u, v];
+    }
+    context.stroke();
+    drawn.t = t;
+  }
+
+  drawPoint(context, run, look, time, paper, isSelected) {
+    const before = Math.min(Math.floor(time), run.end);
+    const after = Math.min(before + 1, run.end);
+    const part = after === before ? 0 : time - before;
+    const [x0, y0] = this.place(run, before);
+    const [x1, y1] = this.place(run, after);
+    const [x, y] = [x0 + part * (x1 - x0), y0 + part * (y1 - y0)];
+    const radius = isSelected ? 7 : this.runs.length > 8 ? 4.5 : 5.5;
+    if (part > 0) {
+      context.beginPath();
+      context.moveTo(x0, y0);
+      context.lineTo(x, y);
+      context.strokeStyle = look.color;
+      context.lineWidth = this.lineWidth(isSelected);
+      context.stroke();
+    }
+    drawDot(context, x, y, radius, look.color, paper);
+    if (!this.flat) {
+      const position = run.x[before] + part * (run.x[after] - run.x[before]);
+      drawDot(context, ...this.onCurve(position), radius, look.color, paper);
+    }
+  }
+
+  grab(event) {
+    event.preventDefault();
+    this.handle.focus();
+    this.handle.setPointerCapture(event.pointerId);
+    const move = (e) => this.moveStart(this.toPoint(e.clientX, e.clientY), false);
+    const end = () => {
+      this.handle.removeEventListener("pointermove", move);
+      this.moveStart(this.start, true);
+    };
+    this.handle.addEventListener("pointermove", move);
+    for (const name of ["pointerup", "pointercancel"]) this.handle.addEventListener(name, end, { once: true });
+  }
+
+  nudge(event) {
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (!direction) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const [x0, x1, y0, y1] = this.view;
+    const size = event.shiftKey ? 0.1 : 0.01;
+    const move = (value, amount) => Number((value + amount).toPrecision(6));
+    const x = move(this.start[0], direction[0] * size * (x1 - x0));
+    this.moveStart([x, this.flat ? move(this.start[1], direction[1] * size * (y1 - y0)) : this.start[1]], true);
+  }
+}
+
+function drawDot(context, x, y, radius, color, paper) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.fillStyle = color;
+  context.fill();
+  context.strokeStyle = paper;
+  context.lineWidth = 1.5;
+  context.stroke();
+}
+
+function drawMinimum(context, [x, y], ink) {
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (const [u, v] of [[-5, 0], [0, -5]]) {
+    context.moveTo(x + u, y + v);
+    context.lineTo(x - u, y - v);
+  }
+  context.stroke();
+}
+
+export function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}

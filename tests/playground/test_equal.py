@@ -1,0 +1,217 @@
+"""The generated JavaScript against the float64 reference, in a real browser: the page's own simulation, bit for bit."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ravine
+from ravine.engines import reference
+from ravine.playground import generate
+from ravine.playground.bundle import bundle
+from ravine.rule import Rule, declare
+from ravine.simulate import SURFACES
+from ravine.trace.graph import Node
+from ravine.transforms import clip_value, maximize, weight_decay
+
+STEPS = 10_000
+EXACT = {name: s for name, s in SURFACES.items() if s.is_exact}
+INEXACT = {name: s for name, s in SURFACES.items() if not s.is_exact}
+
+
+def uses_pow(rule: Rule) -> bool:
+    """Whether a power in the rule may have an exponent that is not whole, so that the language's `pow` is used."""
+    exponents = [n.args[1] for n in rule.graph.nodes if n.op == "power"]
+    return not all(whole(e) for e in exponents)
+
+
+def whole(n: Node) -> bool:
+    """Whether an expression is made of t and whole constants by + and ×."""
+    if n.op == "const":
+        return n.value.is_integer()
+    return n.name == "t" if n.is_leaf else n.op in ("add", "mul") and all(whole(a) for a in n.args)
+
+
+def odd(g: Any, a: Any, b: Any, total: Any, *, t: Any, lr: float = 0.01, beta: float = 0.7) -> Any:
+    """A rule of somebody's own, with operations that the family does not combine, and slots that change places."""
+    from ravine.math import abs, maximum, minimum, power, sign, sqrt, where
+
+    total = minimum(total + power(beta, 3 * t), 1.5)
+    size = where(abs(g) >= a, maximum(abs(g), b), sqrt(abs(g)))
+    return -lr * sign(g) * size * total / (1 + size), b, abs(g), total
+
+
+ODD = declare(odd, scalar=("total",), start={"total": 0.25})
+RULES = {
+    **ravine.rules(),
+    "odd": ODD,
+    "weight_decay(rmsprop_nesterov)": weight_decay("rmsprop_nesterov"),
+    "clip_value(adam)": clip_value("adam"),
+    "maximize(nadam)": maximize("nadam"),
+}
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    text = bundle("simulate.js") + generate.module(RULES.values()).replace("export const", "const")
+    file = tmp_path_factory.mktemp("equal") / "page.html"
+    script = f"<script>{text}\nwindow.ravine = {{ RULES, SURFACES, run }};</script>"
+    file.write_text(f"<!doctype html><meta charset=utf-8>{script}", encoding="utf-8")
+    browser.get(file.as_uri())
+    browser.execute_script(HELPERS)
+    return browser
+
+
+HELPERS = """
+window.bound = (name) => {
+  const s = ravine.SURFACES.find((s) => s.name === name);
+  const q = s.parameters.map((p) => p.value);
+  return {...s, value: (p) => s.value(p, q), gradient: (p, out) => s.gradient(p, q, out)};
+};
+window.find = (name) => ravine.RULES.find((r) => r.name === name);
+window.trajectory = (rule, surface, start, steps) => {
+  const r = find(rule);
+  const result = ravine.run(r, r.hyper.map((h) => h.value), bound(surface), start, steps);
+  return [result.x, ...result.slots];
+};
+window.digest = async (arrays) => {  // of the bytes up to the last finite position
+  const bytes = await new Blob(arrays).arrayBuffer();
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return Array.from(hash, (b) => b.toString(16).padStart(2, "0")).join("");
+};
+window.base64 = (array) => {
+  let text = "";
+  for (const byte of new Uint8Array(array.buffer)) text += String.fromCharCode(byte);
+  return btoa(text);
+};
+"""
+
+
+class Expected:
+    """The trajectories of all rules on all surfaces by the reference; in lockstep, so that a surface's gradient is
+    taken once a step for all rules, and a rule's update once for all surfaces."""
+
+    def __init__(self) -> None:
+        self.columns, width = {}, 0
+        for name, s in SURFACES.items():
+            self.columns[name], width = slice(width, width + s.dimension), width + s.dimension
+        start = np.concatenate([np.asarray(s.start, dtype=float) for s in SURFACES.values()])
+        x = np.tile(start, (len(RULES), 1))
+        rules = list(RULES.values())
+        hyper = [r.check({}) for r in rules]
+        slots = [r_slots(r, width) for r in rules]
+        self.history = {
+            name: [np.empty((STEPS + 1, width)), *(np.empty((STEPS + 1, np.size(v))) for v in first.values())]
+            for name, first in zip(RULES, slots, strict=True)
+        }
+        for t in range(STEPS + 1):
+            for i, record in enumerate(self.history.values()):
+                record[0][t] = x[i]
+                for array, value in zip(record[1:], slots[i].values(), strict=True):
+                    array[t] = value
+            points = np.stack([x[i] + r.look_ahead(slots[i], hyper[i]) for i, r in enumerate(rules)])
+            g = np.empty_like(x)
+            for name, s in SURFACES.items():
+                g[:, self.columns[name]] = s.gradient(points[:, self.columns[name]])
+            for i, r in enumerate(rules):
+                x[i], slots[i] = reference.step(r, x[i], g[i], slots[i], t + 1, hyper[i])
+
+    def parts(self, rule: str, surface: str) -> list[Any]:
+        """[x, *slots], each of shape (STEPS + 1, columns), NaN from where x is not finite any more."""
+        width = self.history[rule][0].shape[1]
+        parts = [np.array(h if h.shape[1] != width else h[:, self.columns[surface]]) for h in self.history[rule]]
+        finite = np.isfinite(parts[0]).all(axis=1)
+        for part in parts:
+            part[STEPS + 1 if finite.all() else int(np.argmin(finite)) :] = np.nan
+        return parts
+
+
+def r_slots(rule: Rule, width: int) -> dict[str, Any]:
+    return {n: s.start if s.is_scalar else np.full(width, s.start) for n, s in rule.slots.items()}
+
+
+@pytest.fixture(scope="module")
+def expected() -> Expected:
+    return Expected()
+
+
+def test_bit_for_bit_over_ten_thousand_steps(page: Any, expected: Expected) -> None:
+    rules = {n: r for n, r in RULES.items() if not uses_pow(r)}
+    starts = {name: list(s.start) for name, s in EXACT.items()}
+    got = page.execute_async_script(
+        """const [rules, starts, steps, done] = arguments;
+        (async () => {
+          const digests = {};
+          for (const r of rules)
+            for (const s in starts) digests[r + " on " + s] = await digest(trajectory(r, s, starts[s], steps));
+          done(digests);
+        })();""",
+        list(rules),
+        starts,
+        STEPS,
+    )
+    different = []
+    for r, s in itertools.product(rules, EXACT):
+        parts = expected.parts(r, s)
+        digest = hashlib.sha256()
+        for p in parts:
+            digest.update(np.where(np.isnan(p), np.float64("nan"), p).tobytes())
+        if digest.hexdigest() != got[f"{r} on {s}"]:
+            different.append(f"{r} on {s}: {first_difference(page, r, s, starts[s], parts)}")
+    assert not different, "\n".join(different)
+
+
+def first_difference(page: Any, rule: str, surface: str, start: list[float], parts: list[Any]) -> str:
+    found = page.execute_script(
+        "const [r, s, start, steps] = arguments; return trajectory(r, s, start, steps).map(base64);",
+        rule,
+        surface,
+        start,
+        STEPS,
+    )
+    for k, (text, p) in enumerate(zip(found, parts, strict=True)):
+        q = np.frombuffer(base64.b64decode(text)).reshape(p.shape)
+        wrong = np.flatnonzero(~((p == q) | (np.isnan(p) & np.isnan(q))).all(axis=1))
+        if len(wrong):
+            return f"output {k} from step {wrong[0]}: {q[wrong[0]]} in the browser, {p[wrong[0]]} in the reference"
+    return "only in the bits of a NaN or the sign of a zero"
+
+
+LOCKED = """
+const [rule, surface, texts, widths] = arguments;
+const r = find(rule), s = bound(surface), h = r.hyper.map((k) => k.value);
+const parts = texts.map((t) => new Float64Array(Uint8Array.from(atob(t), (c) => c.charCodeAt(0)).buffer));
+const row = (k, t) => parts[k].slice(t * widths[k], (t + 1) * widths[k]);
+const bits = new BigInt64Array(1), double = new Float64Array(bits.buffer);
+const order = (v) => { double[0] = v; return bits[0] < 0n ? -(bits[0] & 0x7fffffffffffffffn) : bits[0]; };
+const g = new Float64Array(widths[0]), point = new Float64Array(widths[0]);
+const worst = parts.map(() => 0);
+for (let t = 0; (t + 1) * widths[0] < parts[0].length; t++) {
+  const x = row(0, t), slots = parts.slice(1).map((_, k) => row(k + 1, t));
+  if (r.ahead) r.ahead(x, slots, h, point); else point.set(x);
+  s.gradient(point, g);
+  r.step(x, g, slots, t + 1, h);
+  [x, ...slots].forEach((found, k) => row(k, t + 1).forEach((v, i) => {
+    const apart = Object.is(v, found[i]) || v !== v ? 0 : Number(order(v) - order(found[i]));
+    worst[k] = Math.max(worst[k], Math.abs(apart));
+  }));
+}
+return worst;
+"""
+
+
+def test_within_two_ulp_a_step_with_transcendental_functions(page: Any, expected: Expected) -> None:
+    """Step-locked: each step starts from the reference's state, so an error can't grow, or hide in one that did."""
+    pairs = [(r, s) for r, s in itertools.product(RULES, SURFACES) if s in INEXACT or uses_pow(RULES[r])]
+    worst = {}
+    for r, s in pairs:
+        parts = expected.parts(r, s)
+        texts = [base64.b64encode(np.ascontiguousarray(p).tobytes()).decode() for p in parts]
+        worst[f"{r} on {s}"] = page.execute_script(LOCKED, r, s, texts, [p.shape[1] for p in parts])
+    assert pairs
+    assert {name: w for name, w in worst.items() if max(w) > 2} == {}

@@ -1,0 +1,375 @@
+"""The page as a person uses it, in headless Chromium: opened from a file, with mouse, touch and keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+
+import ravine
+from ravine.playground import html, write
+from ravine.playground.presets import PRESETS
+
+MINE = '''
+from ravine import rule
+from ravine.math import sign
+
+@rule(title="Mine </script><img src=x onerror=document.title='broken'>", paper="nobody & nowhere")
+def my_rule(g, m, *, lr=0.05, heat=0.5):
+    """Follows `signs` </script> & <b>more</b>."""
+    m = heat * m + sign(g)
+    return -lr * m, m
+'''
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "mine.py").write_text(MINE, encoding="utf-8")
+    return write(folder / "page.html", [ravine.rule(f"{folder / 'mine.py'}:my_rule")])
+
+
+class Page:
+    """What a person does on the page, and what they see."""
+
+    def __init__(self, browser: Any, file: Path) -> None:
+        self.browser, self.address = browser, file.as_uri()
+
+    def open(self, link: str = "") -> None:
+        self.browser.get("about:blank")  # so that another link alone is a new page too
+        self.browser.get(f"{self.address}#{link}" if link else self.address)
+
+    def find(self, selector: str) -> Any:
+        return self.browser.find_element("css selector", selector)
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.browser.find_elements("css selector", selector))
+
+    def named(self, label: str) -> Any:
+        return self.find(f'[aria-label="{label}"]')
+
+    def choose(self, label: str, text: str) -> None:
+        from selenium.webdriver.support.ui import Select
+
+        Select(self.find(f'select[aria-label="{label}"]')).select_by_visible_text(text)
+
+    def type(self, element: Any, text: str) -> None:
+        element.clear()
+        element.send_keys(text)
+
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        return WebDriverWait(self.browser, 10, poll_frequency=0.05).until(lambda _: condition())
+
+    def link(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.browser.current_url).fragment, keep_blank_values=True)
+
+    def step(self) -> int:
+        return int(self.find(".now").text)
+
+    def readings(self) -> list[str]:
+        return [e.text for e in self.all(".reading")]
+
+    def picture(self) -> str:
+        """The paths as they are painted."""
+        self.browser.execute_async_script(
+            "requestAnimationFrame(() => requestAnimationFrame(arguments[arguments.length - 1]))"
+        )
+        result: str = self.browser.execute_script(
+            "return [...document.querySelectorAll('.stage canvas')].map((c) => c.toDataURL()).join()"
+        )
+        return result
+
+
+@pytest.fixture
+def page(browser: Any, file: Path) -> Iterator[Page]:
+    page = Page(browser, file)
+    page.browser.get_log("browser")
+    yield page
+    assert page.browser.get_log("browser") == []
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def keys() -> Any:
+    from selenium.webdriver.common.keys import Keys
+
+    return Keys
+
+
+def test_it_is_one_small_file_that_asks_for_nothing(file: Path) -> None:
+    text = html()
+    assert file.stat().st_size < 1_000_000
+    outside = ("<link", "<script src", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "innerHTML")
+    assert [word for word in outside if word in text] == []
+    assert "default-src 'none'; script-src 'sha256-" in text
+    assert "unsafe" not in text
+
+
+def test_it_opens_playing_the_first_scenario_and_the_paths_move(page: Page) -> None:
+    page.open()
+    assert page.find(".scenario select").get_attribute("value") == PRESETS[0].name
+    assert page.find(".story").text == PRESETS[0].story
+    before = page.step()
+    page.wait(lambda: page.step() > before + 3)
+    page.named("Pause").click()
+    stopped = page.step()
+    assert page.link()["t"] == [str(stopped)]
+    page.named("One step forward").click()
+    assert page.step() == stopped + 1
+    page.named("One step back").click()
+    page.named("One step back").click()
+    assert page.step() == stopped - 1
+    page.named("Back to the start").click()
+    assert page.step() == 0
+    page.named("Step").send_keys(keys().END)
+    assert page.step() == int(page.link()["steps"][0])
+
+
+def test_every_number_is_the_reference_s(page: Page) -> None:
+    """What the page shows after 40 steps is what Python computes."""
+    from ravine.simulate.runs import run
+
+    page.open("surface=rosenbrock&steps=100&opt=adam,lr=0.02&opt=rmsprop_nesterov&sel=1&coord=1&t=40")
+    expected = [run("adam", "rosenbrock", steps=40, lr=0.02), run("rmsprop_nesterov", "rosenbrock", steps=40)]
+    assert page.readings() == [f"{float(r.value[40]):.3g}" for r in expected]
+    cells = [e.text.replace("−", "-") for e in page.all(".slots td")]
+    assert cells[:2] == [f"{v:.4g}" for v in expected[1].x[40]]
+    assert cells[2:4] == [f"{v:.4g}" for v in expected[1].gradient[39]]
+    results = [e.text.replace("−", "-") for e in page.all(".equation output")]
+    assert results[-1] == f"{expected[1].x[40, 1]:.4g}"
+    filled = page.all(".equation .filled")[-1].text.replace("−", "-")
+    assert f"{expected[1].x[39, 1]:.4g}" in filled
+
+
+def test_drag_the_start_with_mouse_keyboard_and_finger(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.actions.action_builder import ActionBuilder
+    from selenium.webdriver.common.actions.pointer_input import PointerInput
+
+    page.open("surface=himmelblau&start=0,-1&steps=100&opt=gd&opt=adam&t=100")
+    first, picture = page.readings(), page.picture()
+    handle = page.find(".handle")
+    ActionChains(page.browser).drag_and_drop_by_offset(handle, 120, -60).perform()
+    x, y = (float(v) for v in page.link()["start"][0].split(","))
+    box = page.find(".stage").rect
+    assert x == pytest.approx(0 + 120 / box["width"] * 12, abs=0.05)
+    assert y == pytest.approx(-1 + 60 / box["height"] * 12, abs=0.05)
+    assert page.readings() != first
+    assert page.picture() != picture
+    assert f"Start at x {x:.3g}" in handle.get_attribute("aria-label")
+
+    handle.send_keys(keys().ARROW_RIGHT)
+    assert float(page.link()["start"][0].split(",")[0]) == pytest.approx(x + 0.12, abs=1e-4)
+
+    finger = ActionBuilder(page.browser, mouse=PointerInput("touch", "finger"))
+    finger.pointer_action.move_to(handle).pointer_down().move_by(-100, 0).pointer_up()
+    finger.perform()
+    page.wait(lambda: float(page.link()["start"][0].split(",")[0]) < x)
+
+    page.named("Undo").click()
+    page.named("Undo").click()
+    page.named("Undo").click()
+    assert page.link()["start"] == ["0,-1"]
+    assert page.readings() == first
+    page.named("Redo").click()
+    assert page.link()["start"] == [f"{x:g},{y:g}"]
+
+
+def test_a_wrong_formula_is_explained_and_a_right_one_runs(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam,lr=0.1&steps=50&t=50")
+    page.choose("Surface", "Your own formula…")
+    formula = page.find(".formula")
+    page.type(formula, "x^2 + 5 sn(y)^2")
+    problem = page.find(".problem")
+    assert problem.text.startswith("Character 9: “sn” is not known")
+    assert problem.find_element("css selector", "mark").text == "sn"
+    assert formula.get_attribute("aria-invalid") == "true"
+    good = page.picture()
+    page.type(formula, "x^2 + 5 sin(y)^2" + keys().TAB)
+    assert problem.text == ""
+    assert page.picture() != good
+    assert page.link()["f"] == ["x^2 + 5 sin(y)^2"]
+    page.type(formula, "max(x, -0.1x)" + keys().TAB)
+    assert "x" in page.find(".slots thead").text
+    assert len(page.all(".slots thead th")) == 2  # one coordinate
+
+
+def test_change_a_knob_while_it_plays(page: Page) -> None:
+    page.open("surface=oblong_bowl&steps=5000&speed=20&opt=gd,lr=0.01&opt=adam&sel=0")
+    page.wait(lambda: page.step() > 3)
+    slider = page.named("lr")
+    for _ in range(30):
+        slider.send_keys(keys().ARROW_RIGHT)
+    assert page.named("Pause")
+    lr = float(page.named("lr, exact value").get_attribute("value"))
+    assert lr > 0.01
+    assert page.link()["opt"] == [f"gd,lr={lr:g}", "adam"]
+    before = page.step()
+    page.wait(lambda: page.step() > before)
+    box = page.named("lr, exact value")
+    page.type(box, "-3" + keys().TAB)
+    assert "lr must be ≥ 0" in page.find(".knob .note").text
+    assert page.link()["opt"][0] == f"gd,lr={lr:g}"
+    page.type(box, "0.2" + keys().TAB)
+    page.wait(lambda: "diverged" in page.readings()[0] or page.step() > before + 5)
+    assert page.link()["opt"][0] == "gd,lr=0.2"
+
+
+def test_add_duplicate_and_remove_optimizers(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam&t=0")
+    page.choose("Add an optimizer", "NAdam")
+    assert page.link()["opt"] == ["adam", "nadam"]
+    page.named("momentum_decay")
+    next(b for b in page.all(".tools button") if b.text == "duplicate").click()
+    page.type(page.named("lr, exact value"), "0.5" + keys().TAB)
+    assert page.link()["opt"] == ["adam", "nadam", "nadam,lr=0.5"]
+    page.find(".top h1").click()  # elsewhere
+    page.wait(lambda: "lr 0.5" in page.find(".card.open").text)
+    page.named("Remove Adam").click()
+    assert page.link()["opt"] == ["nadam", "nadam,lr=0.5"]
+    page.find("body").send_keys(keys().CONTROL + "z")
+    assert page.link()["opt"] == ["adam", "nadam", "nadam,lr=0.5"]
+
+
+def test_a_link_reproduces_the_view(page: Page) -> None:
+    page.open()
+    page.choose("Scenario", "The knob β₂")
+    page.named("Pause").click()
+    page.choose("Gradient noise", "minibatches")
+    page.named("Step").send_keys(keys().HOME + keys().PAGE_UP * 3)
+    page.named("Zoom in").click()
+    readings, picture, address = page.readings(), page.picture(), page.browser.current_url
+    assert page.step() > 0
+    page.browser.refresh()
+    assert (page.readings(), page.picture()) == (readings, picture)
+    page.browser.get("about:blank")
+    page.browser.get(address)
+    assert (page.readings(), page.picture()) == (readings, picture)
+    assert page.named("Play")  # a link to a moment does not run away from it
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.name)
+def test_every_scenario_opens_without_a_problem(page: Page, preset: Any) -> None:
+    page.open(preset.link)
+    assert page.find(".notice").text == ""
+    fields = parse_qs(preset.link)
+    assert len(page.all(".card")) == len(fields["opt"])
+    page.named("Step").send_keys(keys().END)
+    lost = [r for r in page.readings() if not r or "diverged" in r]
+    assert lost == []
+    written = page.link()
+    assert {k: written[k] for k in fields if k not in ("start", "noise")} == {
+        k: v if k != "opt" else written["opt"] for k, v in fields.items() if k not in ("start", "noise")
+    }
+
+
+HOSTILE = [
+    "surface=formula&f=" + quote("<img src=x onerror=\"document.title='broken'\">"),
+    "surface=formula&f=" + quote("x');document.title='broken';//"),
+    "surface=__proto__&opt=constructor&opt=__proto__,lr=1&map=__proto__,toString&preset=toString&theme=constructor",
+    "opt=" + quote("adam,lr=<script>document.title='broken'</script>,__proto__=2,beta1=1e400,eps=-1"),
+    "surface=oblong_bowl&param=__proto__:1&param=condition:NaN&start=Infinity,2&steps=1e99&view=1,0,0,1&noise=toString,1,1",
+    "opt=adam&t=-5&sel=99&coord=7&speed=&steps=ten&%E0%A4%A",
+    "&".join(["opt=adam"] * 500),
+]
+
+
+@pytest.mark.parametrize("link", HOSTILE)
+def test_text_in_a_link_is_inert(page: Page, link: str) -> None:
+    page.open(link)
+    assert page.browser.title == "Ravine playground"
+    assert page.all("img, .ravine script, iframe, .ravine b") == []
+    assert len(page.all(".card")) <= 24
+    assert page.find(".player .play").is_displayed()
+
+
+def test_a_rule_of_somebody_s_own_is_there_and_its_words_are_inert(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=my_rule,heat=0.25&t=3")
+    assert page.browser.title == "Ravine playground"
+    assert page.find(".card .title").text.startswith("Mine </script><img")
+    assert "Follows signs </script> & <b>more</b>." in page.find(".inside").text
+    page.named("heat")
+    lr, m, x = 0.05, 0.0, -4.5
+    for _ in range(3):
+        m = 0.25 * m + (1 if x > 0 else -1)
+        x -= lr * m
+    assert page.all(".slots td")[0].text.replace("−", "-") == f"{x:.4g}"
+
+
+def test_the_map_of_two_knobs_can_be_clicked(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.open(next(p.link for p in PRESETS if p.name == "map") + "&t=150")
+    canvas = page.find("canvas.map")
+    page.wait(lambda: "after 150 steps" in page.find(".map-body .hint").text)
+    before = page.link()["opt"]
+    page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    ActionChains(page.browser).move_to_element_with_offset(canvas, -60, 20).click().perform()
+    after = page.link()["opt"]
+    assert after != before
+    assert all(f",{name}=" in after[0] for name in ("lr", "mu"))
+
+
+def test_play_and_step_from_the_keyboard(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam&steps=500&t=10")
+    body = page.find("body")
+    page.find(".stage .handle").send_keys(".")
+    assert page.step() == 11
+    page.find(".stage .handle").send_keys(",,")
+    assert page.step() == 9
+    body.send_keys(" ")
+    page.wait(lambda: page.step() > 9)
+
+
+def test_it_fits_a_phone_and_follows_the_system_s_colours(page: Page) -> None:
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.open()
+    assert page.browser.execute_script("return document.documentElement.scrollWidth") == 390
+    small = [
+        e.get_attribute("aria-label") or e.text
+        for e in page.all(".player button, .zoom button, .top button, .add, .card .remove")
+        if e.is_displayed() and min(e.size["width"], e.size["height"]) < 32
+    ]
+    assert small == []
+
+    def paper() -> str:
+        color: str = page.browser.execute_script(
+            "return getComputedStyle(document.querySelector('.ravine')).backgroundColor"
+        )
+        return color
+
+    light = paper()
+    dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
+    assert paper() != light
+    button = page.named("Colours: automatic, light or dark")
+    button.click()
+    assert paper() == light
+    assert page.link()["theme"] == ["light"]
+
+
+def test_everything_that_can_be_used_has_a_name(page: Page) -> None:
+    page.open(next(p.link for p in PRESETS if p.name == "map") + "&noise=gaussian,1,1")
+    nameless = page.browser.execute_script(
+        """return [...document.querySelectorAll("button, input, select, canvas[role]")]
+             .filter((e) => e.offsetParent && !(e.getAttribute("aria-label") || e.textContent.trim()))
+             .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_page_measures_its_frames(page: Page) -> None:
+    page.open(next(p.link for p in PRESETS if p.name == "family"))
+    assert len(page.all(".card")) == 20
+    page.wait(lambda: float(page.find(".rate").get_attribute("data-rate") or 0) > 0)
+
+
+def test_html_holds_every_rule() -> None:
+    text = html()
+    assert all(f'"name":"{name}"' in text for name in ravine.rules())

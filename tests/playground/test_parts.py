@@ -1,0 +1,170 @@
+"""The parts of the page that need no page: noise, operations on special values, the modules' text, the command."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import ravine
+from ravine.cli import group
+from ravine.engines import javascript
+from ravine.playground import equations, generate, html, script
+from ravine.playground.bundle import PAGE, bundle
+from ravine.playground.presets import PRESETS
+from ravine.rule import declare
+from ravine.simulate.noise import KINDS, Noise
+from ravine.trace.graph import OPERATIONS, node
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -7.25, 5e-324, 1e308, -1e308, math.inf, -math.inf, math.nan]
+ON_POWERS = [(b, e) for b in (0.9, 0.999, 1.5, -0.5) for e in (0.0, 1.0, 2.0, 3.0, 1000.0, 2.0**40)]
+
+
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_each_operation_on_special_values(blank: Any, op: str) -> None:
+    """Zeros with sign, infinities and NaN included, as NumPy computes them."""
+    count = 3 if op == "where" else 1 if op in ("neg", "sqrt", "abs", "sign") else 2
+    if op == "where":
+        cases: list[tuple[Any, ...]] = [(c, 2.0, -0.0) for c in (True, False)]
+    else:
+        cases = ON_POWERS if op == "power" else list(itertools.product(SPECIAL, repeat=count))
+    leaves = [node("scalar", name=f"p{k}") for k in range(count)]
+    names = {leaf: f"p[{k}]" for k, leaf in enumerate(leaves)}
+    text = javascript.function("p", names, [node(op, *leaves)], "return {};")
+    literals = ",".join("[" + ",".join(literal(v) for v in case) + "]" for case in cases)
+    found = blank.execute_script(
+        f"{javascript.RUNTIME} const f = {text};"
+        f"return [{literals}].map(f).map((v) => Object.is(v, -0) ? '-0.0' : String(v));"
+    )
+    with np.errstate(all="ignore"):
+        for case, got in zip(cases, found, strict=True):
+            operands = case if op in ("power", "where") else [np.array([v]) for v in case]
+            expected = np.asarray(OPERATIONS[op](*operands)).item()
+            if isinstance(expected, bool):
+                assert got == str(expected).lower(), case
+                continue
+            value = float(got.replace("Infinity", "inf"))
+            same = value == expected or (math.isnan(value) and math.isnan(expected))
+            # NumPy's maximum of 0 and −0 is either, by machine.
+            signs = op in ("maximum", "minimum") or math.copysign(1, value) == math.copysign(1, expected)
+            assert same, (case, got, expected)
+            assert signs or math.isnan(value), (case, got, expected)
+
+
+def literal(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else javascript.number(value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_is_that_of_the_simulations(blank: Any, kind: str) -> None:
+    found = blank.execute_script(
+        bundle("noise.js")
+        + """const [kind] = arguments, rows = [];
+        for (const seed of [0, 7, 4294967295]) {
+          const draw = NOISES[kind].sampler(0.3, seed);
+          for (let t = 1; t <= 40; t++) rows.push([draw(t, 0), draw(t, 1)]);
+        }
+        return rows;""",
+        kind,
+    )
+    samplers = [Noise(kind, 0.3, seed).sampler([0], 2) for seed in (0, 7, 4294967295)]
+    expected = np.array([sample(t)[:, 0] for sample in samplers for t in range(1, 41)])
+    if kind == "gaussian":  # made with log and cos
+        np.testing.assert_array_max_ulp(np.array(found), expected, maxulp=4)
+    else:
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in PAGE.glob("*.js")))
+def test_each_module_parses_alone(name: str, tmp_path: Path) -> None:
+    node_command = shutil.which("node")
+    if node_command is None:
+        pytest.skip("needs node")
+    copy = tmp_path / name.replace(".js", ".mjs")
+    copy.write_text((PAGE / name).read_text(encoding="utf-8"), encoding="utf-8")
+    done = subprocess.run([node_command, "--check", copy], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_import_names_an_export() -> None:
+    """The bundle drops imports, so that a name that is not there would be missed only when it is used."""
+    texts = {p.name: p.read_text(encoding="utf-8") for p in PAGE.glob("*.js")}
+    texts["generated.js"] = generate.module([])
+    exported = {
+        name: set(re.findall(r"^export (?:class|const|function) (\w+)", t, re.MULTILINE)) for name, t in texts.items()
+    }
+    for name, text in texts.items():
+        for names, source in re.findall(r'^import \{ ([^}]*) \} from "\./([\w.]+)";', text, re.MULTILINE):
+            wanted = set(names.split(", "))
+            assert wanted <= exported[source], f"{name} imports {wanted - exported[source]} from {source}"
+            for each in wanted:
+                assert len(re.findall(rf"\b{each}\b", text)) > 1, f"{name} does not use {each}"
+
+
+def test_the_bundle_orders_modules_and_drops_what_only_modules_have() -> None:
+    text = bundle("a.js", {"a.js": 'import { b } from "./b.js";\nb();', "b.js": "export function b() {}\n"})
+    assert text == "// b.js\nfunction b() {}\n\n// a.js\nb();\n"
+
+
+def test_names_of_a_rule_never_become_code() -> None:
+    made = declare(ravine.rule("adam").function, title="</script>\u2028`${alert(1)}`")
+    text = generate.rule_object(made)
+    assert "</script>" not in text
+    assert "\u2028" not in text
+    code = text[text.rindex('"lines"') :]
+    functions = code[code.index("step: (") :]
+    assert not re.search(r"\b(lr|beta1|beta2|eps)\b", functions)
+
+
+@pytest.mark.parametrize("name", ravine.rules())
+def test_the_places_of_an_equation_have_values(name: str) -> None:
+    """The numbers that the page fills in add up: the last line's value is x plus the step."""
+    rule = ravine.rule(name)
+    lines, nodes = equations.equation(rule)
+    used = set(re.findall(r"'data-place': '(\d+)'", str([line["numbers"] for line in lines])))
+    assert {int(k) for k in used} | {line["value"] for line in lines} == set(range(len(nodes)))
+    last = nodes[lines[-1]["value"]]
+    assert last is node("add", node("array", name="x"), rule.graph.step)
+
+
+def test_presets_name_what_exists() -> None:
+    assert len({p.name for p in PRESETS}) == len(PRESETS)
+    for preset in PRESETS:
+        for field in preset.link.split("&"):
+            key, _, value = field.partition("=")
+            if key == "opt":
+                name, *settings = value.split(",")
+                ravine.recipe(name, **{k: float(v) for k, v in (s.split("=") for s in settings)})
+
+
+def test_the_command_writes_the_page_with_a_rule_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from ravine import rule\n@rule(title='My very own')\ndef own(g, *, lr=0.1):\n    return -lr * g\n"
+    )
+    out = tmp_path / "page.html"
+    result = CliRunner().invoke(group, ["playground", f"{tmp_path / 'own.py'}:own", "--out", str(out), "--no-open"])
+    assert result.exit_code == 0, result.output
+    assert str(out) in result.output.replace("\n", "")
+    assert "My very own" in out.read_text(encoding="utf-8")
+    assert "weight_decay(adam)" not in html()
+    CliRunner().invoke(group, ["playground", "weight_decay(adam)", "--out", str(out), "--no-open"])
+    assert '"name":"weight_decay(adam)"' in out.read_text(encoding="utf-8")
+
+
+def test_the_command_refuses_a_rule_that_is_not_there(tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    result = CliRunner().invoke(group, ["playground", "adan", "--out", str(out), "--no-open"])
+    assert "did you mean 'adam'" in str(result.exception)
+    assert not out.exists()
+
+
+def test_the_script_of_the_notebook_exports_what_anywidget_wants() -> None:
+    assert script("widget.js").rstrip().endswith("export default { render };")
