@@ -14,6 +14,7 @@ COMMANDS = {
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
     "compare": "ravine.cli.compare:compare",
+    "simulate": "ravine.cli.simulate:simulate",
 }
 """Every subcommand, and where it is."""
 
