@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": "ravine.cli.compare:compare",
     "doctor": "ravine.cli.doctor:doctor",
     "playground": "ravine.cli.playground:playground",
+    "simulate": "ravine.cli.simulate:simulate",
 }
 """Every subcommand, and where it is."""
 

@@ -1,0 +1,125 @@
+"""`ravine simulate`: the scenarios as numbers, claims and pictures."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ravine import palette
+from ravine.rule import rules
+from ravine.simulate.outcome import Outcome, cell
+from ravine.simulate.scenarios import SCENARIOS
+from ravine.simulate.surfaces import SURFACES
+
+REPEATED = {"optimizers": "--with", "rules": "--rule"}
+HELP = {
+    "optimizers": "An optimizer: RULE, or RULE:name=value,name=value, or FILE.py:RULE. Give it again for another.",
+    "rules": "A rule with momentum. Give it again for another.",
+    "surface": "A surface, or FILE.py:FUNCTION for a function of your own.",
+    "start": "Where to start: numbers with a comma between.",
+    "noise": "Noise on the gradient: gaussian, heavy_tailed or minibatch, with a scale: gaussian:0.5.",
+    "sigma": "Standard deviation of the noise on the gradient.",
+    "seed": "Seed of the noise.",
+    "condition": "The bowl's condition number.",
+    "tilt": "The slope of the bowl's long axis: 1 is 45 degrees.",
+}
+
+
+@click.group("simulate")
+def simulate() -> None:
+    """Optimizers on surfaces: the scenarios that explain the family, as numbers and pictures."""
+
+
+def command(name: str, scenario: Callable[..., Outcome]) -> click.Command:
+    """A scenario as a command: each keyword of the function is an option of the same name."""
+    options: list[click.Parameter] = []
+    for key, p in inspect.signature(scenario).parameters.items():
+        if key in REPEATED:
+            options.append(_option([REPEATED[key], key], key, default=p.default, multiple=True))
+        elif isinstance(p.default, (int, float)):
+            options.append(_option([f"--{key}"], key, default=p.default, type=type(p.default)))
+        else:
+            options.append(_option([f"--{key}"], key, default=p.default))
+    out = click.Path(dir_okay=False, path_type=Path)
+    options.append(click.Option(["--out"], type=out, help="Write the picture: .png, .svg, .gif, .mp4 or .html."))
+    options.append(click.Option(["--json", "as_json"], is_flag=True, help="Print the numbers as JSON."))
+
+    def callback(out: Path | None, as_json: bool, **values: Any) -> None:
+        if isinstance(values.get("start"), str):
+            values["start"] = _point(values["start"])
+        outcome = scenario(**values)
+        if as_json:
+            click.echo(outcome.to_json())
+        else:
+            show(outcome)
+        if out is not None:
+            from ravine.simulate.files import save
+
+            written = save(outcome, out)
+            if not as_json:
+                click.echo(f"wrote {written}")
+
+    return click.Command(name, params=options, callback=callback, help=inspect.getdoc(scenario))
+
+
+def _option(names: list[str], key: str, **settings: Any) -> click.Option:
+    return click.Option(names, help=HELP.get(key), show_default=settings["default"] is not None, **settings)
+
+
+for _name, _scenario in SCENARIOS.items():
+    simulate.add_command(command(_name, _scenario))
+
+
+@simulate.command("surfaces")
+def list_surfaces() -> None:
+    """The surfaces: their formulas' names, parameters, least values and traits."""
+    table = Table(title="Surfaces", caption="`ravine simulate paths --surface NAME` runs optimizers on one.")
+    for heading in ("surface", "parameters", "least value", "traits"):
+        table.add_column(heading, no_wrap=heading == "surface")
+    for found in SURFACES.values():
+        parameters = ", ".join(f"{n}={v:g}" for n, v in found.parameters.items())
+        least = "none" if found.minimum is None else f"{found.minimum:.6g}"
+        table.add_row(Text(found.name), parameters, least, "; ".join(found.traits))
+    Console().print(table)
+
+
+def show(outcome: Outcome) -> None:
+    """Print an outcome: its story, its tables, and which claims hold."""
+    console = Console()
+    console.print(Text(outcome.title, style="bold"))
+    console.print(Text(outcome.story))
+    names = rules()
+    for t in outcome.tables:
+        table = Table(title=t.title, caption=t.note or None, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        for i, heading in enumerate(t.columns):
+            longest = max(
+                len(word) for word in [*heading.split(), *(word for row in t.rows for word in cell(row[i]).split())]
+            )
+            table.add_column(Text(heading), justify="left" if i == 0 else "right", min_width=min(longest, 16))
+        for row in t.rows:
+            first = cell(row[0])
+            named = first.partition(",")[0]
+            color = palette.style(named).color if named in names else ""
+            table.add_row(Text(first, style=color), *(Text(cell(c)) for c in row[1:]))
+        console.print()
+        console.print(table)
+    if outcome.claims:
+        console.print()
+    for claim in outcome.claims:
+        mark, color = ("✓", "green") if claim.holds else ("✗", "red")
+        console.print(Text.assemble((f"{mark} ", color), claim.text, (f": {claim.evidence}", "dim")))
+
+
+def _point(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"--start must be numbers such as -1.2,1; got {text!r}") from None

@@ -1,0 +1,144 @@
+"""Any optimizers on any surface: their paths, loss and step size. The scenario for questions of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ravine.recipe import Recipe, recipe
+from ravine.simulate import figures
+from ravine.simulate.functions import find
+from ravine.simulate.noise import Noise
+from ravine.simulate.outcome import Outcome, Table
+from ravine.simulate.runs import Run, run
+from ravine.simulate.surface import Surface
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL = ("momentum:lr=0.001", "rmsprop:lr=0.01", "rmsprop_momentum:lr=0.003", "adam:lr=0.03")
+
+
+def paths(
+    *,
+    optimizers: Sequence[str | Recipe] = USUAL,
+    surface: str | Surface = "rosenbrock",
+    start: Sequence[float] | None = None,
+    steps: int = 300,
+    noise: str | Noise | None = None,
+    seed: int = 0,
+) -> Outcome:
+    """Paths of any optimizers on any surface, with loss and step size against step.
+
+    Optimizers are recipes, or texts such as "adam:lr=0.1,beta1=0.8" or "mine.py:my_rule:lr=0.1"; a surface is a name,
+    a `Surface`, or FILE.py:FUNCTION; noise a `Noise`, or a text such as "gaussian:0.5" or "minibatch:0.5". All
+    optimizers see the same noise. Raises ValueError for what can't be read.
+    """
+    ground = find(surface) if isinstance(surface, str) else surface
+    heard = parse_noise(noise, seed) if isinstance(noise, str) else noise
+    chosen = [parse_optimizer(o) if isinstance(o, str) else o for o in optimizers]
+    if not chosen:
+        raise ValueError("paths needs at least one optimizer")
+    runs = {_label(c): run(c, ground, start=start, steps=steps, noise=heard) for c in chosen}
+    return Outcome(
+        name="paths",
+        title=f"{ground.title}, {steps} steps",
+        story=ground.summary.partition("\n")[0],
+        settings={
+            "optimizers": list(runs),
+            "surface": ground.name,
+            "parameters": dict(ground.parameters),
+            "gradient by": ground.gradient_by,
+            "start": list(ground.start if start is None else start),
+            "steps": steps,
+            "noise": None if heard is None else f"{heard.kind}, scale {heard.scale:g}, seed {heard.seed}",
+        },
+        tables=[_table(runs, ground)],
+        claims=[],
+        draw=lambda figure: _draw(figure, runs, ground),
+        last=steps,
+        runs=runs,
+    )
+
+
+def parse_optimizer(text: str) -> Recipe:
+    """A recipe from RULE or RULE:name=value,name=value."""
+    name, _, rest = text.rpartition(":") if "=" in text.rpartition(":")[2] else (text, "", "")
+    hyper: dict[str, Any] = {}
+    for part in filter(None, rest.split(",")):
+        key, _, value = part.partition("=")
+        hyper[key.strip()] = _number(value, f"{key.strip()} in {text!r}")
+    return recipe(name, **hyper)
+
+
+def parse_noise(text: str, seed: int) -> Noise:
+    """Noise from KIND or KIND:SCALE."""
+    kind, _, scale = text.partition(":")
+    return Noise(kind, _number(scale, f"the scale in {text!r}") if scale else 0.1, seed)
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{what} must be a number, got {text!r}") from None
+
+
+def _label(chosen: Recipe) -> str:
+    """The rule's name with those hyperparameters that are not at their defaults, and lr always."""
+    declared = chosen.rule.hyperparameters
+    parts = [f"{n} {v:g}" for n, v in chosen.hyper.items() if n == "lr" or v != declared[n].default]
+    return ", ".join([chosen.rule.name, *parts])
+
+
+def _table(runs: dict[str, Run], ground: Surface) -> Table:
+    names = ("x", "y")[: ground.dimension]
+    rows = []
+    for label, r in runs.items():
+        best = np.fmin.accumulate(r.value)
+        length = np.sqrt(np.sum(r.step**2, axis=-1))
+        rows.append(
+            (
+                label,
+                float(r.value[-1]),
+                float(best[-1]),
+                int(np.argmax(r.value == best[-1])),
+                *map(float, r.x[-1]),
+                float(np.sum(length)),
+            )
+        )
+    columns = ("optimizer", "final loss", "least loss", "at step", *(f"final {n}" for n in names), "length of the path")
+    note = "no least value" if ground.minimum is None else f"The surface's least value is {ground.minimum:.6g}"
+    return Table("runs", columns, rows, f"{note}; its gradient is {ground.gradient_by}.")
+
+
+def _draw(figure: Figure, runs: dict[str, Run], ground: Surface) -> figures.Moving:
+    axes = figure.subplot_mosaic([["map", "loss"], ["map", "size"]], width_ratios=(1.5, 1))
+    updates = []
+    seen: dict[str, int] = {}
+    low = ground.minimum
+    if ground.dimension == 2:
+        figures.terrain(axes["map"], ground)
+    else:
+        figures.profile(axes["map"], ground)
+    for label, r in runs.items():
+        look = figures.style(r.rule.name, seen.get(r.rule.name, 0))
+        seen[r.rule.name] = seen.get(r.rule.name, 0) + 1
+        if ground.dimension == 2:
+            updates.append(figures.trail(axes["map"], r.x, look, label))
+        else:
+            updates.append(figures.balls(axes["map"], r.x, ground, look))
+        height = r.value if low is None else np.maximum(r.value - low, 1e-300)
+        updates.append(figures.curve(axes["loss"], height, look, label if ground.dimension == 1 else ""))
+        updates.append(
+            figures.curve(axes["size"], np.sqrt(np.sum(r.step**2, axis=-1)), look, xs=np.arange(1, r.steps + 1))
+        )
+    axes["loss"].set(title="loss against step" if low is None else "loss − least loss, against step", xlabel="step")
+    axes["size"].set(title="step size against step", yscale="log", xlabel="step")
+    if low is not None:
+        axes["loss"].set_yscale("log")
+        axes["loss"].set_ylim(bottom=max(axes["loss"].get_ylim()[0], 1e-12))
+    figure.legend(loc="outside lower center", ncols=min(4, len(runs)) if len(runs) != 4 else 2)
+    return figures.together(updates)
