@@ -284,6 +284,7 @@ def _recorded() -> list[recorded.Trace]:
     """What Keras and optax did, for the rules that torch has no form of."""
     alone = ("adagrad_keras", "adam_eps_root", "adamax_keras", "amsgrad_eps_hat", "amsgrad_optax", "nadam_optax")
     alone += ("rmsprop_debiased", "rmsprop_debiased_centered", "lr_decay(adagrad)")
+    alone += ("rmsprop_torch_debiased", "rmsprop_torch_debiased_centered")
     alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
     return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
 
