@@ -139,7 +139,7 @@ def test_one_alone_and_rules_of_the_family() -> None:
         (["torch.Adm", "adam"], "did you mean 'Adam'"),
         (["torch.Adam(lr=)", "adam"], "not a constructor's call"),
         (["torch.Adam(lr=__import__('os'))", "adam"], "literal"),
-        (["adam", "adamw", "gd"], "one name or two"),
+        (["adam", "adamw", "gd"], "unexpected extra argument"),
     ],
 )
 def test_mistakes(arguments: list[str], words: str) -> None:

@@ -69,10 +69,8 @@ def side(name: str, lr: float | None) -> Side:
     return Side(name, constructor.recipe(arguments), constructor, arguments)
 
 
-def show(names: tuple[str, ...], lr: float | None) -> None:
+def show(names: list[str], lr: float | None) -> None:
     """Print one framework's optimizer, or the comparison of two."""
-    if len(names) > 2:
-        raise click.UsageError(f"explain takes one name or two, got {len(names)}")
     console = Console()
     sides = [side(name, lr) for name in names]
     _equations(console, sides)

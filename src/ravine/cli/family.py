@@ -26,9 +26,10 @@ def list_rules() -> None:
 
 
 @click.command()
-@click.argument("names", metavar="RULE [OTHER]", nargs=-1, required=True)
+@click.argument("name", metavar="RULE")
+@click.argument("other", required=False)
 @click.option("--lr", type=float, help="The learning rate of both.")
-def explain(names: tuple[str, ...], lr: float | None) -> None:
+def explain(name: str, other: str | None, lr: float | None) -> None:
     """One optimizer: its equation, hyperparameters, state, paper and kin. Two: what differs, and what that does.
 
     RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', one of yours: FILE.py:NAME, or a
@@ -36,10 +37,10 @@ def explain(names: tuple[str, ...], lr: float | None) -> None:
     """
     from ravine.cli import difference
 
-    if len(names) > 1 or difference.is_foreign(names[0]):
-        difference.show(names, lr)
+    if other is not None or difference.is_foreign(name):
+        difference.show([name] if other is None else [name, other], lr)
         return
-    found = rule(names[0])
+    found = rule(name)
     console = Console()
     console.print(Text(f"{found.title} ({found.name})", style=f"bold {palette.style(found.name).color}"))
     console.print(found.summary, highlight=False)

@@ -121,10 +121,11 @@ def rmsprop_torch_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=1e-8):
     start={"s": 0.1},
     kin=("rmsprop_centered", "rmsprop_debiased"),
 )
-def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=1e-8):
+def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.01):
     """Centred RMSprop with both averages corrected for a start at zero; ε inside the root.
 
-    With s = 0 at the start, the first step would divide by the root of a rounding error and ε; so s starts at 0.1.
+    With s = 0 at the start, the first step would divide by the root of a rounding error and ε; so s starts at 0.1,
+    and ε is large: along a steady gradient the variance under the root vanishes.
     optax.rmsprop with centered=True and bias_correction=True, whose s does start at zero by default.
     """
     s = ema(s, g * g, rho)
@@ -139,7 +140,7 @@ def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=1e-8):
     start={"s": 0.1},
     kin=("rmsprop_torch_centered", "rmsprop_debiased_centered"),
 )
-def rmsprop_torch_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=1e-8):
+def rmsprop_torch_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.1):
     """As `rmsprop_debiased_centered`, ε outside the root. optax.rmsprop with eps_in_sqrt=False as well."""
     s = ema(s, g * g, rho)
     a = ema(a, g, rho)
