@@ -284,6 +284,7 @@ def _recorded() -> list[recorded.Trace]:
     """What Keras and optax did, for the rules that torch has no form of."""
     alone = ("adagrad_keras", "adam_eps_root", "adamax_keras", "amsgrad_eps_hat", "amsgrad_optax", "nadam_optax")
     alone += ("rmsprop_debiased", "rmsprop_debiased_centered", "lr_decay(adagrad)")
+    alone += ("rmsprop_torch_debiased", "rmsprop_torch_debiased_centered")
     alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
     return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
 
@@ -308,17 +309,19 @@ def _clipped_descent(lr: float, bound: float) -> Callable[[], Trace]:
     return run
 
 
-_MEAN = "in div(add(mul(…, …), mul(…, …)), sub(1, power(…, …))), "
 _SQUARE = "the corrected mean is squared"
 
 EQUIVALENT = {
     ("adamax", "in abs(g), g → neg(g)"): "|−g| is |g|",
     ("adamax_keras", "in abs(g), g → neg(g)"): "|−g| is |g|",
-    (
-        "rmsprop_debiased_centered",
-        f"{_MEAN}add(mul(rho, a), mul(sub(…, …), g)) → neg(add(mul(…, …), mul(…, …)))",
-    ): _SQUARE,
-    ("rmsprop_debiased_centered", f"{_MEAN}sub(1, power(rho, t)) → neg(sub(1, power(…, …)))"): _SQUARE,
+    **{
+        (f"rmsprop_{kind}_centered", f"in div(add(mul(…, …), mul(…, …)), sub(1, power(…, …))), {slip}"): _SQUARE
+        for kind in ("debiased", "torch_debiased")
+        for slip in (
+            "add(mul(rho, a), mul(sub(…, …), g)) → neg(add(mul(…, …), mul(…, …)))",
+            "sub(1, power(rho, t)) → neg(sub(1, power(…, …)))",
+        )
+    },
     ("momentum_torch", "in gt(t, 1), 1 → 1.125"): "t is a whole number, so t > 1.125 is t > 1",
 }
 """Slips that compute the same function, so no test can catch them, with the reason."""

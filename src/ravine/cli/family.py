@@ -26,13 +26,21 @@ def list_rules() -> None:
 
 
 @click.command()
-@click.argument("rule_name", metavar="RULE")
-def explain(rule_name: str) -> None:
-    """One optimizer: its equation, hyperparameters, state, paper and kin.
+@click.argument("name", metavar="RULE")
+@click.argument("other", required=False)
+@click.option("--lr", type=float, help="The learning rate of both.")
+def explain(name: str, other: str | None, lr: float | None) -> None:
+    """One optimizer: its equation, hyperparameters, state, paper and kin. Two: what differs, and what that does.
 
-    RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', or one of yours: FILE.py:NAME.
+    RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', one of yours: FILE.py:NAME, or a
+    framework's own, with arguments if you like: tensorflow.RMSPropOptimizer, 'torch.RMSprop(momentum=0.9)'.
     """
-    found = rule(rule_name)
+    from ravine.cli import difference
+
+    if other is not None or difference.is_foreign(name):
+        difference.show([name] if other is None else [name, other], lr)
+        return
+    found = rule(name)
     console = Console()
     console.print(Text(f"{found.title} ({found.name})", style=f"bold {palette.style(found.name).color}"))
     console.print(found.summary, highlight=False)

@@ -47,8 +47,8 @@ def parse(call: str) -> tuple[Constructor, Arguments]:
         constructor = find(ast.unparse(target))
         if not isinstance(tree, ast.Call):
             return constructor, {}
-        args = [ast.literal_eval(a) for a in tree.args]
-        given = {k.arg: ast.literal_eval(k.value) for k in tree.keywords if k.arg is not None}
+        args = [_literal(a) for a in tree.args]
+        given = {k.arg: _literal(k.value) for k in tree.keywords if k.arg is not None}
     except SyntaxError as error:
         raise ValueError(f"not a constructor's call: {call!r}; expected text such as torch.RMSprop(lr=0.01)") from error
     names = list(constructor.defaults)
@@ -60,3 +60,10 @@ def parse(call: str) -> tuple[Constructor, Arguments]:
     if twice := positional.keys() & given.keys():
         raise ValueError(f"{constructor}: {', '.join(sorted(twice))} is given twice in {call!r}")
     return constructor, {**positional, **given}
+
+
+def _literal(value: ast.expr) -> object:
+    try:
+        return ast.literal_eval(value)
+    except ValueError as error:
+        raise ValueError(f"an argument must be a literal, got {ast.unparse(value)}") from error

@@ -7,6 +7,8 @@ second one inside the root on request. In RMSprop with momentum lr is inside the
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 from ravine.dialects.spelling import Arguments, Form, Wrap
@@ -25,12 +27,10 @@ spelling = functools.partial(any_spelling, "optax", refuses=REFUSES)
 
 LR = {"lr": "learning_rate"}
 MOMENTUM = {**LR, "mu": "momentum"}
-INSIDE = {**LR, "rho": "decay", "eps": "eps"}
-DEBIASED = {**LR, "rho": "decay", "eps_root": "eps"}
+RMS = {**LR, "rho": "decay", "eps": "eps"}
 ADAM = {**LR, "beta1": "b1", "beta2": "b2", "eps": "eps"}
 MOMENTS = {"t": "0.count", "m": "0.mu", "v": "0.nu"}
 RMS_START = {"s": "initial_scale"}
-RMS_STATE = {"s": "0.nu", "a": "0.mu", "delta": "2.trace", "t": "0.count"}
 DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
 
 
@@ -46,36 +46,19 @@ def sgd(
     return locals()
 
 
-def _rmsprop_forms() -> tuple[Form, ...]:
+def _rmsprop_forms() -> Iterator[Form]:
     """Every combination of optax.rmsprop's four switches."""
-    forms = []
-    for centered in (False, True):
-        tail = "_centered" * centered
-        for momentum, nesterov in ((False, None), (True, False), (True, True)):
-            when = {"centered": centered, "momentum": momentum} | ({} if nesterov is None else {"nesterov": nesterov})
-            ball = "{}" if not momentum else "nesterov_ball({})" if nesterov else "heavy_ball({})"
-            names = {"mu": "momentum"} if momentum else {}
-            kept = {"t"} | ({"s", "a"} if centered else {"s"}) | ({"delta"} if momentum else set())
-            moving = {n: RMS_STATE[n] for n in RMS_STATE if n in kept - {"t"}}
-            debiased = {n: RMS_STATE[n] for n in RMS_STATE if n in kept}
-            for inside in (True, False):
-                plain = f"rmsprop{'' if inside else '_torch'}{tail}"
-                corrected = f"rmsprop_debiased{tail}"
-                by_root = DEBIASED if inside else INSIDE
-                fixed = {"eps" if inside else "eps_root": 0.0}
-                on = {**when, "eps_in_sqrt": inside}
-                forms += [
-                    Form(ball.format(plain), INSIDE | names, {**on, "bias_correction": False}, RMS_START, moving),
-                    Form(
-                        ball.format(corrected),
-                        by_root | names,
-                        {**on, "bias_correction": True},
-                        RMS_START,
-                        debiased,
-                        fixed,
-                    ),
-                ]
-    return tuple(forms)
+    switches = ("centered", "eps_in_sqrt", "bias_correction", "momentum")
+    for centered, inside, corrected, momentum in itertools.product((False, True), repeat=4):
+        name = "rmsprop" + "_torch" * (not inside) + "_debiased" * corrected + "_centered" * centered
+        when = dict(zip(switches, (centered, inside, corrected, momentum), strict=True))
+        state = {"s": "0.nu"} | ({"a": "0.mu"} if centered else {}) | ({"t": "0.count"} if corrected else {})
+        if not momentum:
+            yield Form(name, RMS, when, RMS_START, state)
+            continue
+        for ball, nesterov in (("heavy_ball", False), ("nesterov_ball", True)):
+            on = {**when, "nesterov": nesterov}
+            yield Form(f"{ball}({name})", {**RMS, "mu": "momentum"}, on, RMS_START, {**state, "delta": "2.trace"})
 
 
 @spelling(*_rmsprop_forms())

@@ -7,7 +7,7 @@ spelling is made from the target's own tables and then checked: its constructor 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -166,7 +166,7 @@ def written_as(parts: Parts) -> Iterator[tuple[Parts, str, tuple[Identity, ...]]
                     continue
                 wanted = rule(identity.target).hyperparameters
                 filled = MappingProxyType({n: hyper.get(n, h.default) for n, h in wanted.items()})
-                there = Parts(identity.target, filled, start, here.wraps)
+                there = replace(here, base=identity.target, hyper=filled, start=start)
                 found[identity.target] = (there, allowed if identity.grade == allowed else grade, (*path, identity))
                 waiting.append(found[identity.target])
     yield from found.values()
@@ -228,7 +228,7 @@ def _nearest(
     if not alike:
         return None, {}, IMPOSSIBLE, (f"it has no {method(parts.base)}",)
     scored = [(c, _obstacles(same, c, f)) for same, _, _ in written_as(parts) for c, f in alike]
-    constructor, reasons = min(scored, key=lambda s: (len(s[1]), len(" ".join(s[1]))))
+    constructor, reasons = min(scored, key=lambda s: (len(s[1]), method(parts.base) not in s[0].name.lower()))
     return constructor, {}, IMPOSSIBLE, tuple(reasons)
 
 
@@ -236,6 +236,8 @@ def _obstacles(parts: Parts, constructor: Constructor, form: Form) -> list[str]:
     """Every reason why a form does not mean these parts."""
     reasons = []
     for term, (here, there) in differences(parts.base, form.rule).items():
+        if term == "second ε" and here == "none":
+            continue  # it can be zero
         reasons.append(f"{term} is {here}, in {constructor} it is {there}".replace("is none", "is absent"))
     for slot, declared in rule(form.rule).slots.items():
         start = form.start.get(slot, declared.start)

@@ -23,26 +23,30 @@ class Parts:
     """A recipe taken apart: the innermost equation, its values and starts, and the transforms around it.
 
     `wraps` maps a transform to its hyperparameter's value (None where it has none); a decay of zero is left out.
+    `order` names the transforms that don't commute, outermost first.
     """
 
     base: str
     hyper: MappingProxyType[str, float]
     start: MappingProxyType[str, float]
     wraps: MappingProxyType[str, float | None]
+    order: tuple[str, ...]
 
 
 def take_apart(recipe: Recipe) -> Parts:
     """The parts of a recipe, transforms outermost first."""
     name, hyper = UNNAMED.get(recipe.rule.name, recipe.rule.name), dict(recipe.hyper)
     wraps: dict[str, float | None] = {}
-    while (found := re.fullmatch(r"(\w+)\((.+)\)", name)) and found[1] in AROUND:
+    while (found := re.fullmatch(r"(\w+)\((.+)\)", name)) and found[1] in AROUND and found[1] not in wraps:
         key = {"decoupled_weight_decay": "weight_decay", "lr_decay": "lr_decay"}.get(found[1], found[1])
         value = hyper.pop(key, None)
         if value != 0:
             wraps[found[1]] = value
         name = UNNAMED.get(found[2], found[2])
     start = {n: recipe.start.get(n, s.start) for n, s in recipe.rule.slots.items()}
-    return Parts(name, MappingProxyType(hyper), MappingProxyType(start), MappingProxyType(wraps))
+    # Decoupled decay touches the step alone, so it commutes with what touches g alone.
+    order = tuple(n for n in wraps if n != "decoupled_weight_decay" or "lr_decay" in wraps)
+    return Parts(name, MappingProxyType(hyper), MappingProxyType(start), MappingProxyType(wraps), order)
 
 
 def method(name: str) -> str:
@@ -55,7 +59,7 @@ def method(name: str) -> str:
 
 
 def describe(rule: Rule | str) -> dict[str, str]:
-    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "bias correction"."""
+    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "bias correction", "β₁"."""
     found = find_rule(rule) if isinstance(rule, str) else rule
     graph = found.graph
     result = {
@@ -65,8 +69,13 @@ def describe(rule: Rule | str) -> dict[str, str]:
         "lr": _rate(graph),
         "mean": "subtracted" if _is_centred(graph) else "not subtracted",
         "bias correction": _correction(graph),
+        "β₁": "warmed up" if any(n.op == "power" and n.args[0].op == "const" for n in graph.nodes) else "",
     }
     return {n: v for n, v in result.items() if v}
+
+
+def _with_rate(words: dict[str, str]) -> str:
+    return f"{words['momentum']}, lr {words['lr']}" if "momentum" in words else "none"
 
 
 def _leaf(name: str) -> Node:
@@ -113,7 +122,7 @@ def _rate(graph: Graph) -> str:
     if not _momentum(graph):
         return ""
     inside = any(depends(n, "lr") for n in graph.slots.values())
-    return "inside the momentum buffer" if inside else "outside the momentum buffer"
+    return "inside the buffer" if inside else "outside the buffer"
 
 
 def _is_centred(graph: Graph) -> bool:
@@ -132,6 +141,9 @@ def differences(a: Rule | str, b: Rule | str) -> dict[str, tuple[str, str]]:
     first, second = describe(a), describe(b)
     names = dict.fromkeys([*first, *second])
     found = {n: (first.get(n, "none"), second.get(n, "none")) for n in names if first.get(n) != second.get(n)}
+    if "momentum" in found and "none" in found["momentum"]:  # where lr is goes with the momentum
+        found["momentum"] = (_with_rate(first), _with_rate(second))
+        found.pop("lr", None)
     left, right = (find_rule(r) if isinstance(r, str) else r for r in (a, b))
     if not found and left.graph.outputs != right.graph.outputs:
         found["equation"] = (left.title, right.title)

@@ -1,7 +1,7 @@
 """RMSprop: the gradient over a running root mean square of itself. ε, momentum and centring vary."""
 
 from ravine.math import debias, ema, sqrt
-from ravine.rule import NON_NEGATIVE, rule
+from ravine.rule import rule
 
 HINTON = "Tieleman & Hinton 2012, Coursera: Neural Networks for Machine Learning, lecture 6.5"
 GRAVES = "Graves 2013, arXiv:1308.0850, equations 38 to 45"
@@ -98,29 +98,51 @@ def rmsprop_torch_momentum_centered(g, s, a, b, *, lr=0.01, rho=0.99, mu=0.9, ep
     return -lr * b, s, a, b
 
 
-@rule(title="RMSprop, bias-corrected", paper=HINTON, ranges={"eps_root": NON_NEGATIVE}, kin=("rmsprop", "adam"))
-def rmsprop_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=1e-8):
-    """RMSprop corrected for its start at zero: Adam with β₁ = 0. An ε inside the root, another outside.
+@rule(title="RMSprop, bias-corrected", paper=HINTON, kin=("rmsprop", "rmsprop_torch_debiased", "adam"))
+def rmsprop_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=1e-8):
+    """RMSprop corrected for its start at zero, ε inside the root. optax.rmsprop with bias_correction=True."""
+    s = ema(s, g * g, rho)
+    return -lr * g / sqrt(debias(s, rho, t) + eps), s
 
-    optax.rmsprop with bias_correction=True, which has one of the two.
+
+@rule(title="RMSprop, bias-corrected (torch's ε)", paper=HINTON, kin=("rmsprop_torch", "rmsprop_debiased", "adam"))
+def rmsprop_torch_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=1e-8):
+    """RMSprop corrected for its start at zero, ε outside the root: Adam with β₁ = 0.
+
+    optax.rmsprop with bias_correction=True and eps_in_sqrt=False.
     """
     s = ema(s, g * g, rho)
-    return -lr * g / (sqrt(debias(s, rho, t) + eps_root) + eps), s
+    return -lr * g / (sqrt(debias(s, rho, t)) + eps), s
 
 
 @rule(
     title="RMSprop, bias-corrected and centred",
     paper=GRAVES,
-    ranges={"eps_root": NON_NEGATIVE},
+    start={"s": 0.1},
     kin=("rmsprop_centered", "rmsprop_debiased"),
 )
-def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.0, eps_root=0.01):
-    """Centred RMSprop with both averages corrected for their start at zero.
+def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.01):
+    """Centred RMSprop with both averages corrected for a start at zero; ε inside the root.
 
-    The first step divides by √ε′ + ε alone, so a small ε makes it huge.
-    optax.rmsprop with centered=True and bias_correction=True.
+    With s = 0 at the start, the first step would divide by the root of a rounding error and ε; so s starts at 0.1,
+    and ε is large: along a steady gradient the variance under the root vanishes.
+    optax.rmsprop with centered=True and bias_correction=True, whose s does start at zero by default.
     """
     s = ema(s, g * g, rho)
     a = ema(a, g, rho)
     mean = debias(a, rho, t)
-    return -lr * g / (sqrt(debias(s, rho, t) - mean * mean + eps_root) + eps), s, a
+    return -lr * g / sqrt(debias(s, rho, t) - mean * mean + eps), s, a
+
+
+@rule(
+    title="RMSprop, bias-corrected and centred (torch's ε)",
+    paper=GRAVES,
+    start={"s": 0.1},
+    kin=("rmsprop_torch_centered", "rmsprop_debiased_centered"),
+)
+def rmsprop_torch_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.1):
+    """As `rmsprop_debiased_centered`, ε outside the root. optax.rmsprop with eps_in_sqrt=False as well."""
+    s = ema(s, g * g, rho)
+    a = ema(a, g, rho)
+    mean = debias(a, rho, t)
+    return -lr * g / (sqrt(debias(s, rho, t) - mean * mean) + eps), s, a

@@ -1,0 +1,148 @@
+"""`ravine explain A B`: the differences that people trip over, as verdicts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ravine import Recipe, recipe
+from ravine.cli.family import explain
+from ravine.dialects import keras, optax, tensorflow, torch
+from ravine.dialects.compare import DROP, compare
+
+RMS = {"epsilon": 1e-7}
+PLAIN = {"learning_rate": 0.01, "momentum": 0.9}
+
+VERDICTS = [
+    ("TensorFlow 1 starts s at one", tensorflow.RMSPropOptimizer(0.01, **RMS), keras.RMSprop(0.01), {"start of s"}, 1),
+    (
+        "lr in RMSprop's momentum buffer: torch outside, Keras inside",
+        keras.RMSprop(0.01, rho=0.99, momentum=0.9, epsilon=0.0),
+        torch.RMSprop(momentum=0.9, eps=0.0),
+        {"ε", "lr"},
+        DROP + 1,
+    ),
+    (
+        "lr in RMSprop's momentum buffer: torch outside, optax inside",
+        optax.rmsprop(0.01, decay=0.99, momentum=0.9, eps_in_sqrt=False),
+        torch.RMSprop(momentum=0.9),
+        {"lr"},
+        DROP + 1,
+    ),
+    ("plain momentum: Keras against torch", keras.SGD(**PLAIN), torch.SGD(lr=0.01, momentum=0.9), {"lr"}, DROP + 1),
+    ("… against TensorFlow 1", keras.SGD(**PLAIN), tensorflow.MomentumOptimizer(0.01, 0.9), {"lr"}, DROP + 1),
+    ("… against optax", keras.SGD(**PLAIN), optax.sgd(0.01, 0.9), {"lr"}, DROP + 1),
+    (
+        "Nesterov's momentum, too",
+        keras.SGD(0.01, 0.9, nesterov=True),
+        torch.SGD(lr=0.01, momentum=0.9, nesterov=True),
+        {"lr"},
+        DROP + 1,
+    ),
+    ("ε in or out of RMSprop's root", keras.RMSprop(0.01, rho=0.99, epsilon=1e-8), torch.RMSprop(), {"ε"}, 1),
+    ("ε̂ in Keras's Adam", keras.Adam(epsilon=1e-8), torch.Adam(), {"ε"}, 1),
+    ("… in TensorFlow 1's", tensorflow.AdamOptimizer(), optax.adam(0.001), {"ε"}, 1),
+    ("ε in Adagrad", keras.Adagrad(0.01), torch.Adagrad(initial_accumulator_value=0.1, eps=1e-7), {"ε"}, 1),
+    ("the start of Adagrad's sum", optax.adagrad(0.01, 0.5), optax.adagrad(0.01), {"start of s"}, 1),
+    ("Adadelta's lr", keras.Adadelta(rho=0.9, epsilon=1e-6), torch.Adadelta(), {"value of lr"}, 1),
+    ("decay coupled or not", torch.Adam(weight_decay=0.01), torch.AdamW(), {"weight decay"}, 1),
+    ("optax's and torch's decay", optax.adamw(0.001), torch.AdamW(), {"weight decay"}, 1),
+    ("clipping", keras.SGD(), keras.SGD(clipvalue=1.0), {"clipping by value"}, 1),
+    ("up or down", torch.SGD(), torch.SGD(maximize=True), {"maximize"}, 1),
+    ("centring", keras.RMSprop(), keras.RMSprop(centered=True), {"mean"}, 1),
+    ("momentum", keras.RMSprop(), keras.RMSprop(momentum=0.9), {"momentum"}, 2),
+    ("bias correction", optax.rmsprop(0.1), optax.rmsprop(0.1, bias_correction=True), {"bias correction"}, 1),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "terms", "first"), [v[1:] for v in VERDICTS], ids=[v[0] for v in VERDICTS])
+def test_verdict(a: Recipe, b: Recipe, terms: set[str], first: int) -> None:
+    found = compare(a, b)
+    assert {d.term for d in found.differences if d.term != "all of the equation"} == terms
+    assert found.effect.first == first
+    assert found.responsible is not None
+    assert found.responsible.effect.worst == pytest.approx(found.effect.worst, rel=0.5)
+
+
+SAME = [
+    (tensorflow.MomentumOptimizer(0.01, 0.9), torch.SGD(lr=0.01, momentum=0.9)),
+    (optax.sgd(0.01, 0.9), torch.SGD(lr=0.01, momentum=0.9)),
+    (
+        tensorflow.RMSPropOptimizer(0.01, epsilon=1e-8, momentum=0.9),
+        optax.rmsprop(0.01, initial_scale=1.0, momentum=0.9),
+    ),
+    (keras.RMSprop(0.01, momentum=0.9), optax.rmsprop(0.01, eps=1e-7, momentum=0.9)),
+    (keras.Adam(), tensorflow.AdamOptimizer(epsilon=1e-7)),
+    (torch.Adam(), optax.adam(0.001)),
+    (keras.Adagrad(), optax.adagrad(0.001)),
+    (torch.Adamax(lr=0.001), optax.adamax(0.001)),
+    (keras.Lion(), optax.lion(0.001, weight_decay=0.0)),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), SAME)
+def test_what_is_the_same_is_called_so(a: Recipe, b: Recipe) -> None:
+    assert compare(a, b).same
+    assert compare(a, b).responsible is None
+
+
+def test_after_a_drop_of_lr_the_next_step_differs_ninefold() -> None:
+    inside = keras.RMSprop(0.01, rho=0.99, momentum=0.9, epsilon=0.0)
+    outside = torch.RMSprop(momentum=0.9, eps=0.0)
+    steps = []
+    for chosen in (inside, outside):
+        x, state = np.zeros(1), chosen.init(np.zeros(1))
+        for _ in range(2000):
+            before, (x, state) = x, chosen.update(np.ones(1), state, x)
+        before, (x, state) = x, chosen.update(np.ones(1), state, x, lr=0.001)
+        steps.append((x - before).item())
+    assert steps[0] / steps[1] == pytest.approx(9.1)
+
+
+def test_terms_are_switched_one_at_a_time() -> None:
+    """From TensorFlow 1 to torch: the start weighs most, lr's place only after the drop, ε hardly."""
+    found = compare(tensorflow.RMSPropOptimizer(0.01, 0.99, 0.9), torch.RMSprop(momentum=0.9))
+    by_term = {d.term: d.effect for d in found.differences}
+    assert list(by_term) == ["start of s", "lr", "value of eps", "ε"]
+    assert by_term["lr"].first == DROP + 1
+    assert by_term["ε"].worst < 1e-6
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(explain, arguments, env={"COLUMNS": "160"})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_two_are_shown_side_by_side() -> None:
+    shown = run("tensorflow.RMSPropOptimizer(momentum=0.9)", "torch.RMSprop(momentum=0.9)", "--lr", "0.01")
+    assert "≠ Δₜ = μ·Δₜ₋₁ − lr·gₜ / √(sₜ + ε)" in shown
+    assert "≠ bₜ = μ·bₜ₋₁ + gₜ / (√sₜ + ε)" in shown
+    assert "  sₜ = ρ·sₜ₋₁ + (1 − ρ)·gₜ²" in shown
+    assert "decay = 0.9 (default)" in shown
+    assert "alpha = 0.99 (default)" in shown
+    assert "What matters most: start of s (1 against 0)." in shown
+
+
+def test_one_alone_and_rules_of_the_family() -> None:
+    assert "optax.adam(learning_rate=0.001)  (exact)" in run("torch.Adam")
+    assert "They move alike" in run("adam", "torch.Adam")
+    assert "Adam" in run("adam")
+    assert compare(recipe("adam"), torch.Adam()).same
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tensorflow.AdagradOptimizer", "adagrad"], "give it with --lr"),
+        (["torch.Adm", "adam"], "did you mean 'Adam'"),
+        (["torch.Adam(lr=)", "adam"], "not a constructor's call"),
+        (["torch.Adam(lr=__import__('os'))", "adam"], "literal"),
+        (["adam", "adamw", "gd"], "unexpected extra argument"),
+    ],
+)
+def test_mistakes(arguments: list[str], words: str) -> None:
+    result = CliRunner().invoke(explain, arguments)
+    assert result.exit_code != 0
+    assert words in result.output + str(result.exception)
