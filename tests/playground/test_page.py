@@ -186,7 +186,7 @@ def test_a_wrong_formula_is_explained_and_a_right_one_runs(page: Page) -> None:
     formula = page.find(".formula")
     page.type(formula, "x^2 + 5 sn(y)^2")
     problem = page.find(".problem")
-    assert problem.text.startswith("Character 9: “sn” is not known")
+    assert problem.text.startswith("Character 9: “sn” is not known; did you mean sin?")
     assert problem.find_element("css selector", "mark").text == "sn"
     assert formula.get_attribute("aria-invalid") == "true"
     good = page.picture()

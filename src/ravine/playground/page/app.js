@@ -72,6 +72,7 @@ export class Playground {
         el("div", { class: "main" }, this.scenario.element, this.stage.element, this.player.element, el("div", { class: "charts" }, ...this.charts.map((c) => c.element)), this.inside.element),
         el("aside", { class: "side" }, this.optimizers.element, this.surface.element, this.noise.element, this.map.element),
       ),
+      el("footer", { class: "hint" }, "Drag the ring, or move it with the arrow keys. Space plays, comma and full stop step, Ctrl+Z undoes. Everything you see is in the link."),
     );
     if (!this.store.link) this.share.hidden = true;
   }

@@ -173,8 +173,15 @@ class Parser {
 function unknown(name) {
   if (/^[xy]+$/.test(name)) return `write a product with a sign: ${[...name].join("*")}`;
   const known = ["x", "y", "pi", "e", ...Object.keys(FUNCTIONS), ...TWO_ARGUMENTS];
-  const near = known.find((k) => k.length > 2 && (k.startsWith(name.slice(0, 2)) || name.startsWith(k)));
-  return `“${name}” is not known${near ? `: did you mean ${near}?` : ""} There are x, y, pi, e and ${known.slice(4).join(", ")}`;
+  const near = known.find((k) => k.length > 2 && (within(name, k) || within(k, name)));
+  return `“${name}” is not known${near ? `; did you mean ${near}?` : "."} There are x, y, pi, e and ${known.slice(4).join(", ")}`;
+}
+
+// Whether the letters of a word occur in another in their order.
+function within(word, longer) {
+  let at = 0;
+  for (const letter of longer) if (letter === word[at]) at++;
+  return at === word.length;
 }
 
 // A surface from a formula: {dimensions, value(p), gradient(p, out)}. One dimension if y does not occur.

@@ -22,8 +22,9 @@ export class Inside {
     this.lines = rule.lines.map((line) => {
       const numbers = mathml(line.numbers);
       const value = el("output", {});
-      const filled = el("span", { class: "filled" }, el("span", {}, "="), el("span", {}, math(numbers)), el("span", {}, "="), value);
-      const row = el("div", { class: "line" }, el("span", {}, math(line.left)), el("span", {}, "="), el("span", {}, math(line.right)), filled);
+      const filled = el("span", { class: "filled" }, el("span", {}, math(numbers)), "=", value);
+      const equals = () => el("span", { class: "equals" }, "=");
+      const row = el("div", { class: "line" }, el("span", {}, math(line.left)), equals(), el("span", {}, math(line.right)), equals(), filled);
       return { places: [...numbers.querySelectorAll("[data-place]")], value, row, of: line.value };
     });
     const column = (text) => el("th", { scope: "col" }, text);

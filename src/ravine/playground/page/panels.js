@@ -21,6 +21,7 @@ export function scenarioPanel(open) {
       const preset = PRESETS.find((p) => p.name === state.preset);
       select.value = preset ? preset.name : "";
       setText(story, preset ? preset.story : "");
+      story.hidden = !preset;
     },
   };
 }

@@ -4,6 +4,8 @@ import { Playground } from "./app.js";
 
 function render({ model, el: element }) {
   const root = document.createElement("div");
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab leaves the keys to us
+  root.addEventListener("keydown", (event) => event.stopPropagation()); // and so does the classic notebook
   element.append(root);
   const store = {
     read: () => model.get("link"),
