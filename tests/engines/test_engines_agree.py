@@ -100,3 +100,13 @@ def test_bits_of_the_reference(name: str, dtype: str, engine: type[Fused] | type
         assert same_bits(got_x, x), (t, got_x, x)
         for n, value in slots.items():
             assert same_bits(got[n], value), (t, n, got[n], value)
+
+
+def test_state_is_never_the_gradients_memory() -> None:
+    """momentum_torch's buffer starts as the gradient itself, which the caller may then overwrite."""
+    recipe = ravine.recipe("momentum_torch")
+    for g in (np.ones(3), torch.ones(3)):
+        x = g * 0
+        _, state = recipe.update(g, recipe.init(x), x)
+        g *= 5
+        assert state.slots["b"].tolist() == [1.0] * 3

@@ -47,15 +47,23 @@ def step(
     """
     compute = compute_type(x)
     inputs = {n: s if rule.slots[n].is_scalar else _read_only(convert(s, compute)) for n, s in slots.items()}
-    wide = _read_only(convert(x, compute))
+    wide, gradient = _read_only(convert(x, compute)), _read_only(convert(g, compute))
+    given = (wide, gradient, *inputs.values())
     with np.errstate(all="ignore"):  # overflow is an honest infinity, as in every other engine
-        delta, *new = rule.apply(wide, _read_only(convert(g, compute)), tuple(inputs.values()), t, hyper)
+        delta, *new = rule.apply(wide, gradient, tuple(inputs.values()), t, hyper)
         result = convert(wide + delta, x.dtype)
         stored = {
-            n: value if rule.slots[n].is_scalar else convert(value, slots[n].dtype)
+            n: value if rule.slots[n].is_scalar else convert(_own(value, given), slots[n].dtype)
             for n, value in zip(slots, new, strict=True)
         }
     return result, stored
+
+
+def _own(value: Any, given: tuple[Any, ...]) -> Any:
+    """A copy of what an equation returned as it was given, such as the gradient: the caller may reuse that memory."""
+    if not any(value is array for array in given):
+        return value
+    return value.clone() if is_torch(value) else value.copy()
 
 
 def _read_only(array: Any) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from functools import cache
 from typing import Any
 
 _lock = threading.Lock()  # LLVM's global context is not for two threads at once
+if hasattr(os, "register_at_fork"):  # nor for a child that was forked in the middle
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Compiled:

@@ -1,0 +1,214 @@
+"""Forks, threads, hooks and interrupts: nothing crashes, hangs or leaves half a step."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import ravine.torch
+from ravine.engines.fused import pool
+
+LARGE = 1 << 20  # elements: enough for the helping threads to be called
+
+
+def run(script: str) -> str:
+    """A program of its own, killed if it hangs."""
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def large(kind=ravine.torch.Adam, **options):
+    p = nn.Parameter(torch.ones(LARGE))
+    p.grad = torch.full((LARGE,), 0.5)
+    return p, kind([p], **options)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_help_and_change_no_bit() -> None:
+    torch.manual_seed(0)
+    start, g = torch.randn(LARGE + 5), torch.randn(LARGE + 5)
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        p = nn.Parameter(start.clone())
+        p.grad = g
+        optimizer = ravine.torch.Adam([p])
+        for _ in range(3):
+            optimizer.step()
+        results.append(p.detach())
+    assert pool._pool._threads >= 2
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_number_of_threads_changes_between_steps() -> None:
+    p, optimizer = large()
+    q, other = large()
+    for threads in (1, 2, 1, 4, 2):
+        torch.set_num_threads(threads)
+        optimizer.step()
+    torch.set_num_threads(1)
+    for _ in range(5):
+        other.step()
+    assert torch.equal(p, q)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_steps_after_its_parent_did() -> None:
+    """And the parent goes on. Both get what one process alone gets; the child may compile a new rule too.
+
+    (torch's own operations on large tensors hang in such a child: GNU OpenMP does not survive a fork.)
+    """
+    out = run(f"""
+        import os, torch, ravine.torch
+        torch.set_num_threads(2)
+        p = torch.nn.Parameter(torch.ones({LARGE})); p.grad = torch.ones({LARGE})
+        optimizer = ravine.torch.Adam([p], lr=0.1)
+        for _ in range(3): optimizer.step()
+        child = os.fork()
+        for _ in range(3): optimizer.step()
+        if child == 0:
+            q = torch.nn.Parameter(torch.ones(3)); q.grad = torch.ones(3)
+            ravine.torch.Adadelta([q]).step()
+        x = p.detach().numpy()
+        print("child" if child == 0 else "parent", x.min(), x.max(), flush=True)
+        if child == 0: os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    """)
+    lines = sorted(line.split() for line in out.splitlines())
+    assert [line[0] for line in lines] == ["child", "parent"]
+    assert len({x for line in lines for x in line[1:]}) == 1
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_data_loader_workers(context: str) -> None:
+    if context not in torch.multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {context}")
+    data = TensorDataset(torch.arange(12.0).reshape(12, 1))
+    p, optimizer = large()
+    optimizer.step()
+    loader = DataLoader(data, batch_size=4, num_workers=1, multiprocessing_context=context)
+    seen = []
+    for (batch,) in loader:
+        seen += batch.flatten().tolist()
+        optimizer.step()
+    assert seen == list(range(12))
+    assert optimizer.state[p]["step"] == 4
+    assert p.min() == p.max()
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_two_training_threads_at_once() -> None:
+    wanted, optimizer = large()
+    for _ in range(30):
+        optimizer.step()
+    results = []
+
+    def train() -> None:
+        torch.set_num_threads(2)
+        p, optimizer = large()
+        for _ in range(30):
+            optimizer.step()
+        results.append(p)
+
+    threads = [threading.Thread(target=train) for _ in range(2)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert len(results) == 2
+    assert all(torch.equal(p, wanted) for p in results)
+
+
+def test_two_threads_compile_at_once() -> None:
+    """The first step of a rule, from four threads."""
+    failures: list[BaseException] = []
+
+    def step(name: str) -> None:
+        try:
+            p = nn.Parameter(torch.ones(3, dtype=torch.float64))
+            p.grad = torch.ones(3, dtype=torch.float64)
+            ravine.torch.from_recipe([p], f"clip_value({name})").step()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=step, args=(n,)) for n in ("adam", "adamax", "adam", "nadam")]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert not failures
+
+
+def test_a_hook_steps_inside_backward() -> None:
+    torch.manual_seed(0)
+    nets = [nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    own = {p: ravine.torch.RMSprop([p]) for p in nets[0].parameters()}
+
+    def step(p: torch.Tensor) -> None:
+        own[p].step()
+        p.grad = None
+
+    for p in nets[0].parameters():
+        p.register_post_accumulate_grad_hook(step)
+    whole = ravine.torch.RMSprop(nets[1].parameters())
+    for _ in range(5):
+        x = torch.randn(16, 4)
+        nets[0](x).square().mean().backward()
+        whole.zero_grad()
+        nets[1](x).square().mean().backward()
+        whole.step()
+    for p, q in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert torch.equal(p, q)
+
+
+def test_an_interrupt_leaves_no_half_step() -> None:
+    """Ctrl-C at 40 odd moments: all elements have made the same number of steps, and training goes on."""
+    out = run(f"""
+        import random, signal, torch, ravine.torch
+        torch.set_num_threads(2)
+        random.seed(0)
+        p = torch.nn.Parameter(torch.ones({LARGE})); p.grad = torch.ones({LARGE})
+        optimizer = ravine.torch.Adam([p], lr=0.01)
+        optimizer.step()
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+        interrupts = 0
+        for _ in range(40):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-4, 3e-3))
+                while True: optimizer.step()
+            except KeyboardInterrupt:
+                interrupts += 1
+            state = optimizer.state[p]
+            for a in (p, state["exp_avg"], state["exp_avg_sq"]):
+                x = a.detach().numpy()
+                assert x.min() == x.max(), (x.min(), x.max())
+            q = torch.nn.Parameter(torch.ones(3)); q.grad = torch.ones(3)
+            other = ravine.torch.Adam([q], lr=0.01)
+            for _ in range(int(state["step"])): other.step()
+            assert other.state[q]["exp_avg"][0] == state["exp_avg"][0], "the count and the average disagree"
+        print(interrupts)
+    """)
+    assert out.strip() == "40"
