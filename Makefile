@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo install lint types unit test mutants docs record-traces format clean
+.PHONY: help demo install lint types unit test mutants docs gallery record-traces format clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -40,6 +40,9 @@ mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break 
 
 docs: $(VENV)/.installed-dev  ## rewrite the pages that are made from the code
 	$(BIN)/python tools/make_docs.py
+
+gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
+	$(BIN)/python -m ravine.simulate.gallery docs
 
 TRACES := .venv-traces
 

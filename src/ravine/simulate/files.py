@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ravine.simulate.figures import Moving, look
+from ravine import palette
+from ravine.simulate.figures import INK, Moving, look
 from ravine.simulate.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ SUFFIXES = (".png", ".svg", ".gif", ".mp4", ".html")
 FRAMES, FRAMES_A_SECOND, HOLD = 72, 18, 1.5
 """A film: how many frames it has, its speed, and for how many seconds the last frame stays."""
 STILL_DPI, FILM_DPI = 120, 80
-COLORS = 96
+COLORS = 160
 """The colours of a gif: pictures of few colours, which so stay small."""
 
 
@@ -74,7 +75,8 @@ def svg(outcome: Outcome) -> str:
 
 def moments(outcome: Outcome) -> list[int]:
     """The steps that a film shows."""
-    steps = np.unique(np.round(np.linspace(0, outcome.last, FRAMES)).astype(int))
+    even = np.linspace(0, outcome.last, FRAMES)
+    steps = np.unique(np.round(np.expm1(even / outcome.last * np.log1p(outcome.last)) if outcome.slows else even))
     return [int(t) for t in steps]
 
 
@@ -104,10 +106,18 @@ def _gif(pictures: list[Any], target: Path) -> None:
     from PIL import Image
 
     images = [Image.fromarray(p) for p in pictures]
-    palette = images[-1].quantize(COLORS, dither=Image.Dither.NONE)
-    first, *rest = [i.quantize(palette=palette, dither=Image.Dither.NONE) for i in images]
+    few = Image.fromarray(_with_swatches(pictures[-1])).quantize(COLORS, dither=Image.Dither.NONE)
+    first, *rest = [i.quantize(palette=few, dither=Image.Dither.NONE) for i in images]
     times = [1000 // FRAMES_A_SECOND] * len(rest) + [int(1000 * HOLD)]
     first.save(target, save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
+
+
+def _with_swatches(picture: Any) -> Any:
+    """A picture with a stripe of every optimizer's colour below, so that a gif's few colours keep them apart."""
+    width = picture.shape[1]
+    colors = [[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in ("#FFFFFF", INK, *palette.COLORS.values())]
+    stripes = np.repeat(np.array(colors, dtype=np.uint8), 24, axis=0)[:, None, :]
+    return np.concatenate([picture, np.broadcast_to(stripes, (len(stripes), width, 3))])
 
 
 def _mp4(pictures: list[Any], target: Path) -> None:

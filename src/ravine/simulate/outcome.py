@@ -40,7 +40,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A scenario's numbers and picture. `last` is the step at which a film of it ends; `size` is in inches."""
+    """A scenario's numbers and picture. `last` is the step at which a film of it ends, `slows` whether the film
+    gives the first steps more time than the last ones; `size` is in inches.
+    """
 
     name: str
     title: str
@@ -50,6 +52,7 @@ class Outcome:
     claims: Sequence[Claim]
     draw: Draw
     last: int
+    slows: bool = False
     size: tuple[float, float] = (11.0, 6.2)
     runs: Mapping[str, Run] = field(default_factory=dict)
 

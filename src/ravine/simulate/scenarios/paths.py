@@ -18,7 +18,7 @@ from ravine.simulate.surface import Surface
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-USUAL = ("momentum:lr=0.001", "rmsprop:lr=0.01", "rmsprop_momentum:lr=0.003", "adam:lr=0.03")
+USUAL = ("momentum:lr=0.001", "rmsprop:lr=0.01", "rmsprop_momentum:lr=0.003", "adam:lr=0.2")
 
 
 def paths(
@@ -44,7 +44,7 @@ def paths(
     runs = {_label(c): run(c, ground, start=start, steps=steps, noise=heard) for c in chosen}
     return Outcome(
         name="paths",
-        title=f"{ground.title}, {steps} steps",
+        title=f"{ground.title}, {steps} steps" + (f", {heard.kind.replace('_', '-')} noise" if heard else ""),
         story=ground.summary.partition("\n")[0],
         settings={
             "optimizers": list(runs),
@@ -138,7 +138,11 @@ def _draw(figure: Figure, runs: dict[str, Run], ground: Surface) -> figures.Movi
     axes["loss"].set(title="loss against step" if low is None else "loss − least loss, against step", xlabel="step")
     axes["size"].set(title="step size against step", yscale="log", xlabel="step")
     if low is not None:
+        heights = np.concatenate([r.value.ravel() - low for r in runs.values()])
+        drawn = heights[np.isfinite(heights) & (heights > 0)]
         axes["loss"].set_yscale("log")
-        axes["loss"].set_ylim(bottom=max(axes["loss"].get_ylim()[0], 1e-12))
+        if drawn.size:
+            top = min(np.max(drawn), 1e6 * max(1.0, heights[0]))
+            axes["loss"].set_ylim(max(np.min(drawn) / 2, top * 1e-12), 2 * top)
     figure.legend(loc="outside lower center", ncols=min(4, len(runs)) if len(runs) != 4 else 2)
     return figures.together(updates)

@@ -45,11 +45,7 @@ def turn(*, lr: float = 0.01, mu: float = 0.9, beta2: float = 0.999, rho: float 
     """
     ratio = 1 / (1 - mu)
     ours, adam = {"mu": mu, "rho": rho}, {"beta1": mu, "beta2": beta2}
-    runs = {
-        "rmsprop_momentum": _run("rmsprop_momentum", start, lr=lr, **ours),
-        "adam": _run("adam", start, lr=lr, **adam),
-        "adam fast": _run("adam", start, lr=lr * ratio, **adam),
-    }
+    runs = compared(lr=lr, start=start, ratio=ratio, ours=ours, adam=adam)
     turns = {name: measure(r) for name, r in runs.items()}
     listed = [(name, rate, measure(_run(name, start, lr=rate))) for name, rate in SETTINGS]
     labels = {
@@ -73,12 +69,21 @@ def turn(*, lr: float = 0.01, mu: float = 0.9, beta2: float = 0.999, rho: float 
             Table("compared", ("run", *_COLUMNS), [(labels[n], *_cells(t)) for n, t in turns.items()]),
             *_memory(lr, mu, start),
         ],
-        claims=[*_claims(turns, lr, ratio), *_sweep(start, ratio, ours, adam)],
+        claims=[*claims(turns, lr, ratio), *_sweep(start, ratio, ours, adam)],
         draw=lambda figure: _draw(figure, runs, turns, labels, listed),
         last=160,
         size=(11.0, 6.8),
         runs=runs,
     )
+
+
+def compared(*, lr: float, start: float, ratio: float, ours: Any, adam: Any) -> dict[str, Run]:
+    """RMSprop with momentum and Adam at one lr, and Adam at `ratio` times that."""
+    return {
+        "rmsprop_momentum": _run("rmsprop_momentum", start, lr=lr, **ours),
+        "adam": _run("adam", start, lr=lr, **adam),
+        "adam fast": _run("adam", start, lr=lr * ratio, **adam),
+    }
 
 
 def measure(r: Run) -> Turn:
@@ -123,7 +128,8 @@ def _memory(lr: float, mu: float, start: float) -> list[Table]:
     return [Table("with equal memory", ("rule", "ρ or β₂", *_COLUMNS), rows, note)]
 
 
-def _claims(turns: dict[str, Turn], lr: float, ratio: float) -> list[Claim]:
+def claims(turns: dict[str, Turn], lr: float, ratio: float) -> list[Claim]:
+    """The four stated orderings, held against three turns as `compared` gives their runs."""
     ours, adam, fast = turns["rmsprop_momentum"], turns["adam"], turns["adam fast"]
     return [
         Claim(

@@ -1,0 +1,153 @@
+"""Pictures: every kind of file, the films' frames, the pages; the command line in front of them."""
+
+import json
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("matplotlib", reason="pictures need Matplotlib")
+
+from PIL import Image
+
+from ravine import palette
+from ravine.cli import group, main
+from ravine.simulate import files
+from ravine.simulate.page import page
+from ravine.simulate.scenarios import SCENARIOS, accumulate, bias, maps, paths
+
+
+@pytest.fixture(scope="module")
+def short():
+    return accumulate(steps=20)
+
+
+def ffmpeg_is_missing():
+    try:
+        files.ffmpeg()
+    except ImportError:
+        return True
+    return False
+
+
+def test_a_gif_moves_and_keeps_the_optimizers_colours_apart(short, tmp_path):
+    with Image.open(files.save(short, tmp_path / "x.gif")) as film:
+        assert film.n_frames == 21
+        frames = []
+        for i in (0, 10, 20):
+            film.seek(i)
+            frames.append(np.asarray(film.convert("RGB"), dtype=int))
+    assert np.any(frames[0] != frames[1])
+    assert np.any(frames[1] != frames[2])
+    for name in ("momentum", "rmsprop_momentum", "adam"):
+        color = [int(palette.style(name).color[i : i + 2], 16) for i in (1, 3, 5)]
+        distance = np.abs(frames[2] - color).max(axis=-1)
+        assert np.sum(distance <= 10) > 100, name
+
+
+def test_a_png_is_the_same_each_time(short, tmp_path):
+    one, two = (files.save(short, tmp_path / f"{n}.png").read_bytes() for n in "ab")
+    assert one == two
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (1320, 744)
+
+
+@pytest.mark.skipif(ffmpeg_is_missing(), reason="ffmpeg is missing")
+def test_an_mp4_is_written(short, tmp_path):
+    film = files.save(short, tmp_path / "x.mp4")
+    assert film.read_bytes()[4:8] == b"ftyp"
+    told = subprocess.run([files.ffmpeg(), "-i", str(film)], capture_output=True, text=True, check=False).stderr
+    assert "Video: h264" in told
+    assert "880x496" in told
+    with pytest.raises(OSError, match="ffmpeg could not write"):
+        files.save(short, tmp_path / "nowhere" / "x.mp4")
+
+
+def test_what_is_missing_is_named(short, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ImportError, match="pip install imageio-ffmpeg, or Debian's package ffmpeg"):
+        files.save(short, tmp_path / "x.mp4")
+    with pytest.raises(ValueError, match="a picture's name must end in"):
+        files.save(short, tmp_path / "x.jpg")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="pip install 'ravine"):
+        files.save(short, tmp_path / "x.png")
+
+
+def test_a_film_of_what_happens_early_gives_the_early_steps_more_time():
+    slow, even = bias(steps=1000), accumulate(steps=1000)
+    assert files.moments(slow)[:4] == [0, 1, 2, 3]
+    assert files.moments(slow)[-1] == slow.last
+    assert files.moments(even)[1] == 14
+    assert files.moments(maps(rules=("momentum",), size=2, steps=2)) == [0]
+
+
+def test_the_svg_is_xml_and_the_page_is_inert():
+    o = paths(optimizers=["adam"], surface="kinked_valley", steps=5)
+    ET.fromstring(files.svg(o))
+    hostile = type(o)(**{**vars(o), "title": "<script>alert(1)</script>", "story": "a & <b>"})
+    text = page(hostile)
+    assert "<script" not in text
+    assert "&lt;script&gt;alert(1)" in text
+    assert "a &amp; &lt;b&gt;" in text
+    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
+        "http://creativecommons.org", ""
+    ).replace("https://matplotlib.org", "")
+
+
+def command(*arguments):
+    return CliRunner().invoke(group, ["simulate", *arguments])
+
+
+@pytest.mark.parametrize("name", ["accumulate", "bias", "knobs", "paths"])
+def test_a_scenario_is_a_command(name):
+    shown = command(name)
+    assert shown.exit_code == 0, shown.output
+    assert SCENARIOS[name]().tables[0].title in shown.output
+    data = json.loads(command(name, "--json").output)
+    assert data == json.loads(SCENARIOS[name]().to_json())
+    assert data["scenario"] == name
+
+
+def test_options_are_the_functions_keywords(tmp_path):
+    target = tmp_path / "x.html"
+    options = ["--with", "adam:lr=0.5", "--surface", "beale", "--start", "-1,0.5", "--steps", "9"]
+    told = command("paths", *options, "--out", str(target))
+    assert told.exit_code == 0, told.output
+    assert "adam, lr 0.5" in told.output
+    assert "adam, lr 0.5" in target.read_text()
+    settings = json.loads(command("paths", *options, "--json").output)["settings"]
+    assert settings["start"] == [-1.0, 0.5]
+    assert json.loads(command("accumulate", "--mu", "0.5", "--json").output)["settings"]["mu"] == 0.5
+    assert "oblong_bowl" in command("surfaces").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paths", "--surface", "rosenbrok"], "did you mean 'rosenbrock'"),
+        (["paths", "--with", "adm"], "did you mean 'adam"),
+        (["paths", "--with", "adam:learning=3"], "unknown hyperparameter"),
+        (["paths", "--start", "here"], "numbers such as"),
+        (["paths", "--noise", "gausian"], "did you mean 'gaussian'"),
+        (["accumulate", "--out", "x.jpg"], "must end in"),
+    ],
+)
+def test_a_users_mistake_is_one_line(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ravine", "simulate", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+
+
+def test_importing_the_scenarios_does_not_import_matplotlib():
+    code = "import sys, ravine.simulate.scenarios, ravine.cli.simulate; print('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
