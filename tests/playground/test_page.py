@@ -11,6 +11,7 @@ import pytest
 
 import ravine
 from ravine.playground import html, write
+from ravine.playground.bundle import bundle
 from ravine.playground.presets import PRESETS
 
 MINE = '''
@@ -286,6 +287,43 @@ def test_text_in_a_link_is_inert(page: Page, link: str) -> None:
     assert page.all("img, .ravine script, iframe, .ravine b") == []
     assert len(page.all(".card")) <= 24
     assert page.find(".player .play").is_displayed()
+
+
+def test_the_browser_itself_refuses_foreign_code(page: Page) -> None:
+    page.open()
+    page.browser.execute_script(
+        """const script = document.createElement("script");
+        script.textContent = "document.title = 'broken'";
+        document.body.append(script);
+        const image = document.createElement("img");
+        image.src = "data:image/gif;base64,R0lGODlhAQABAAAAACw=";
+        document.body.append(image);"""
+    )
+    page.wait(
+        lambda: len(log := page.browser.get_log("browser")) >= 2 and all("Security Policy" in e["message"] for e in log)
+    )
+    assert page.browser.title == "Ravine playground"
+
+
+def test_numbers_are_written_for_reading(blank: Any) -> None:
+    numbers = [0, -0.5, 1 / 3, 123.456, 30920.4, 99999, 123456, 0.001, 0.00012345, 1e-8, -2.5e300, "NaN", "-Infinity"]
+    written = [
+        "0",
+        "−0.5",
+        "0.3333",
+        "123.5",
+        "30920",
+        "99999",
+        "1.23e5",
+        "0.001",
+        "1.23e−4",
+        "1e−8",
+        "−2.5e300",
+        "—",
+        "−∞",
+    ]
+    script = bundle("dom.js") + "return arguments[0].map((v) => format(Number(v)));"
+    assert blank.execute_script(script, numbers) == written
 
 
 def test_a_rule_of_somebody_s_own_is_there_and_its_words_are_inert(page: Page) -> None:

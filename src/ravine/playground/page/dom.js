@@ -46,7 +46,7 @@ export function format(value, digits = 4) {
     const [mantissa, exponent] = value.toExponential(Math.max(0, digits - 2)).split("e");
     text = `${trim(mantissa)}e${Number(exponent)}`;
   } else {
-    text = trim(value.toPrecision(digits));
+    text = size >= 10 ** digits ? value.toFixed(0) : trim(value.toPrecision(digits));
   }
   return text.replaceAll("-", "−");
 }

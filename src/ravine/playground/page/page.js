@@ -6,7 +6,11 @@ const store = {
   read: () => location.hash.slice(1),
   write(text) {
     this.written = text;
-    history.replaceState(null, "", `#${text}`);
+    try {
+      history.replaceState(null, "", `#${text}`);
+    } catch {
+      // A browser may refuse when asked very often, as by a key held down; the next change is written again.
+    }
   },
   keys: document,
   link: (text) => `${location.href.split("#")[0]}#${text}`,
