@@ -168,12 +168,13 @@ class Lion(TorchStepper):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        **guards: Any,
     ) -> None:
         rule("lion").check({"lr": float(lr), "beta1": betas[0], "beta2": betas[1]})
         if not weight_decay >= 0.0:
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
-        super().__init__(params, {**defaults, "decoupled_weight_decay": True})
+        super().__init__(params, {**defaults, "decoupled_weight_decay": True}, **guards)
 
     @staticmethod
     def base(group: Group) -> str:

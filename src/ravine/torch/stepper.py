@@ -11,23 +11,36 @@ from torch import Tensor
 
 from ravine.engines import eager
 from ravine.engines.fused.storage import Storage
-from ravine.torch import checkpoint
+from ravine.torch import checkpoint, delegate, guards, local
 from ravine.torch.bucket import Bucket, storage
 from ravine.torch.method import Method
+from ravine.torch.rounding import Rounding
 
 
 class Plan:
     """How the parameters of one group that have a gradient are stepped: in buckets, the rest one by one."""
 
-    def __init__(self, method: Method, params: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> None:
-        self.method, self.params = method, list(params)
+    def __init__(
+        self,
+        method: Method,
+        params: Sequence[Tensor],
+        states: Sequence[dict[str, Any]],
+        rounding: Rounding | None = None,
+    ) -> None:
+        self.method, self.params, self.rounding = method, list(params), rounding
         grads: list[Any] = [p.grad for p in params]
-        self.rest: list[tuple[Tensor, dict[str, Any]]] = []
+        self.rest: list[int] = []
         self.buckets: list[tuple[list[int], Bucket]] = []
         groups: dict[Storage | None, list[int]] = {}
         fresh = [_complete(method, p, s) for p, s in zip(params, states, strict=True)]
+        self.is_distributed = any(map(local.is_distributed, params))
+        if self.is_distributed:
+            keys = list(method.arrays.values())
+            all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
+            params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            groups.setdefault(storage(p, g, state, method), []).append(i)
+            is_rounded = rounding is not None and p.dtype is torch.bfloat16
+            groups.setdefault(None if is_rounded else storage(p, g, state, method), []).append(i)
         for kind, members in groups.items():
             if kind is not None:
                 chosen = [[column[i] for i in members] for column in (params, grads, states, fresh)]
@@ -35,24 +48,34 @@ class Plan:
                 if not bucket.overlaps():
                     self.buckets.append((members, bucket))
                     continue
-            self.rest += [(params[i], states[i]) for i in members]
-        self.fresh = {id(params[i]) for i, is_new in enumerate(fresh) if is_new}
+            self.rest += members
+        self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
 
     def is_current(self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
         """Whether it still fits; new addresses of gradients are taken in."""
         if method is not self.method or len(params) != len(self.params) or not all(map(is_, params, self.params)):
             return False
-        if len(self.buckets) == 1 and not self.rest:
+        if self.rest or self.is_distributed:
+            return False
+        if len(self.buckets) == 1:
             return self.buckets[0][1].is_current(grads)
-        return not self.rest and all(b.is_current([grads[i] for i in members]) for members, b in self.buckets)
+        return all(b.is_current([grads[i] for i in members]) for members, b in self.buckets)
 
     def step(self, hyper: tuple[float, ...]) -> None:
         """One step of every parameter."""
         threads = torch.get_num_threads()
         for _, bucket in self.buckets:
             bucket.step(hyper, threads)
-        for p, state in self.rest:
-            eager_step(self.method, p, state, hyper, is_first=id(p) in self.fresh)
+        for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
+            if self.rounding is not None and p.dtype is torch.bfloat16:
+                wide = p.detach().float()
+                eager_step(self.method, wide, g, state, hyper, is_first=is_first)
+                with torch.no_grad():
+                    p.copy_(self.rounding.stochastic(wide, self.params[i]))
+            else:
+                eager_step(self.method, p, g, state, hyper, is_first=is_first)
+        if self.is_distributed:
+            torch.autograd.graph.increment_version(self.params)
 
 
 def _complete(method: Method, p: Tensor, state: dict[str, Any]) -> bool:
@@ -81,9 +104,9 @@ def _count_type() -> torch.dtype:
 
 
 def eager_step(
-    method: Method, p: Tensor, state: dict[str, Any], hyper: tuple[float, ...], *, is_first: bool = False
+    method: Method, x: Tensor, g: Tensor, state: dict[str, Any], hyper: tuple[float, ...], *, is_first: bool
 ) -> None:
-    """One step of one parameter by the eager engine."""
+    """One step of one tensor x with gradient g by the eager engine."""
     t: float = 1.0 if is_first else 2.0
     if method.step is not None:
         state[method.step] += 1
@@ -92,19 +115,54 @@ def eager_step(
     slots.update({n: float(state[key]) for n, key in method.scalars.items()})
     slots = {n: slots[n] for n in method.rule.slots}
     with torch.no_grad():
-        new = eager.step(method.rule, p, p.grad, slots, t, dict(zip(method.rule.hyperparameters, hyper, strict=True)))
+        new = eager.step(method.rule, x, g, slots, t, dict(zip(method.rule.hyperparameters, hyper, strict=True)))
         for name, value in new.items():
             state[method.scalars[name]].fill_(value)
 
 
 class Stepper(torch.optim.Optimizer):
-    """An optimizer that steps by rules. A subclass says which: `_method(group)`."""
+    """An optimizer that steps by rules. A subclass says which: `_method(group)`.
+
+    Every constructor takes, beyond torch's options, `on_nonfinite`: what to do when a gradient holds NaN or infinity:
+    "propagate" it (the default, as torch), "skip" the step, or raise FloatingPointError ("error"); `rounding`: how
+    bfloat16 parameters are rounded: to the "nearest" (the default, as torch) or "stochastic"; and `rounding_seed`.
+    """
 
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
     _states: Sequence[dict[str, Any]] = ()
+    _is_guarded = False
+    found_inf: Tensor | None = None  # set by torch.amp.GradScaler around a step
+
+    def __init__(
+        self,
+        *args: Any,
+        on_nonfinite: str = "propagate",
+        rounding: str = "nearest",
+        rounding_seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        asked = guards.options(on_nonfinite, rounding, rounding_seed)
+        guards.complete(dict(asked))
+        super().__init__(*args, **kwargs)
+        self.defaults.update(asked)
+        for group in self.param_groups:
+            for key, value in asked.items():
+                group.setdefault(key, value)
+            guards.complete(group)
+        self._is_guarded = guards.are_asked_for(self.param_groups)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if signature := guards.signature(cls):
+            cls.__signature__ = signature  # type: ignore[attr-defined]
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         raise NotImplementedError
+
+    @property
+    def skipped_steps(self) -> int:
+        """How many steps `on_nonfinite="skip"` has left out."""
+        return max((group.get("skipped_steps", 0) for group in self.param_groups), default=0)
 
     def step(self, closure: Any = None) -> Any:
         """One step of every parameter that has a gradient. `closure`, if given, computes the loss that is returned."""
@@ -112,6 +170,8 @@ class Stepper(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if (self._is_guarded or self.found_inf is not None) and not guards.allow_step(self):
+            return loss
         known = len(self.state) == len(self._states) and all(map(is_, self.state.values(), self._states))
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
@@ -123,21 +183,38 @@ class Stepper(torch.optim.Optimizer):
             method = self._method(group)
             plan = self._plans.get(number)
             if plan is None or not known or not plan.is_current(method, params, grads):
-                plan = self._plan(number, method, params)
                 known = False
+                if delegate.is_needed(group, params):
+                    delegate.step(self, group)
+                    continue
+                plan = self._plan(number, method, params)
             plan.step(method.values(group))
         if not known:
             self._states = list(self.state.values())
         return loss
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group. Raises as torch does, and ValueError or TypeError for an illegal guard."""
+        if isinstance(param_group, dict):
+            guards.complete({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        guards.complete(self.param_groups[-1])
+        self._is_guarded = guards.are_asked_for(self.param_groups)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._is_guarded = guards.are_asked_for(self.param_groups)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What torch's class would give; where a group has no parameters, another one carries its values too."""
+        return checkpoint.with_empty_groups(super().state_dict())
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict()` of this class or of torch's gave. The tensors are copied and keep their types."""
-        own = checkpoint.copied(state_dict)
-        super().load_state_dict(own)
-        checkpoint.restore_types(self, own)
+        checkpoint.load(self, super().load_state_dict, state_dict)
 
     def _plan(self, number: int, method: Method, params: list[Tensor]) -> Plan:
         states = [self.state[p] if method.keeps_state else {} for p in params]
-        plan = Plan(method, params, states)
+        plan = Plan(method, params, states, Rounding.of(self.param_groups[number]))
         self._plans = {**self._plans, number: plan}
         return plan

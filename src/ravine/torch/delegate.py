@@ -1,0 +1,35 @@
+"""Groups that torch's own class steps: sparse gradients, differentiable=True, graph capture on an accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def is_needed(group: Mapping[str, Any], params: list[Tensor]) -> bool:
+    """Whether a group asks for what the engines have no part in."""
+    if group.get("differentiable"):
+        return True
+    if group.get("capturable") and any(p.device.type != "cpu" for p in params):
+        return True
+    return any(p.grad is not None and p.grad.layout is not torch.strided for p in params)
+
+
+def step(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+    """One step of a group by the class of torch that the optimizer's class inherits from, on the optimizer's own state.
+
+    Raises RuntimeError where there is no such class, and whatever torch raises for what it does not support.
+    """
+    kind: Any = next(k for k in type(optimizer).__mro__ if k.__module__.startswith("torch."))
+    if kind is torch.optim.Optimizer:
+        raise RuntimeError(f"{type(optimizer).__name__} does not support sparse gradients")
+    twin: Any = object.__new__(kind)
+    twin.__dict__.update(optimizer.__dict__)
+    twin.param_groups = [group]
+    function = kind.step
+    if getattr(function, "hooked", False):
+        function = function.__wrapped__  # the hooks of the step have run already, or will
+    function(twin)

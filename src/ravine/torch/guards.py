@@ -1,0 +1,128 @@
+"""What a step is held up by: gradients that are not finite, and the protocol of torch.amp.GradScaler.
+
+A guard is a key of the parameter groups, there only where it was asked for, so that groups are otherwise torch's.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ravine.errors import unknown
+
+if TYPE_CHECKING:
+    from ravine.torch.stepper import Stepper
+
+ON_NONFINITE = ("propagate", "skip", "error")
+ROUNDING = ("nearest", "stochastic")
+
+KEYS = ("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps")
+"""The keys of a group that torch's classes don't have."""
+
+OPTIONS = (
+    inspect.Parameter("on_nonfinite", inspect.Parameter.KEYWORD_ONLY, default="propagate", annotation="str"),
+    inspect.Parameter("rounding", inspect.Parameter.KEYWORD_ONLY, default="nearest", annotation="str"),
+    inspect.Parameter("rounding_seed", inspect.Parameter.KEYWORD_ONLY, default=0, annotation="int"),
+)
+"""What every constructor accepts beyond torch's options."""
+
+
+def options(on_nonfinite: str, rounding: str, rounding_seed: int) -> dict[str, Any]:
+    """The group keys that were asked for; none by default."""
+    asked: dict[str, Any] = {}
+    if on_nonfinite != "propagate":
+        asked["on_nonfinite"] = on_nonfinite
+    if rounding != "nearest":
+        asked |= {"rounding": rounding, "rounding_seed": rounding_seed}
+    return asked
+
+
+def complete(group: MutableMapping[str, Any]) -> None:
+    """Check a group's guards and start their counts. Raises ValueError or TypeError for an illegal value."""
+    for key, legal in (("on_nonfinite", ON_NONFINITE), ("rounding", ROUNDING)):
+        if group.get(key, legal[0]) not in legal:
+            raise unknown(key, str(group[key]), legal)
+    if group.get("on_nonfinite", "propagate") != "propagate":
+        group.setdefault("skipped_steps", 0)
+    if group.get("rounding", "nearest") != "nearest":
+        seed = group.setdefault("rounding_seed", 0)
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"rounding_seed must be an integer, got {seed!r} of type {type(seed).__name__}")
+        group.setdefault("rounding_steps", 0)
+
+
+def are_asked_for(groups: list[dict[str, Any]]) -> bool:
+    """Whether some group wants its gradients looked at."""
+    return any(group.get("on_nonfinite", "propagate") != "propagate" for group in groups)
+
+
+def allow_step(optimizer: Stepper) -> bool:
+    """Whether a step may be taken now; unscales the gradients first where a GradScaler asks for it."""
+    if optimizer.found_inf is not None and optimizer.found_inf.item():
+        return False
+    scale = getattr(optimizer, "grad_scale", None)
+    if scale is not None:
+        with torch.no_grad():  # in place as torch does it, so that whoever looks at a gradient later sees it unscaled
+            for _, p in _with_gradient(optimizer.param_groups):
+                p.grad.div_(float(scale))
+    guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
+    for group, p in _with_gradient(guarded):
+        if not _is_finite(p.grad):
+            if group["on_nonfinite"] == "error":
+                raise FloatingPointError(_complaint(optimizer, p))
+            for each in guarded:
+                each["skipped_steps"] += 1
+            return False
+    return True
+
+
+def _with_gradient(groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Any]]:
+    for group in groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                yield group, p
+
+
+def _is_finite(grad: Tensor) -> bool:
+    """Whether all elements are finite, found in one pass that makes no array: a maximum of magnitudes."""
+    values = grad.detach()
+    if values.layout is not torch.strided:
+        values = values.coalesce().values()
+    if values.is_complex():
+        values = torch.view_as_real(values)
+    if not values.numel():
+        return True
+    largest = torch.linalg.vector_norm(values, torch.inf)
+    if hasattr(largest, "full_tensor"):  # a distributed tensor: all ranks must come to one decision
+        largest = largest.full_tensor()
+    return bool(largest.isfinite())
+
+
+def _complaint(optimizer: Stepper, bad: Tensor) -> str:
+    for number, group in enumerate(optimizer.param_groups):
+        names: Mapping[int, str] = dict(enumerate(group.get("param_names", ())))
+        for place, p in enumerate(group["params"]):
+            if p is bad:
+                what = f"{names[place]!r}, parameter {place}" if place in names else f"parameter {place}"
+                return (
+                    f"the gradient of {what} of group {number}, of shape {tuple(bad.shape)}, is not finite; nothing "
+                    f"was changed (on_nonfinite='error'; 'skip' would leave such a step out, 'propagate' take it)"
+                )
+    raise AssertionError("a parameter of no group")
+
+
+def signature(kind: type[torch.optim.Optimizer]) -> inspect.Signature | None:
+    """The signature of a class's constructor with the guards in it; None for a class that inherits its parent's."""
+    if "__init__" in vars(kind):
+        _, *given = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        rest = [p for p in given if p.kind is p.VAR_KEYWORD]
+        passed_on = OPTIONS if rest else ()
+        return inspect.Signature([*(p for p in given if p not in rest), *passed_on, *rest])
+    if kind.__module__.startswith("ravine."):
+        parent = next(k for k in kind.__mro__ if k.__module__.startswith("torch."))
+        return inspect.Signature([*inspect.signature(parent).parameters.values(), *OPTIONS])
+    return None
