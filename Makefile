@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo install lint types unit test mutants docs gallery record-traces format clean
+.PHONY: help demo install lint types unit test mutants bench docs gallery record-traces format clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -37,6 +37,9 @@ test: lint types unit  ## lint, types and the whole suite
 
 mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break must be caught
 	PYTHONPATH=tests $(BIN)/python tools/mutants.py
+
+bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
+	$(BIN)/ravine bench --out bench/results/here.json
 
 docs: $(VENV)/.installed-dev  ## rewrite the pages that are made from the code
 	$(BIN)/python tools/make_docs.py

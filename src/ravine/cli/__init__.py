@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 COMMANDS = {
+    "bench": "ravine.cli.bench:bench",
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
     "compare": "ravine.cli.compare:compare",

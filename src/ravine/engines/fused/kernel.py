@@ -17,8 +17,8 @@ from ravine.rule import Rule
 CHUNK = 1 << 14
 """Elements that a thread takes at once."""
 
-WORTH_A_THREAD = 1 << 20
-"""Bytes of memory traffic below which waking another thread costs more than it saves."""
+WORTH_A_THREAD = 1 << 23
+"""Bytes of memory traffic below which waking another thread costs more than it saves (docs/fused.md)."""
 
 _pointer = ctypes.c_void_p
 

@@ -1,0 +1,97 @@
+"""The benchmark measures what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from ravine.bench.cases import CASES, make_floor
+from ravine.bench.measure import first_step, parameters, spread
+from ravine.bench.shapes import SHAPES, shapes
+from ravine.cli.bench import bench
+
+
+def test_shapes_are_those_of_the_models() -> None:
+    sizes = {name: (len(s := shapes(name)), sum(torch.Size(x).numel() for x in s)) for name in SHAPES}
+    assert sizes == {
+        "large": (1, 16_777_216),
+        "resnet50": (161, 25_557_032),
+        "gpt2": (148, 124_439_808),
+        "small": (400, 220_000),
+    }
+
+
+def test_shapes_of_a_model_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "my_net.py").write_text("import torch\ndef make(): return torch.nn.Linear(3, 2)\n")
+    assert shapes(f"{tmp_path}/my_net.py:make") == [(2, 3), (2,)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_floor_moves_the_same_bytes(name: str) -> None:
+    params = parameters([(7,), (3, 4)])
+    optimizer = CASES[name].make(params)
+    optimizer.step()
+    floor = make_floor(params, optimizer)
+    floor.step()
+    mine, least = (o._plans[0].buckets[0][1].storage for o in (optimizer, floor))
+    assert (mine.x, mine.g, mine.slots) == (least.x, least.g, least.slots)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_torchs_ways_do_the_same_step(name: str) -> None:
+    case = CASES[name]
+    results = []
+    for make in (case.make, *case.theirs(compiled=False).values()):
+        params = parameters([(7,), (3, 4)])
+        optimizer = make(params)
+        grads = [p.grad for p in params]
+        for _ in range(3):
+            for p, g in zip(params, grads, strict=True):
+                p.grad = g.clone()  # torch's foreach SGD adds Nesterov's momentum to the gradient it is given
+            optimizer.step()
+        results.append(torch.cat([p.detach().flatten() for p in params]))
+    for other in results[1:]:
+        torch.testing.assert_close(other, results[0], rtol=1e-5, atol=1e-6)
+
+
+def test_spread() -> None:
+    assert spread([2.0, 4.0, 6.0], [1.0, 1.0, 1.0]) == {"median": 4.0, "low": 2.0, "high": 6.0}
+
+
+def test_the_command_writes_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.py").write_text("import torch\ndef make(): return torch.nn.Linear(3, 2)\n")
+    out = tmp_path / "new" / "figures.json"
+    model = f"{tmp_path}/tiny.py:make"
+    monkeypatch.setattr("ravine.bench.measure.first_step", lambda: 0.5)
+    result = CliRunner().invoke(
+        bench, ["--model", model, "--optimizers", "adam,lion", "--pairs", "2", "--threads", "1", "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    figures = json.loads(out.read_text())
+    assert set(figures["shapes"][model]) == {"adam", "lion"}
+    row = figures["shapes"][model]["adam"]
+    assert set(row["ratios"]) == {"loop", "foreach", "fused"}
+    assert row["seconds"]["ravine"] > 0
+    assert figures["machine"]["threads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optimizers", "adan"], "did you mean 'adam'"),
+        (["--shapes", "smal", "--optimizers", "adam"], "did you mean 'small'"),
+        (["--model", "nowhere.py:make", "--optimizers", "adam"], "no such file"),
+        (["--model", "json:make", "--optimizers", "adam"], "no model 'json:make'"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(bench, [*arguments, "--pairs", "1"])
+    assert message in str(result.exception)
+
+
+def test_the_first_step_of_a_process() -> None:
+    assert 0 < first_step(processes=1) < 60
