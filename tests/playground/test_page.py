@@ -191,6 +191,8 @@ def test_a_wrong_formula_is_explained_and_a_right_one_runs(page: Page) -> None:
     assert problem.find_element("css selector", "mark").text == "sn"
     assert formula.get_attribute("aria-invalid") == "true"
     good = page.picture()
+    page.choose("Add an optimizer", "Lion")  # the rest of the page goes on with the last formula that was right
+    assert len(page.readings()) == 2
     page.type(formula, "x^2 + 5 sin(y)^2" + keys().TAB)
     assert problem.text == ""
     assert page.picture() != good

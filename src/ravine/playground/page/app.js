@@ -9,7 +9,7 @@ import { Model } from "./model.js";
 import { noisePanel, optimizersPanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
-import { copy, decode, encode, fromPreset } from "./state.js";
+import { copy, decode, defaults, encode, fromPreset } from "./state.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
 const MOST_UNDO = 200;
@@ -25,6 +25,7 @@ export class Playground {
     this.past = [];
     this.future = [];
     this.playing = false;
+    this.goodFormula = defaults().formula;
     this.build();
     this.open(store.read());
     new ResizeObserver(() => this.refresh()).observe(this.stage.element);
@@ -166,17 +167,17 @@ export class Playground {
     let error = null;
     try {
       model.update(state);
+      this.goodFormula = state.formula;
     } catch (problem) {
       if (!(problem instanceof FormulaError)) throw problem;
       error = problem;
-      if (!model.surface) model.update(Object.assign(copy(state), { formula: "x^2 + y^2" }));
+      model.update({ ...state, formula: this.goodFormula }); // go on with the last one that was right
     }
     const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness?.matches);
     this.root.dataset.theme = state.theme;
     const theme = dark ? "dark" : "light";
     const { surface, runs, looks } = model;
     const { selected, steps, start } = state;
-    if (looks.length !== state.optimizers.length) return;
     this.scenario.show(state);
     this.surface.show(state, error);
     this.noise.show(state);
