@@ -102,8 +102,8 @@ def test_every_import_names_an_export() -> None:
         name: set(re.findall(r"^export (?:class|const|function) (\w+)", t, re.MULTILINE)) for name, t in texts.items()
     }
     for name, text in texts.items():
-        for names, source in re.findall(r'^import \{ ([^}]*) \} from "\./([\w.]+)";', text, re.MULTILINE):
-            wanted = set(names.split(", "))
+        for names, source in re.findall(r'^import \{([^}]*)\} from "\./([\w.]+)";', text, re.MULTILINE):
+            wanted = set(re.findall(r"\w+", names))
             assert wanted <= exported[source], f"{name} imports {wanted - exported[source]} from {source}"
             for each in wanted:
                 assert len(re.findall(rf"\b{each}\b", text)) > 1, f"{name} does not use {each}"
