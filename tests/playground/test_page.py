@@ -191,6 +191,8 @@ def test_a_wrong_formula_is_explained_and_a_right_one_runs(page: Page) -> None:
     assert problem.find_element("css selector", "mark").text == "sn"
     assert formula.get_attribute("aria-invalid") == "true"
     good = page.picture()
+    page.choose("Add an optimizer", "Lion")  # the rest of the page goes on with the last formula that was right
+    assert len(page.readings()) == 2
     page.type(formula, "x^2 + 5 sin(y)^2" + keys().TAB)
     assert problem.text == ""
     assert page.picture() != good
@@ -287,6 +289,24 @@ def test_text_in_a_link_is_inert(page: Page, link: str) -> None:
     assert page.all("img, .ravine script, iframe, .ravine b") == []
     assert len(page.all(".card")) <= 24
     assert page.find(".player .play").is_displayed()
+
+
+def test_what_a_link_may_not_say_is_left_out_and_named(page: Page) -> None:
+    page.open(
+        "surface=oblong_bowl&opt=adam,beta1=1,eps=-1,lr=0.5,nothing=3&opt=adan&start=1e30,2&steps=50&param=depth:3&t=7"
+    )
+    values = [page.named(f"{name}, exact value").get_attribute("value") for name in ("lr", "beta1", "eps")]
+    assert values == ["0.5", "0.9", "1e-8"]
+    notice = page.find(".notice").text
+    for words in (
+        "a setting of Adam was not legal",
+        "an optimizer that this page does not have",
+        "start must be",
+        "param",
+    ):
+        assert words in notice
+    page.named("One step forward").click()
+    assert page.link()["start"] == ["-4.5,1.5"]
 
 
 def test_the_browser_itself_refuses_foreign_code(page: Page) -> None:

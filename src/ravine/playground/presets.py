@@ -36,8 +36,8 @@ PRESETS = (
     Preset(
         "ravine",
         "Down the ravine",
-        "A long, narrow valley, eighty times as steep across as along. Gradient descent bounces off the walls and "
-        "crawls, momentum swings, RMSprop creeps down the middle. Who is first at the bottom, and who overshoots?",
+        "A long, narrow valley, eighty times as steep across as along. Gradient descent bounces and crawls, momentum "
+        "swings, RMSprop creeps down the middle. Who is first at the bottom, and who overshoots?",
         _link(
             "oblong_bowl",
             [

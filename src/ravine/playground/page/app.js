@@ -3,16 +3,17 @@
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
 import { FormulaError } from "./formula.js";
+import { History } from "./history.js";
 import { Inside } from "./inside.js";
 import { KnobMap } from "./map.js";
 import { Model } from "./model.js";
 import { noisePanel, optimizersPanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
-import { copy, decode, encode, fromPreset } from "./state.js";
+import { copy, decode, defaults, encode, fromPreset } from "./state.js";
+import { fitted, homeView, zoomed } from "./view.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
-const MOST_UNDO = 200;
 const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
 
 // Build the playground in an element. `store` keeps the state's text: {read(), write(text)}, and `link(text)` if it
@@ -22,14 +23,13 @@ export class Playground {
     this.root = root;
     this.store = store;
     this.model = new Model();
-    this.past = [];
-    this.future = [];
     this.playing = false;
+    this.goodFormula = defaults().formula;
     this.build();
-    this.open(store.read());
-    new ResizeObserver(() => this.refresh()).observe(this.stage.element);
     this.darkness = window.matchMedia("(prefers-color-scheme: dark)");
+    this.open(store.read());
     this.darkness.addEventListener("change", () => this.refresh());
+    new ResizeObserver(() => this.refresh()).observe(this.stage.element);
     (store.keys ?? root).addEventListener("keydown", (event) => this.key(event));
   }
 
@@ -41,7 +41,7 @@ export class Playground {
     this.optimizers = optimizersPanel(act);
     this.stage = new Stage({
       moveStart: (point, done) => act((s) => (s.start = [...point]), done),
-      zoom: (factor) => act((s) => (s.view = factor ? zoomed(this.view(), factor) : this.fitted()), true),
+      zoom: (factor) => this.zoom(factor),
     });
     this.player = new Player({
       seek: (time, done) => this.seek(time, done),
@@ -54,25 +54,53 @@ export class Playground {
     this.inside = new Inside({ setCoordinate: (k) => act((s) => (s.coordinate = k), true) });
     this.map = new KnobMap({
       setAxes: (axes) => act((s) => (s.map = axes), true),
-      choose: (knobs, values) => act((s) => knobs.forEach((k, i) => (s.optimizers[s.selected].hyper[k] = values[i])), true),
+      choose: (knobs, values) =>
+        act((s) => knobs.forEach((k, i) => (s.optimizers[s.selected].hyper[k] = values[i])), true),
     });
-    const button = (text, label, action) => el("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick: action }, text);
+    const button = (text, label, action) =>
+      el("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick: action }, text);
     this.undoButton = button("↶", "Undo", () => this.undo());
     this.redoButton = button("↷", "Redo", () => this.redo());
-    this.theme = button("", "Colours: automatic, light or dark", () => act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true));
+    this.theme = button("", "Colours: automatic, light or dark", () =>
+      act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true),
+    );
     this.share = button("Copy link", "Copy a link to exactly this view", () => this.copyLink());
     this.notice = el("p", { class: "notice", role: "status", "aria-live": "polite" });
     this.root.classList.add("ravine");
     this.root.replaceChildren(
-      el("header", { class: "top" }, el("h1", {}, "Ravine ", el("span", {}, "playground")), el("div", { class: "tools" }, this.undoButton, this.redoButton, this.theme, this.share)),
+      el(
+        "header",
+        { class: "top" },
+        el("h1", {}, "Ravine ", el("span", {}, "playground")),
+        el("div", { class: "tools" }, this.undoButton, this.redoButton, this.theme, this.share),
+      ),
       this.notice,
       el(
         "div",
         { class: "desk" },
-        el("div", { class: "main" }, this.scenario.element, this.stage.element, this.player.element, el("div", { class: "charts" }, ...this.charts.map((c) => c.element)), this.inside.element),
-        el("aside", { class: "side" }, this.optimizers.element, this.surface.element, this.noise.element, this.map.element),
+        el(
+          "div",
+          { class: "main" },
+          this.scenario.element,
+          this.stage.element,
+          this.player.element,
+          el("div", { class: "charts" }, ...this.charts.map((c) => c.element)),
+          this.inside.element,
+        ),
+        el(
+          "aside",
+          { class: "side" },
+          this.optimizers.element,
+          this.surface.element,
+          this.noise.element,
+          this.map.element,
+        ),
       ),
-      el("footer", { class: "hint" }, "Drag the ring, or move it with the arrow keys. Space plays, comma and full stop step, Ctrl+Z undoes. Everything you see is in the link."),
+      el(
+        "footer",
+        { class: "hint" },
+        "Drag the ring, or move it with the arrow keys. Space plays, comma and full stop step, Ctrl+Z undoes. Everything you see is in the link.",
+      ),
     );
     if (!this.store.link) this.share.hidden = true;
   }
@@ -81,8 +109,11 @@ export class Playground {
   open(text) {
     const { state, problems, moment } = decode(text);
     this.state = text ? state : fromPreset("");
-    setText(this.notice, problems.length ? `Not all of this link could be used: ${[...new Set(problems)].join("; ")}.` : "");
-    this.saved = encode(this.state);
+    setText(
+      this.notice,
+      problems.length ? `Not all of this link could be used: ${[...new Set(problems)].join("; ")}.` : "",
+    );
+    this.history = new History(encode(this.state));
     this.playing = !(text && moment) && !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.refresh();
   }
@@ -106,58 +137,34 @@ export class Playground {
 
   commit() {
     const text = encode(this.state);
-    if (withoutTime(text) !== withoutTime(this.saved)) {
-      this.past.push(this.saved);
-      this.past.splice(0, this.past.length - MOST_UNDO);
-      this.future = [];
-    }
-    this.saved = text;
+    this.history.add(text);
     this.store.write(text);
   }
 
   undo() {
-    this.travel(this.past, this.future);
+    this.restore(this.history.undo());
   }
 
   redo() {
-    this.travel(this.future, this.past);
+    this.restore(this.history.redo());
   }
 
-  travel(from, to) {
-    if (!from.length) return;
-    to.push(this.saved);
+  restore(text) {
+    if (text === null) return;
     const at = this.state.at;
-    this.saved = from.pop();
-    this.state = decode(this.saved).state;
+    this.state = decode(text).state;
     this.state.at = Math.min(at, this.state.steps);
     this.store.write(encode(this.state));
     this.refresh();
   }
 
   view() {
-    const { surface } = this.model;
-    return this.state.view ?? [...surface.view[0], ...(surface.view[1] ?? [-1, 1])];
+    return this.state.view ?? homeView(this.model.surface);
   }
 
-  // A view that holds the start and all paths, as far as they stay in reach.
-  fitted() {
-    const n = this.model.surface.dimensions;
-    const home = this.model.surface.view;
-    const result = [];
-    for (let k = 0; k < n; k++) {
-      const reach = 50 * (home[k][1] - home[k][0]);
-      let [low, high] = [this.state.start[k], this.state.start[k]];
-      for (const { x, end } of this.model.runs) {
-        for (let t = 0; t <= end; t++) {
-          const v = x[t * n + k];
-          if (Math.abs(v) > reach) break;
-          [low, high] = [Math.min(low, v), Math.max(high, v)];
-        }
-      }
-      const pad = 0.08 * (high - low) || 1;
-      result.push(low - pad, high + pad);
-    }
-    return n === 2 ? result : [...result, -1, 1];
+  zoom(factor) {
+    const { surface, runs } = this.model;
+    this.act((s) => (s.view = factor ? zoomed(this.view(), factor) : fitted(surface, s.start, runs)), true);
   }
 
   // Show the state: whatever depends on it follows, and does nothing where nothing changed.
@@ -166,17 +173,17 @@ export class Playground {
     let error = null;
     try {
       model.update(state);
+      this.goodFormula = state.formula;
     } catch (problem) {
       if (!(problem instanceof FormulaError)) throw problem;
       error = problem;
-      if (!model.surface) model.update(Object.assign(copy(state), { formula: "x^2 + y^2" }));
+      model.update({ ...state, formula: this.goodFormula }); // go on with the last one that was right
     }
-    const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness?.matches);
+    const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness.matches);
     this.root.dataset.theme = state.theme;
     const theme = dark ? "dark" : "light";
     const { surface, runs, looks } = model;
     const { selected, steps, start } = state;
-    if (looks.length !== state.optimizers.length) return;
     this.scenario.show(state);
     this.surface.show(state, error);
     this.noise.show(state);
@@ -187,13 +194,20 @@ export class Playground {
     const floor = surface.minimum;
     const losses = runs.map((run) => (floor === null ? run.loss : run.loss.map((v) => v - floor)));
     const series = (arrays) => arrays.map((values, k) => ({ values, end: runs[k].end, look: looks[k] }));
-    this.charts[0].show({ series: series(losses), steps, log: floor !== null, selected, theme, note: floor ? "above the minimum" : "" });
+    this.charts[0].show({
+      series: series(losses),
+      steps,
+      log: floor !== null,
+      selected,
+      theme,
+      note: floor ? "above the minimum" : "",
+    });
     this.charts[1].show({ series: series(runs.map((run) => run.size)), steps, log: true, selected, theme });
     this.inside.show({ state, run: runs[selected], look: looks[selected], surface });
     this.map.show({ state, surface, theme });
     setText(this.theme, THEMES[state.theme]);
-    this.undoButton.disabled = !this.past.length;
-    this.redoButton.disabled = !this.future.length;
+    this.undoButton.disabled = !this.history.past.length;
+    this.redoButton.disabled = !this.history.future.length;
     this.textTime = -Infinity;
     this.request();
   }
@@ -280,10 +294,4 @@ export class Playground {
   }
 }
 
-function zoomed([x0, x1, y0, y1], factor) {
-  const around = (low, high) => [(low + high) / 2 - (factor * (high - low)) / 2, (low + high) / 2 + (factor * (high - low)) / 2];
-  return [...around(x0, x1), ...around(y0, y1)].map((v) => Number(v.toPrecision(6)));
-}
-
 const nextOf = (list, item) => list[(list.indexOf(item) + 1) % list.length];
-const withoutTime = (text) => text.replace(/&t=\d+$/, "");

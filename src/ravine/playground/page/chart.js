@@ -35,7 +35,11 @@ export class Chart {
     this.heading.textContent = note ? `${this.title} ${note}` : this.title;
     this.setScale(log);
     const style = getComputedStyle(this.canvas);
-    this.colors = { muted: style.getPropertyValue("--muted"), rule: style.getPropertyValue("--rule"), ink: style.color };
+    this.colors = {
+      muted: style.getPropertyValue("--muted"),
+      rule: style.getPropertyValue("--rule"),
+      ink: style.color,
+    };
     const pale = prepare(this.pale, width, height);
     this.drawAxes(pale);
     pale.globalAlpha = theme === "dark" ? 0.3 : 0.25;
@@ -103,7 +107,12 @@ export class Chart {
   drawLines(context) {
     context.save();
     context.beginPath();
-    context.rect(MARGIN.left, MARGIN.top - 3, this.width - MARGIN.left - MARGIN.right, this.height - MARGIN.top - MARGIN.bottom + 6);
+    context.rect(
+      MARGIN.left,
+      MARGIN.top - 3,
+      this.width - MARGIN.left - MARGIN.right,
+      this.height - MARGIN.top - MARGIN.bottom + 6,
+    );
     context.clip();
     this.series.forEach((line, k) => k !== this.selected && this.drawLine(context, line, false));
     if (this.series[this.selected]) this.drawLine(context, this.series[this.selected], true);

@@ -15,7 +15,11 @@ export function svg(tag, attributes = {}, ...children) {
 // An element from a tree [tag, {attributes}, *children], as the generated equations are written.
 export function mathml([tag, attributes, ...children]) {
   const element = document.createElementNS(MATHML, tag);
-  return fill(element, attributes, children.map((child) => (Array.isArray(child) ? mathml(child) : child)));
+  return fill(
+    element,
+    attributes,
+    children.map((child) => (Array.isArray(child) ? mathml(child) : child)),
+  );
 }
 
 export function math(...trees) {
@@ -64,7 +68,11 @@ export function swatch(look) {
 
 // A drawn symbol for a button, from an SVG path on a 16 × 16 grid.
 export function icon(path) {
-  return svg("svg", { class: "icon", viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" }, svg("path", { d: path }));
+  return svg(
+    "svg",
+    { class: "icon", viewBox: "0 0 16 16", width: 16, height: 16, "aria-hidden": "true" },
+    svg("path", { d: path }),
+  );
 }
 
 // A docstring's text: `names` become code, *words* emphasis.

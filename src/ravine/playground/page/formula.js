@@ -83,7 +83,11 @@ class Parser {
 
   fail(wanted) {
     const { kind, text, start, end } = this.token;
-    throw new FormulaError(kind === "end" ? `the formula ends where ${wanted} should follow` : `expected ${wanted}, not “${text}”`, start, end);
+    throw new FormulaError(
+      kind === "end" ? `the formula ends where ${wanted} should follow` : `expected ${wanted}, not “${text}”`,
+      start,
+      end,
+    );
   }
 
   sum() {
@@ -100,7 +104,8 @@ class Parser {
     for (;;) {
       if (this.accept("*")) left = this.emit("*", left, this.signed());
       else if (this.accept("/")) left = this.emit("/", left, this.signed());
-      else if (this.factorFollows()) left = this.emit("*", left, this.power()); // 2x, 3 sin(y), (x+1)(y-1)
+      else if (this.factorFollows())
+        left = this.emit("*", left, this.power()); // 2x, 3 sin(y), (x+1)(y-1)
       else return left;
     }
   }
@@ -192,7 +197,8 @@ export function formulaSurface(text) {
   parser.sum();
   if (parser.token.kind !== "end") parser.fail("an operator");
   if (parser.names.size === 0) throw new FormulaError("a surface depends on x, or on x and y", 0, text.length);
-  if (!parser.names.has("x")) throw new FormulaError("a formula with y has x as well; in one dimension use x", 0, text.length);
+  if (!parser.names.has("x"))
+    throw new FormulaError("a formula with y has x as well; in one dimension use x", 0, text.length);
   const dimensions = parser.names.has("y") ? 2 : 1;
   const tape = parser.tape;
   const last = tape.length - 1;
@@ -216,39 +222,62 @@ export function formulaSurface(text) {
 
 function valueOf({ op, a, b, number }, v, p) {
   switch (op) {
-    case "number": return number;
-    case "x": return p[0];
-    case "y": return p[1];
-    case "+": return v[a] + v[b];
-    case "-": return v[a] - v[b];
-    case "*": return v[a] * v[b];
-    case "/": return v[a] / v[b];
-    case "neg": return -v[a];
-    case "^": return v[a] ** v[b];
-    case "max": return Math.max(v[a], v[b]);
-    case "min": return Math.min(v[a], v[b]);
-    default: return FUNCTIONS[op][0](v[a]);
+    case "number":
+      return number;
+    case "x":
+      return p[0];
+    case "y":
+      return p[1];
+    case "+":
+      return v[a] + v[b];
+    case "-":
+      return v[a] - v[b];
+    case "*":
+      return v[a] * v[b];
+    case "/":
+      return v[a] / v[b];
+    case "neg":
+      return -v[a];
+    case "^":
+      return v[a] ** v[b];
+    case "max":
+      return Math.max(v[a], v[b]);
+    case "min":
+      return Math.min(v[a], v[b]);
+    default:
+      return FUNCTIONS[op][0](v[a]);
   }
 }
 
 function derivativeOf({ op, a, b }, v, d, k, value) {
   switch (op) {
-    case "number": return 0;
-    case "x": return k === 0 ? 1 : 0;
-    case "y": return k === 1 ? 1 : 0;
-    case "+": return d[a] + d[b];
-    case "-": return d[a] - d[b];
-    case "*": return d[a] * v[b] + v[a] * d[b];
-    case "/": return (d[a] - value * d[b]) / v[b];
-    case "neg": return -d[a];
+    case "number":
+      return 0;
+    case "x":
+      return k === 0 ? 1 : 0;
+    case "y":
+      return k === 1 ? 1 : 0;
+    case "+":
+      return d[a] + d[b];
+    case "-":
+      return d[a] - d[b];
+    case "*":
+      return d[a] * v[b] + v[a] * d[b];
+    case "/":
+      return (d[a] - value * d[b]) / v[b];
+    case "neg":
+      return -d[a];
     case "^": {
       // A zero factor wins over an infinite one, so that 0^2 and a constant base have finite derivatives.
       const byBase = d[a] === 0 || v[b] === 0 ? 0 : d[a] * v[b] * v[a] ** (v[b] - 1);
       const byExponent = d[b] === 0 ? 0 : d[b] * value * Math.log(v[a]);
       return byBase + byExponent;
     }
-    case "max": return v[a] >= v[b] ? d[a] : d[b];
-    case "min": return v[a] <= v[b] ? d[a] : d[b];
-    default: return d[a] === 0 ? 0 : d[a] * FUNCTIONS[op][1](v[a], value);
+    case "max":
+      return v[a] >= v[b] ? d[a] : d[b];
+    case "min":
+      return v[a] <= v[b] ? d[a] : d[b];
+    default:
+      return d[a] === 0 ? 0 : d[a] * FUNCTIONS[op][1](v[a], value);
   }
 }

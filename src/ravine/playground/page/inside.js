@@ -24,32 +24,56 @@ export class Inside {
       const value = el("output", {});
       const filled = el("span", { class: "filled" }, el("span", {}, math(numbers)), "=", value);
       const equals = () => el("span", { class: "equals" }, "=");
-      const row = el("div", { class: "line" }, el("span", {}, math(line.left)), equals(), el("span", {}, math(line.right)), equals(), filled);
+      const row = el(
+        "div",
+        { class: "line" },
+        el("span", {}, math(line.left)),
+        equals(),
+        el("span", {}, math(line.right)),
+        equals(),
+        filled,
+      );
       return { places: [...numbers.querySelectorAll("[data-place]")], value, row, of: line.value };
     });
     const column = (text) => el("th", { scope: "col" }, text);
     const names = surface.dimensions === 2 ? ["x", "y"] : ["x"];
     this.cells = [];
     const row = (head, count) => {
-      const cells = Array.from({ length: count }, () => el("td", count < names.length ? { colspan: names.length } : {}));
+      const cells = Array.from({ length: count }, () =>
+        el("td", count < names.length ? { colspan: names.length } : {}),
+      );
       this.cells.push(cells);
       return el("tr", {}, el("th", { scope: "row" }, head), ...cells);
     };
     const rows = [row("position", names.length), row("gradient", names.length), row("step Δ", names.length)];
     rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), slot.scalar ? 1 : names.length)));
     this.choice = names.map((name, k) =>
-      el("button", { type: "button", class: "quiet", onclick: () => this.setCoordinate(k), "aria-pressed": "false" }, name),
+      el(
+        "button",
+        { type: "button", class: "quiet", onclick: () => this.setCoordinate(k), "aria-pressed": "false" },
+        name,
+      ),
     );
     this.heading = el("h2", {}, look.title, look.note ? el("small", {}, ` ${look.note}`) : "");
     this.element.replaceChildren(
-      el("header", {}, this.heading, el("p", {}, ...prose(rule.summary)), rule.paper ? el("p", { class: "paper" }, rule.paper) : ""),
+      el(
+        "header",
+        {},
+        this.heading,
+        el("p", {}, ...prose(rule.summary)),
+        rule.paper ? el("p", { class: "paper" }, rule.paper) : "",
+      ),
       el(
         "div",
         { class: "equation", role: "group", "aria-label": "Equation with the current numbers" },
         names.length > 1 ? el("div", { class: "coordinate" }, el("span", {}, "numbers for"), ...this.choice) : "",
         ...this.lines.map((line) => line.row),
       ),
-      el("div", { class: "slots" }, el("table", {}, el("thead", {}, el("tr", {}, column(""), ...names.map(column))), el("tbody", {}, ...rows))),
+      el(
+        "div",
+        { class: "slots" },
+        el("table", {}, el("thead", {}, el("tr", {}, column(""), ...names.map(column))), el("tbody", {}, ...rows)),
+      ),
     );
   }
 
@@ -79,7 +103,9 @@ export class Inside {
     const moved = now === 0 ? position.map(() => NaN) : position.map((v, k) => v - run.x[(now - 1) * n + k]);
     const gradient = now === 0 ? position.map(() => NaN) : row(run.gradients, n);
     const state_ = run.slots.map((array, k) => row(array, rule.slots[k].scalar ? 1 : n));
-    [position, gradient, moved, ...state_].forEach((numbers, k) => numbers.forEach((v, j) => setText(this.cells[k][j], format(v))));
+    [position, gradient, moved, ...state_].forEach((numbers, k) =>
+      numbers.forEach((v, j) => setText(this.cells[k][j], format(v))),
+    );
   }
 }
 

@@ -76,6 +76,8 @@ export function knobRow(knob, value, set, label = knob.name) {
     slider.setAttribute("aria-valuetext", String(v));
     set(v, done);
   }
-  const name = knob.symbol ? el("span", { class: "symbol", title: knob.name }, math(knob.symbol)) : el("span", { class: "symbol" }, label);
+  const name = knob.symbol
+    ? el("span", { class: "symbol", title: knob.name }, math(knob.symbol))
+    : el("span", { class: "symbol" }, label);
   return el("div", { class: "knob" }, name, slider, box, note);
 }

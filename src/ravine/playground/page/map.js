@@ -15,11 +15,34 @@ export class KnobMap {
     this.choose = choose;
     this.setAxes = setAxes;
     this.canvas = el("canvas", { class: "map", role: "img", "aria-label": "Final loss over two knobs" });
-    this.axes = [0, 1].map((k) => el("select", { "aria-label": ["Knob across", "Knob upward"][k], onchange: () => this.pickAxes() }));
+    this.axes = [0, 1].map((k) =>
+      el("select", { "aria-label": ["Knob across", "Knob upward"][k], onchange: () => this.pickAxes() }),
+    );
     this.legend = el("p", { class: "hint", "aria-live": "polite" });
-    this.body = el("div", { class: "map-body" }, el("label", { class: "down" }, "up ", this.axes[1]), this.canvas, el("label", {}, "across ", this.axes[0]), this.legend);
-    this.toggle = el("button", { type: "button", class: "quiet", "aria-expanded": "false", onclick: () => this.setAxes(this.shown ? null : this.firstAxes()) }, "Show");
-    this.element = el("section", { class: "panel knob-map", "aria-label": "Map of two knobs" }, el("header", {}, el("h2", {}, "Map of two knobs"), this.toggle), this.body);
+    this.body = el(
+      "div",
+      { class: "map-body" },
+      el("label", { class: "down" }, "up ", this.axes[1]),
+      this.canvas,
+      el("label", {}, "across ", this.axes[0]),
+      this.legend,
+    );
+    this.toggle = el(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        "aria-expanded": "false",
+        onclick: () => this.setAxes(this.shown ? null : this.firstAxes()),
+      },
+      "Show",
+    );
+    this.element = el(
+      "section",
+      { class: "panel knob-map", "aria-label": "Map of two knobs" },
+      el("header", {}, el("h2", {}, "Map of two knobs"), this.toggle),
+      this.body,
+    );
     this.canvas.addEventListener("click", (event) => this.click(event));
     this.key = "";
   }
@@ -51,7 +74,16 @@ export class KnobMap {
     this.state = state;
     this.hyper = chosen.hyper;
     const others = chosen.hyper.filter((_, k) => !this.knobs.includes(k));
-    const key = JSON.stringify([chosen.rule, this.knobs, others, surface.name, state.formula, state.parameters, state.start, state.steps]);
+    const key = JSON.stringify([
+      chosen.rule,
+      this.knobs,
+      others,
+      surface.name,
+      state.formula,
+      state.parameters,
+      state.start,
+      state.steps,
+    ]);
     this.theme = theme;
     if (key !== this.key || surface !== this.surface) {
       this.key = key;
@@ -99,7 +131,10 @@ export class KnobMap {
     const x = Math.min(1, Math.max(0, maps[0].position(this.hyper[this.knobs[0]]))) * width;
     const y = (1 - Math.min(1, Math.max(0, maps[1].position(this.hyper[this.knobs[1]])))) * height;
     context.lineWidth = 2;
-    for (const [radius, color] of [[8, "#fff"], [6, "#000"]]) {
+    for (const [radius, color] of [
+      [8, "#fff"],
+      [6, "#000"],
+    ]) {
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
       context.strokeStyle = color;
@@ -112,14 +147,23 @@ export class KnobMap {
   click(event) {
     const box = this.canvas.getBoundingClientRect();
     const parts = [(event.clientX - box.left) / box.width, (box.bottom - event.clientY) / box.height];
-    this.choose(this.knobs, this.knobs.map((k, axis) => scale(this.rule.hyper[k]).value(parts[axis])));
+    this.choose(
+      this.knobs,
+      this.knobs.map((k, axis) => scale(this.rule.hyper[k]).value(parts[axis])),
+    );
   }
 }
 
 // A ratio of losses as a colour: from deep blue at 10⁻⁸ over green to a pale yellow at 1 (after viridis).
 function lossColor(ratio) {
   if (!Number.isFinite(ratio) || ratio > 1) return "#9a9a9a";
-  const stops = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+  const stops = [
+    [68, 1, 84],
+    [59, 82, 139],
+    [33, 145, 140],
+    [94, 201, 98],
+    [253, 231, 37],
+  ];
   const part = Math.min(1, Math.max(0, 1 + Math.log10(Math.max(ratio, 1e-300)) / 8)) * (stops.length - 1);
   const k = Math.min(stops.length - 2, Math.floor(part));
   return `rgb(${stops[k].map((c, j) => Math.round(c + (part - k) * (stops[k + 1][j] - c))).join(",")})`;

@@ -9,7 +9,13 @@ import { ruleNamed, surfaceNamed } from "./state.js";
 export function bindSurface(state) {
   if (state.surface === "formula") {
     const surface = formulaSurface(state.formula);
-    const view = surface.dimensions === 1 ? [[-5, 5]] : [[-5, 5], [-5, 5]];
+    const view =
+      surface.dimensions === 1
+        ? [[-5, 5]]
+        : [
+            [-5, 5],
+            [-5, 5],
+          ];
     return { ...surface, view, minima: [], minimum: null };
   }
   const surface = surfaceNamed(state.surface);
@@ -39,7 +45,10 @@ export class Model {
     const kept = new Map();
     this.runs = state.optimizers.map(({ rule, hyper }) => {
       const key = `${rule} ${hyper} ${shared}`;
-      const found = kept.get(key) ?? this.kept.get(key) ?? run(ruleNamed(rule), hyper, this.surface, state.start, state.steps, state.noise);
+      const found =
+        kept.get(key) ??
+        this.kept.get(key) ??
+        run(ruleNamed(rule), hyper, this.surface, state.start, state.steps, state.noise);
       kept.set(key, found);
       return found;
     });

@@ -8,10 +8,15 @@ import { knobRow } from "./knobs.js";
 import { NOISES } from "./noise.js";
 import { MOST_OPTIMIZERS, chooseSurface, ruleNamed, surfaceNamed } from "./state.js";
 
-const options = (items, chosen) => items.map(([value, text]) => el("option", { value, selected: value === chosen }, text));
+const options = (items, chosen) =>
+  items.map(([value, text]) => el("option", { value, selected: value === chosen }, text));
 
 export function scenarioPanel(open) {
-  const select = el("select", { "aria-label": "Scenario", onchange: () => open(select.value) }, ...options(PRESETS.map((p) => [p.name, p.title])));
+  const select = el(
+    "select",
+    { "aria-label": "Scenario", onchange: () => open(select.value) },
+    ...options(PRESETS.map((p) => [p.name, p.title])),
+  );
   const own = el("option", { value: "", disabled: true }, "Your own");
   select.prepend(own);
   const story = el("p", { class: "story" });
@@ -28,7 +33,11 @@ export function scenarioPanel(open) {
 
 export function surfacePanel(act) {
   const choices = [...SURFACES.map((s) => [s.name, s.title]), ["formula", "Your own formula…"]];
-  const select = el("select", { "aria-label": "Surface", onchange: () => act((s) => chooseSurface(s, select.value), true) }, ...options(choices));
+  const select = el(
+    "select",
+    { "aria-label": "Surface", onchange: () => act((s) => chooseSurface(s, select.value), true) },
+    ...options(choices),
+  );
   const formula = el("input", {
     type: "text",
     class: "formula",
@@ -48,7 +57,15 @@ export function surfacePanel(act) {
   const knobs = el("div", { class: "knobs" });
   let shown = "";
   return {
-    element: el("section", { class: "panel", "aria-label": "Surface" }, el("h2", {}, "Surface"), select, summary, own, knobs),
+    element: el(
+      "section",
+      { class: "panel", "aria-label": "Surface" },
+      el("h2", {}, "Surface"),
+      select,
+      summary,
+      own,
+      knobs,
+    ),
     show(state, error) {
       select.value = state.surface;
       const surface = surfaceNamed(state.surface);
@@ -61,7 +78,9 @@ export function surfacePanel(act) {
       const key = JSON.stringify([state.surface, state.parameters]);
       if (key === shown || knobs.contains(document.activeElement)) return;
       shown = key;
-      const rows = (surface?.parameters ?? []).map((p, k) => knobRow(range(p), state.parameters[k], (v, done) => act((s) => (s.parameters[k] = v), done)));
+      const rows = (surface?.parameters ?? []).map((p, k) =>
+        knobRow(range(p), state.parameters[k], (v, done) => act((s) => (s.parameters[k] = v), done)),
+      );
       knobs.replaceChildren(...rows);
     },
   };
@@ -70,26 +89,59 @@ export function surfacePanel(act) {
 // A surface's parameter as a knob: a positive number counts decades, others go a few units either way.
 function range({ name, value }) {
   const positive = value > 0;
-  return { name, value, low: positive ? 0 : value - 2, high: positive ? null : value + 2, lowOpen: positive, highOpen: false, legal: positive ? "> 0" : `from ${value - 2} to ${value + 2}` };
+  return {
+    name,
+    value,
+    low: positive ? 0 : value - 2,
+    high: positive ? null : value + 2,
+    lowOpen: positive,
+    highOpen: false,
+    legal: positive ? "> 0" : `from ${value - 2} to ${value + 2}`,
+  };
 }
 
 function showProblem(element, error, formula) {
   if (!error) return element.replaceChildren();
-  const [before, wrong, after] = [formula.slice(0, error.start), formula.slice(error.start, error.end), formula.slice(error.end)];
+  const [before, wrong, after] = [
+    formula.slice(0, error.start),
+    formula.slice(error.start, error.end),
+    formula.slice(error.end),
+  ];
   const marked = el("code", {}, before, el("mark", {}, wrong || "␣"), after);
   element.replaceChildren(`Character ${error.start + 1}: ${error.message}`, el("br"), marked);
 }
 
 export function noisePanel(act) {
   const kinds = Object.entries(NOISES).map(([kind, { title }]) => [kind, title]);
-  const select = el("select", { "aria-label": "Gradient noise", onchange: () => act((s) => (s.noise.kind = select.value), true) }, ...options(kinds));
+  const select = el(
+    "select",
+    { "aria-label": "Gradient noise", onchange: () => act((s) => (s.noise.kind = select.value), true) },
+    ...options(kinds),
+  );
   const level = el("div", { class: "knobs" });
-  const seed = el("input", { type: "number", min: 0, max: 2 ** 31, "aria-label": "Seed of the noise", onchange: () => act((s) => (s.noise.seed = Math.max(0, Math.min(2 ** 31, Math.round(Number(seed.value) || 0)))), true) });
-  const again = el("button", { type: "button", class: "quiet", title: "Another seed", onclick: () => act((s) => (s.noise.seed += 1), true) }, "another");
+  const seed = el("input", {
+    type: "number",
+    min: 0,
+    max: 2 ** 31,
+    "aria-label": "Seed of the noise",
+    onchange: () =>
+      act((s) => (s.noise.seed = Math.max(0, Math.min(2 ** 31, Math.round(Number(seed.value) || 0)))), true),
+  });
+  const again = el(
+    "button",
+    { type: "button", class: "quiet", title: "Another seed", onclick: () => act((s) => (s.noise.seed += 1), true) },
+    "another",
+  );
   const details = el("div", {}, level, el("label", { class: "seed" }, "seed", seed, again));
   let shown = null;
   return {
-    element: el("section", { class: "panel", "aria-label": "Noise" }, el("h2", {}, "Noise on the gradient"), select, details),
+    element: el(
+      "section",
+      { class: "panel", "aria-label": "Noise" },
+      el("h2", {}, "Noise on the gradient"),
+      select,
+      details,
+    ),
     show(state) {
       select.value = state.noise.kind;
       details.hidden = state.noise.kind === "none";
@@ -127,24 +179,70 @@ export function optimizersPanel(act) {
     const reading = el("span", { class: "reading" });
     readings.push(reading);
     const title = el("span", { class: "title" }, look.title, look.note ? el("small", {}, look.note) : null);
-    const head = el("button", { type: "button", class: "choose", "aria-expanded": String(open), onclick: () => act((s) => (s.selected = k), true) }, swatch(look), title, reading);
-    const remove = el("button", { type: "button", class: "quiet remove", "aria-label": `Remove ${look.title}`, title: "Remove", onclick: () => act((s) => removeAt(s, k), true) }, "×");
-    const twin = el("button", { type: "button", class: "quiet", onclick: () => act((s) => duplicate(s, k), true) }, "duplicate");
-    const reset = el("button", { type: "button", class: "quiet", onclick: () => act((s) => (s.optimizers[k].hyper = rule.hyper.map((knob) => knob.value)), true) }, "defaults");
-    const knobs = rule.hyper.map((knob, j) => knobRow(knob, hyper[j], (v, done) => act((s) => (s.optimizers[k].hyper[j] = v), done)));
+    const head = el(
+      "button",
+      {
+        type: "button",
+        class: "choose",
+        "aria-expanded": String(open),
+        onclick: () => act((s) => (s.selected = k), true),
+      },
+      swatch(look),
+      title,
+      reading,
+    );
+    const remove = el(
+      "button",
+      {
+        type: "button",
+        class: "quiet remove",
+        "aria-label": `Remove ${look.title}`,
+        title: "Remove",
+        onclick: () => act((s) => removeAt(s, k), true),
+      },
+      "×",
+    );
+    const twin = el(
+      "button",
+      { type: "button", class: "quiet", onclick: () => act((s) => duplicate(s, k), true) },
+      "duplicate",
+    );
+    const reset = el(
+      "button",
+      {
+        type: "button",
+        class: "quiet",
+        onclick: () => act((s) => (s.optimizers[k].hyper = rule.hyper.map((knob) => knob.value)), true),
+      },
+      "defaults",
+    );
+    const knobs = rule.hyper.map((knob, j) =>
+      knobRow(knob, hyper[j], (v, done) => act((s) => (s.optimizers[k].hyper[j] = v), done)),
+    );
     const body = open ? el("div", { class: "knobs" }, ...knobs, el("div", { class: "tools" }, twin, reset)) : null;
     return el("li", { class: open ? "card open" : "card" }, el("div", { class: "head" }, head, remove), body);
   }
 
   return {
-    element: el("section", { class: "panel", "aria-label": "Optimizers" }, el("header", {}, el("h2", {}, "Optimizers"), el("span", { class: "hint" }, "loss")), list, add),
+    element: el(
+      "section",
+      { class: "panel", "aria-label": "Optimizers" },
+      el("header", {}, el("h2", {}, "Optimizers"), el("span", { class: "hint" }, "loss")),
+      list,
+      add,
+    ),
     show(state, looks) {
       add.disabled = state.optimizers.length >= MOST_OPTIMIZERS;
       const key = JSON.stringify([state.optimizers, state.selected, looks]);
       // A knob in use keeps its element: rebuilding would drop the pointer or the caret.
       const structure = JSON.stringify([state.optimizers.map((o) => o.rule), state.selected]);
       if (key === shown) return;
-      if (this.structure === structure && list.contains(document.activeElement) && document.activeElement.matches("input")) return;
+      if (
+        this.structure === structure &&
+        list.contains(document.activeElement) &&
+        document.activeElement.matches("input")
+      )
+        return;
       this.structure = structure;
       shown = key;
       readings = [];

@@ -15,7 +15,8 @@ const ICONS = {
 export class Player {
   // `seek(time, done)` moves to a time, `setSteps` and `setSpeed` change the settings, `toggle` starts and stops.
   constructor({ seek, toggle, setSteps, setSpeed }) {
-    const button = (name, label, action) => el("button", { type: "button", title: label, "aria-label": label, onclick: action }, icon(ICONS[name]));
+    const button = (name, label, action) =>
+      el("button", { type: "button", title: label, "aria-label": label, onclick: action }, icon(ICONS[name]));
     this.play = button("play", "Play", toggle);
     this.play.classList.add("play");
     this.slider = el("input", {

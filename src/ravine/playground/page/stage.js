@@ -6,6 +6,7 @@
 
 import { paintContour } from "./contour.js";
 import { el, format, prepare, ticks } from "./dom.js";
+import { StartHandle } from "./start.js";
 
 const FAR = 1e5; // pixels: what a diverging path is clipped to
 const CURVE_PART = 0.4; // of the height, for a curve
@@ -16,24 +17,27 @@ export class Stage {
     this.moveStart = moveStart;
     const layer = (name) => el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
     [this.base, this.paths, this.points] = [layer("base"), layer("paths"), layer("points")];
-    this.handle = el("button", {
-      class: "handle",
-      type: "button",
-      title: "The start: drag it, or use the arrow keys",
-      "aria-roledescription": "start point",
-      onkeydown: (event) => this.nudge(event),
-      onpointerdown: (event) => this.grab(event),
-    });
+    this.handle = new StartHandle({ pointAt: (u, v) => this.toPoint(u, v), move: moveStart });
     const button = (text, label, factor) =>
-      el("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick: () => zoom(factor) }, text);
+      el(
+        "button",
+        { type: "button", class: "quiet", title: label, "aria-label": label, onclick: () => zoom(factor) },
+        text,
+      );
     this.element = el(
       "div",
       { class: "stage", role: "group", "aria-label": "Surface and paths" },
       this.base,
       this.paths,
       this.points,
-      this.handle,
-      el("div", { class: "zoom" }, button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Show all paths", 0)),
+      this.handle.element,
+      el(
+        "div",
+        { class: "zoom" },
+        button("+", "Zoom in", 0.7),
+        button("−", "Zoom out", 1 / 0.7),
+        button("fit", "Show all paths", 0),
+      ),
     );
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
     this.drawn = [];
@@ -56,21 +60,28 @@ export class Stage {
     if (repaint) this.paintSurface();
     if (redraw) this.clearPaths();
     const [x, y] = this.flat ? this.toPixel(start[0], start[1]) : this.onCurve(start[0]);
-    this.handle.style.left = `${clamp(x, 0, width)}px`;
-    this.handle.style.top = `${clamp(y, 0, height)}px`;
-    const place = this.flat ? `x ${format(start[0], 3)}, y ${format(start[1], 3)}` : `x ${format(start[0], 3)}`;
-    this.handle.setAttribute("aria-label", `Start at ${place}. Arrow keys move it, with Shift farther.`);
+    this.handle.show([clamp(x, 0, width), clamp(y, 0, height)], start, view, surface.dimensions);
   }
 
   colors() {
     const style = getComputedStyle(this.element);
     const rgb = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
-    return { low: rgb("--low"), high: rgb("--high"), line: rgb("--line"), ink: style.color, muted: style.getPropertyValue("--muted"), paper: style.getPropertyValue("--paper") };
+    return {
+      low: rgb("--low"),
+      high: rgb("--high"),
+      line: rgb("--line"),
+      ink: style.color,
+      muted: style.getPropertyValue("--muted"),
+      paper: style.getPropertyValue("--paper"),
+    };
   }
 
   toPixel(x, y) {
     const [x0, x1, y0, y1] = this.view;
-    return [clamp(((x - x0) / (x1 - x0)) * this.width, -FAR, FAR), clamp(((y1 - y) / (y1 - y0)) * this.height, -FAR, FAR)];
+    return [
+      clamp(((x - x0) / (x1 - x0)) * this.width, -FAR, FAR),
+      clamp(((y1 - y) / (y1 - y0)) * this.height, -FAR, FAR),
+    ];
   }
 
   toPoint(clientX, clientY) {
@@ -78,7 +89,8 @@ export class Stage {
     const [x0, x1, y0, y1] = this.view;
     const u = clamp((clientX - box.left) / box.width, 0, 1);
     const v = clamp((clientY - box.top) / box.height, 0, 1);
-    const round = (value, span) => Number(value.toPrecision(Math.max(2, 3 + Math.ceil(Math.log10(Math.abs(value) / span + 1e-9)))));
+    const round = (value, span) =>
+      Number(value.toPrecision(Math.max(2, 3 + Math.ceil(Math.log10(Math.abs(value) / span + 1e-9)))));
     const point = [round(x0 + u * (x1 - x0), x1 - x0)];
     return this.flat ? [...point, round(y1 - v * (y1 - y0), y1 - y0)] : [...point, this.start[1]];
   }
@@ -111,7 +123,8 @@ export class Stage {
       return;
     }
     const values = [];
-    for (let k = 0; k <= width; k++) values.push(this.surface.value([this.view[0] + (k / width) * (this.view[1] - this.view[0])]));
+    for (let k = 0; k <= width; k++)
+      values.push(this.surface.value([this.view[0] + (k / width) * (this.view[1] - this.view[0])]));
     const finite = values.filter(Number.isFinite);
     this.range = [Math.min(...finite), Math.max(...finite)];
     context.fillStyle = `rgb(${colors.low.join(" ")})`;
@@ -170,7 +183,16 @@ export class Stage {
     if (time < this.time) this.clearPaths();
     this.time = time;
     const context = this.paths.getContext("2d");
-    this.runs.forEach((run, k) => this.extendPath(context, run, this.looks[k], this.drawn[k], Math.min(Math.floor(time), run.end), k === this.selected));
+    this.runs.forEach((run, k) =>
+      this.extendPath(
+        context,
+        run,
+        this.looks[k],
+        this.drawn[k],
+        Math.min(Math.floor(time), run.end),
+        k === this.selected,
+      ),
+    );
     const points = prepare(this.points, this.width, this.height);
     const { paper } = (this.pointColors ??= this.colors());
     for (let k = this.runs.length - 1; k >= -1; k--) {
@@ -229,31 +251,6 @@ export class Stage {
       drawDot(context, ...this.onCurve(position), radius, look.color, paper);
     }
   }
-
-  grab(event) {
-    event.preventDefault();
-    this.handle.focus();
-    this.handle.setPointerCapture(event.pointerId);
-    const move = (e) => this.moveStart(this.toPoint(e.clientX, e.clientY), false);
-    const end = () => {
-      this.handle.removeEventListener("pointermove", move);
-      this.moveStart(this.start, true);
-    };
-    this.handle.addEventListener("pointermove", move);
-    for (const name of ["pointerup", "pointercancel"]) this.handle.addEventListener(name, end, { once: true });
-  }
-
-  nudge(event) {
-    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!direction) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const [x0, x1, y0, y1] = this.view;
-    const size = event.shiftKey ? 0.1 : 0.01;
-    const move = (value, amount) => Number((value + amount).toPrecision(6));
-    const x = move(this.start[0], direction[0] * size * (x1 - x0));
-    this.moveStart([x, this.flat ? move(this.start[1], direction[1] * size * (y1 - y0)) : this.start[1]], true);
-  }
 }
 
 function drawDot(context, x, y, radius, color, paper) {
@@ -270,7 +267,10 @@ function drawMinimum(context, [x, y], ink) {
   context.strokeStyle = ink;
   context.lineWidth = 1.5;
   context.beginPath();
-  for (const [u, v] of [[-5, 0], [0, -5]]) {
+  for (const [u, v] of [
+    [-5, 0],
+    [0, -5],
+  ]) {
     context.moveTo(x + u, y + v);
     context.lineTo(x - u, y - v);
   }

@@ -59,19 +59,25 @@ export function legal(knob, value) {
 
 export function encode(state) {
   const fields = [];
-  const add = (key, value) => fields.push(`${key}=${encodeURIComponent(value).replace(/%(2C|3A|3D|28|29)/g, decodeURIComponent)}`);
+  const add = (key, value) =>
+    fields.push(`${key}=${encodeURIComponent(value).replace(/%(2C|3A|3D|28|29)/g, decodeURIComponent)}`);
   if (state.preset) add("preset", state.preset);
   add("surface", state.surface);
   if (state.surface === "formula") add("f", state.formula);
   const surface = surfaceNamed(state.surface);
-  if (surface) surface.parameters.forEach((p, k) => state.parameters[k] !== p.value && add("param", `${p.name}:${state.parameters[k]}`));
+  if (surface)
+    surface.parameters.forEach(
+      (p, k) => state.parameters[k] !== p.value && add("param", `${p.name}:${state.parameters[k]}`),
+    );
   add("start", state.start.join(","));
   if (state.view) add("view", state.view.join(","));
   add("steps", state.steps);
   add("speed", state.speed);
   if (state.noise.kind !== "none") add("noise", `${state.noise.kind},${state.noise.level},${state.noise.seed}`);
   for (const { rule, hyper } of state.optimizers) {
-    const changed = ruleNamed(rule).hyper.map((knob, k) => (hyper[k] === knob.value ? "" : `,${knob.name}=${hyper[k]}`));
+    const changed = ruleNamed(rule).hyper.map((knob, k) =>
+      hyper[k] === knob.value ? "" : `,${knob.name}=${hyper[k]}`,
+    );
     add("opt", rule + changed.join(""));
   }
   add("sel", state.selected);
@@ -106,11 +112,18 @@ export function decode(text) {
     else problems.push(`${key} names nothing on this page`);
   };
   const list = (key, count) => {
-    const parts = fields.get(key).split(",").map((part) => number(key, part, -LARGEST, LARGEST));
+    const parts = fields
+      .get(key)
+      .split(",")
+      .map((part) => number(key, part, -LARGEST, LARGEST));
     return parts.length === count && !parts.includes(null) ? parts : null;
   };
 
-  oneOf("preset", PRESETS.map((p) => p.name), (name) => (state.preset = name));
+  oneOf(
+    "preset",
+    PRESETS.map((p) => p.name),
+    (name) => (state.preset = name),
+  );
   chooseSurface(state, state.surface);
   oneOf("surface", [...SURFACES.map((s) => s.name), "formula"], (name) => chooseSurface(state, name));
   if (fields.has("f")) state.formula = fields.get("f").slice(0, LONGEST_FORMULA);
