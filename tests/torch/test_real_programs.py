@@ -101,6 +101,7 @@ def test_a_forked_child_steps_after_its_parent_did() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX warns of every fork once a test has imported it
 @pytest.mark.parametrize("context", ["fork", "spawn"])
 def test_data_loader_workers(context: str) -> None:
     if context not in torch.multiprocessing.get_all_start_methods():

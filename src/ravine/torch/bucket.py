@@ -115,8 +115,8 @@ class Bucket:
         if not is_same_layout or [g.dtype for g in grads].count(self.grad_type) != len(grads):
             return False
         if addresses != self.grads:
-            self.grads = addresses
             self.table.set_gradients(addresses)
+            self.grads = addresses  # last: after an interrupt between the two the table is told again
         return True
 
     def overlaps(self) -> bool:

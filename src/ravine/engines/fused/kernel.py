@@ -81,7 +81,7 @@ class Table:
         self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
         self._read_arguments = (self.rows.ctypes.data, self.size, self._scalars.ctypes.data)
         self._is_uniform = True
-        self._numbers: tuple[Sequence[float], Sequence[float]] | None = None
+        self._prepared: tuple[Any, Any, Any, Any] = (None, None, None, None)
 
     def set_gradients(self, addresses: Sequence[int]) -> None:
         """Point to new gradients."""
@@ -110,8 +110,8 @@ class Table:
         self, counts: Sequence[tuple[float, Sequence[float]]], which: Any, hyper: tuple[float, ...], threads: int
     ) -> list[tuple[float, ...]]:
         """One step in which tensor i is at counts[which[i]] = (t, scalar slots). Returns new scalar slots by row."""
+        self._is_uniform = False  # first, in case of an interrupt between the two
         self.rows[:, COEFFICIENTS] = which
-        self._is_uniform = False
         values: list[float] = []
         numbers: list[float] = []
         kept: list[tuple[float, ...]] = []
@@ -124,15 +124,16 @@ class Table:
         return kept
 
     def _launch(self, values: Sequence[float], numbers: Sequence[float], threads: int) -> None:
-        if (values, numbers) != self._numbers:
-            self._numbers = (values, numbers)
-            self._c = (self.kernel.number * len(values))(*values)
-            self._new_scalars = (ctypes.c_double * len(numbers))(*numbers)
+        known_values, known_numbers, c, new_scalars = self._prepared
+        if values != known_values or numbers != known_numbers:
+            c = (self.kernel.number * len(values))(*values)
+            new_scalars = (ctypes.c_double * len(numbers))(*numbers)
+            self._prepared = (values, numbers, c, new_scalars)  # at once: an interrupt leaves the old or the new
         if threads == 1 or self.traffic < WORTH_A_THREAD:
-            self.kernel.run_alone(*self._fixed, self._c, self._new_scalars)
+            self.kernel.run_alone(*self._fixed, c, new_scalars)
             return
         control = (ctypes.c_int64 * CONTROL_SIZE)()
-        shared = (*self._fixed, control, self._c, self._new_scalars)
+        shared = (*self._fixed, control, c, new_scalars)
         pool.help(self.kernel.run, (*shared, False), self, min(threads, len(self.chunks)) - 1)
         self.kernel.run(*shared, True)
 
