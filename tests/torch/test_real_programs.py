@@ -213,3 +213,69 @@ def test_an_interrupt_leaves_no_half_step() -> None:
         print(interrupts)
     """)
     assert out.strip() == "40"
+
+
+@pytest.mark.parametrize(("kind", "options"), [("Adam", {}), ("NAdam", {}), ("SGD", {"momentum": 0.9})])
+def test_an_interrupt_at_any_line_loses_or_makes_a_whole_step(kind, options) -> None:
+    """Ctrl-C in front of each line of the Python part in turn: no step is half made, and the next ones are right.
+
+    One parameter has no gradient in step 1, so that the two are at different counts, and tables are made anew.
+    """
+
+    def made():
+        params = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))]
+        return params, getattr(ravine.torch, kind)(params, lr=0.1, **options)
+
+    def give_gradients(params, step):
+        for i, p in enumerate(params):
+            p.grad = None if i == 1 and step == 1 else torch.full_like(p, 1.0 + step)
+
+    def numbers(params, optimizer):
+        return [t.flatten().tolist() for p in params for t in (p.detach(), *optimizer.state[p].values())]
+
+    params, optimizer = made()
+    after = []
+    for step in range(6):
+        give_gradients(params, step)
+        optimizer.step()
+        after.append(numbers(params, optimizer))
+    for target in range(1, 5):
+        line, was_interrupted = 0, True
+        while was_interrupted:
+            line += 1
+            params, optimizer = made()
+            for step in range(target):
+                give_gradients(params, step)
+                optimizer.step()
+            give_gradients(params, target)
+            was_interrupted = interrupted_at(line, optimizer.step)
+            if numbers(params, optimizer) == after[target - 1]:
+                optimizer.step()
+            assert numbers(params, optimizer) == after[target], line
+            give_gradients(params, target + 1)
+            optimizer.step()
+            assert numbers(params, optimizer) == after[target + 1], line
+
+
+def interrupted_at(number: int, call) -> bool:
+    """Call, with a KeyboardInterrupt before line `number` of those that run in Ravine. Returns whether it came."""
+    seen = 0
+
+    def trace(frame, event, _):
+        nonlocal seen
+        if not frame.f_globals.get("__name__", "").startswith("ravine."):
+            return None
+        seen += event == "line"
+        if event == "line" and seen == number:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
