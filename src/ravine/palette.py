@@ -1,7 +1,7 @@
 """One look for each optimizer, the same in every picture, page and terminal.
 
-The colours are Okabe & Ito's (2008), safe for colour-blind eyes, with their black and yellow replaced by a grey and an
-olive that can be read on white and on black; dashes tell apart the rules that share one.
+The colours are Okabe & Ito's (2008), safe for colour-blind eyes, with their black and yellow replaced by a grey and a
+brown that can be read on white and on black; dashes tell apart the rules that share one.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import zlib
 from typing import NamedTuple
 
 COLORS = {
-    "grey": "#808080",
+    "grey": "#666666",
     "orange": "#E69F00",
     "sky": "#56B4E9",
     "green": "#009E73",
-    "olive": "#A6A032",
+    "brown": "#806533",
     "blue": "#2A7FC1",
     "vermilion": "#D55E00",
     "purple": "#CC79A7",
@@ -37,7 +37,7 @@ _CHOSEN = {
     "momentum_torch": ("sky", DOTTED),
     "nesterov": ("blue", SOLID),
     "nesterov_torch": ("blue", DOTTED),
-    "adagrad": ("olive", SOLID),
+    "adagrad": ("brown", SOLID),
     "adadelta": ("purple", SOLID),
     "rmsprop": ("orange", SOLID),
     "rmsprop_torch": ("orange", DOTTED),
@@ -55,7 +55,7 @@ _CHOSEN = {
     "amsgrad": ("green", DASHDOT),
     "nadam": ("blue", DASHED),
     "radam": ("blue", DASHDOT),
-    "adamax": ("olive", DASHED),
+    "adamax": ("brown", DASHED),
     "lion": ("grey", DASHED),
 }
 

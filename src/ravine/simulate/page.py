@@ -14,14 +14,17 @@ body { margin: 0 auto; max-width: 62rem; padding: 1.5rem; font: 1rem/1.5 system-
 h1 { font-size: 1.5rem; line-height: 1.2; }
 h2 { font-size: 1.1rem; margin-top: 2rem; }
 figure { margin: 1.5rem 0; padding: .5rem; border-radius: .5rem; background: #fff; }
-figure svg { width: 100%; height: auto; display: block; }
-.wide { overflow-x: auto; }
+figure svg { width: 100%; min-width: 40rem; height: auto; display: block; }
+figure, .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid light-dark(#ddd, #333); }
-th:first-child, td:first-child { text-align: left; white-space: nowrap; }
-th { vertical-align: bottom; }
+th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; }
+tr { border-bottom: 1px solid light-dark(#ddd, #333); }
+th:first-child, td:first-child { text-align: left; }
+th { vertical-align: bottom; white-space: normal; }
 .note, .evidence { color: light-dark(#555, #aaa); }
-li { margin: .5rem 0; }
+ul { list-style: none; padding: 0; }
+li { margin: .6rem 0; padding-left: 1.4rem; text-indent: -1.4rem; }
+h2::first-letter { text-transform: uppercase; }
 """
 
 

@@ -25,6 +25,8 @@ SETTINGS: tuple[tuple[str, float], ...] = (
 )
 """The rules and learning rates that are reported one by one; Adadelta has its default."""
 SWEEP = tuple(np.geomspace(0.001, 0.1, 41))
+MEMORIES, RATES = ((0.999, 0.9), (0.9, 0.9), (0.999, 0.999)), (0.001, 0.003, 0.01, 0.03, 0.1)
+"""Where else the statements are tried: pairs of β₂ and ρ, and learning rates."""
 MOST_STEPS = 30_000
 
 
@@ -44,7 +46,7 @@ def turn(*, lr: float = 0.01, mu: float = 0.9, beta2: float = 0.999, rho: float 
     `beta2`), and Adam with lr/(1−μ); then eight rules at learning rates of their own.
     """
     ratio = 1 / (1 - mu)
-    ours, adam = {"mu": mu, "rho": rho}, {"beta1": mu, "beta2": beta2}
+    ours, adam = {"mu": mu, "rho": rho}, _adam(mu, beta2)
     runs = compared(lr=lr, start=start, ratio=ratio, ours=ours, adam=adam)
     turns = {name: measure(r) for name, r in runs.items()}
     listed = [(name, rate, measure(_run(name, start, lr=rate))) for name, rate in SETTINGS]
@@ -68,6 +70,7 @@ def turn(*, lr: float = 0.01, mu: float = 0.9, beta2: float = 0.999, rho: float 
             ),
             Table("compared", ("run", *_COLUMNS), [(labels[n], *_cells(t)) for n, t in turns.items()]),
             *_memory(lr, mu, start),
+            _elsewhere(mu, start, ratio),
         ],
         claims=[*claims(turns, lr, ratio), *_sweep(start, ratio, ours, adam)],
         draw=lambda figure: _draw(figure, runs, turns, labels, listed),
@@ -126,6 +129,22 @@ def _memory(lr: float, mu: float, start: float) -> list[Table]:
             rows.append((name, decay, *_cells(measure(_run(name, start, lr=lr, **hyper)))))
     note = "Both averages of squares of one length (ρ and β₂), at the compared lr."
     return [Table("with equal memory", ("rule", "ρ or β₂", *_COLUMNS), rows, note)]
+
+
+def _elsewhere(mu: float, start: float, ratio: float) -> Table:
+    """Where the four statements hold: at other learning rates, and with other memories."""
+    rows = []
+    for beta2, rho in MEMORIES:
+        for lr in RATES:
+            runs = compared(lr=lr, start=start, ratio=ratio, ours={"mu": mu, "rho": rho}, adam=_adam(mu, beta2))
+            held = claims({n: measure(r) for n, r in runs.items()}, lr, ratio)
+            rows.append((beta2, rho, lr, *(c.holds for c in held)))
+    columns = ("β₂", "ρ", "lr", "slower to turn", "much slower back", "less far at equal lr", "further at lr/(1−μ)")
+    return Table("where the statements about Adam hold", columns, rows, "Compared with RMSprop with momentum.")
+
+
+def _adam(mu: float, beta2: float) -> dict[str, float]:
+    return {"beta1": mu, "beta2": beta2}
 
 
 def claims(turns: dict[str, Turn], lr: float, ratio: float) -> list[Claim]:
