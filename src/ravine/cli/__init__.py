@@ -13,6 +13,7 @@ import click
 COMMANDS = {
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
+    "convert": "ravine.cli.convert:convert",
     "compare": "ravine.cli.compare:compare",
     "doctor": "ravine.cli.doctor:doctor",
     "playground": "ravine.cli.playground:playground",
