@@ -185,6 +185,12 @@ def test_the_command(saved: Path) -> None:
         assert int(file["iteration"]) == 9
 
 
+def test_what_slots_started_at_stands_in_no_way() -> None:
+    trace = next(t for t in traces("tensorflow") if "RMSProp" in t.call and "momentum" in t.call)
+    assert trace.recipe.to("keras").grade == "not possible"
+    assert convert.move(recorded_state(trace, 6), "keras").grade == "exact"
+
+
 def test_to_tensorflow_and_back(saved: Path, tmp_path: Path) -> None:
     for source, target, name, out in (
         ("torch", "tensorflow", saved, tmp_path / "tf.safetensors"),

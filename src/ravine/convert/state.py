@@ -9,11 +9,11 @@ from types import MappingProxyType
 import numpy as np
 
 from ravine import dialects
-from ravine.dialects.rewrite import EXACT, IDENTITIES, IMPOSSIBLE, Scale, arguments, to, written_as
+from ravine.dialects.rewrite import IDENTITIES, IMPOSSIBLE, Scale, Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Arguments, Constructor, Form
 from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown
-from ravine.recipe import Recipe
+from ravine.recipe import Recipe, recipe
 from ravine.rule import rule
 
 Slots = dict[str, dict[str, np.ndarray]]
@@ -85,7 +85,7 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     float64 here, so the way back is exact. float64 is refused unless `allow_rounding`, or lr is a power of two.
     """
     parts = take_apart(state.recipe)
-    spelled = to(state.recipe, framework)
+    spelled = _spelled(state.recipe, framework)
     if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
         constructor, chosen = spelled.constructor, dict(spelled.arguments)
         base = constructor.form(constructor.arguments(**chosen)).rule
@@ -94,6 +94,18 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     slots, types = _carried(state, parts, base, allow_rounding)
     call = f"{constructor}({', '.join(f'{n}={v!r}' for n, v in chosen.items())})"
     return Outcome(replace(state, call=call, slots=slots, types=types), spelled.grade, spelled.reasons)
+
+
+def _spelled(chosen: Recipe, framework: str) -> Spelling:
+    """The recipe's spelling; what slots started at stands in no way once training is under way."""
+    found = to(chosen, framework)
+    forms = [f for c in dialects.constructors(framework).values() for f in c.forms]
+    starts = [{s: v for s, v in f.start.items() if isinstance(v, float) and s in chosen.rule.slots} for f in forms]
+    for start in [{}, *starts]:
+        if found.grade == IMPOSSIBLE:
+            other = to(recipe(chosen.rule, start=start, **chosen.hyper), framework)
+            found = found if other.grade == IMPOSSIBLE else other
+    return found
 
 
 def _nearest(parts: Parts, framework: str, reasons: tuple[str, ...]) -> tuple[Constructor, Arguments, str]:
@@ -172,6 +184,3 @@ def _with_scaled(
         )
     kept = {n: v for n, v in own.items() if n != scale.slot}
     return {**kept, new: result if narrow is None else result.astype(narrow)}
-
-
-__all__ = ["EXACT", "OptimizerState", "Outcome", "Slots", "move"]
