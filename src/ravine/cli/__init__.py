@@ -14,6 +14,7 @@ COMMANDS = {
     "bench": "ravine.cli.bench:bench",
     "list": "ravine.cli.family:list_rules",
     "explain": "ravine.cli.family:explain",
+    "convert": "ravine.cli.convert:convert",
     "compare": "ravine.cli.compare:compare",
     "doctor": "ravine.cli.doctor:doctor",
     "playground": "ravine.cli.playground:playground",

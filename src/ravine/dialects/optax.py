@@ -207,7 +207,9 @@ def adamax(learning_rate: float, b1: float = 0.9, b2: float = 0.999, eps: float 
     return locals()
 
 
-@spelling(Form("lion", {n: ADAM[n] for n in ("lr", "beta1", "beta2")}, state={"m": "0.mu"}), wraps=DECOUPLED)
+@spelling(
+    Form("lion", {n: ADAM[n] for n in ("lr", "beta1", "beta2")}, state={"t": "0.count", "m": "0.mu"}), wraps=DECOUPLED
+)
 def lion(
     learning_rate: float,
     b1: float = 0.9,

@@ -30,10 +30,14 @@ Hyper = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """How a slot carries over: `slot` of the source, times `factor(hyper)` of the source's hyperparameters."""
+    """How a slot carries over: `slot` of the source, times `times` and over `over` of the source's hyperparameters."""
 
     slot: str
-    factor: Callable[[Hyper], float] = lambda hyper: 1.0
+    times: Callable[[Hyper], float] = lambda hyper: 1.0
+    over: Callable[[Hyper], float] = lambda hyper: 1.0
+
+    def __call__(self, value: Any, hyper: Hyper) -> Any:
+        return value * self.times(hyper) / self.over(hyper)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Identity:
     """`source` with hyperparameters h is `target` with `hyper(h)`, where `hyper` gives any.
 
     What `hyper` leaves out is at its default. `slots` says how the target's slots come from the source's, where not
-    by the same name.
+    by the same name. `same_state`: the slots mean the same even where the values stand in the way.
     """
 
     source: str
@@ -49,6 +53,7 @@ class Identity:
     hyper: Callable[[Hyper], Hyper | None]
     grade: str = EXACT
     slots: Mapping[str, Scale] = field(default_factory=dict)
+    same_state: bool = False
 
 
 def _same(h: Hyper) -> Hyper:
@@ -63,18 +68,14 @@ def _minus_lr(h: Hyper) -> float:
     return -h["lr"]
 
 
-def _over_minus_lr(h: Hyper) -> float:
-    return -1 / h["lr"]
-
-
-def _both_ways(a: str, b: str, hyper: Callable[[Hyper], Hyper | None] = _same) -> list[Identity]:
-    return [Identity(a, b, hyper), Identity(b, a, hyper)]
+def _both_ways(a: str, b: str, hyper: Callable[[Hyper], Hyper | None] = _same, alike: bool = True) -> list[Identity]:
+    return [Identity(a, b, hyper, same_state=alike), Identity(b, a, hyper, same_state=alike)]
 
 
 def _lr_moves(inside: str, outside: str) -> list[Identity]:
     """Momentum with lr inside the buffer (slot delta) and outside (slot b)."""
     return [
-        Identity(inside, outside, _same, CONSTANT, {"b": Scale("delta", _over_minus_lr)}),
+        Identity(inside, outside, _same, CONSTANT, {"b": Scale("delta", over=_minus_lr)}),
         Identity(outside, inside, _same, CONSTANT, {"delta": Scale("b", _minus_lr)}),
     ]
 
@@ -84,9 +85,9 @@ def _identities() -> Iterator[Identity]:
         "momentum_ema",
         "momentum_torch",
         lambda h: {"lr": h["lr"] * (1 - h["beta"]), "mu": h["beta"]},
-        slots={"b": Scale("v", lambda h: 1 / (1 - h["beta"]))},
+        slots={"b": Scale("v", over=lambda h: 1 - h["beta"])},
     )
-    yield Identity("momentum", "momentum_torch", _same, CONSTANT, {"b": Scale("delta", _over_minus_lr)})
+    yield Identity("momentum", "momentum_torch", _same, CONSTANT, {"b": Scale("delta", over=_minus_lr)})
     yield Identity("momentum_torch", "momentum", _if_zero("dampening"), CONSTANT, {"delta": Scale("b", _minus_lr)})
     yield from _lr_moves("stored_at_look_ahead(nesterov)", "nesterov_torch")
     yield Identity("nesterov", "stored_at_look_ahead(nesterov)", _same)
@@ -106,9 +107,9 @@ def _identities() -> Iterator[Identity]:
     yield from _both_ways("adagrad", "adagrad_keras", _if_zero("eps"))
     yield from _both_ways("adam", "adam_eps_hat", _if_zero("eps"))
     yield from _both_ways("amsgrad", "amsgrad_eps_hat", _if_zero("eps"))
-    yield from _both_ways("adamax", "adamax_keras", _if_zero("eps"))
+    yield from _both_ways("adamax", "adamax_keras", _if_zero("eps"), alike=False)  # u has ε in it, or not
     yield Identity("adam", "adam_eps_root", lambda h: {**h, "eps_root": 0.0})
-    yield Identity("adam_eps_root", "adam", _if_zero("eps_root"))
+    yield Identity("adam_eps_root", "adam", _if_zero("eps_root"), same_state=True)
 
 
 IDENTITIES = tuple(_identities())
@@ -180,7 +181,7 @@ def _starts(identity: Identity, parts: Parts) -> MappingProxyType[str, float] | 
         if scale.slot not in parts.start:
             return None
         value = parts.start[scale.slot]
-        result[slot] = value * scale.factor(parts.hyper) if value else value
+        result[slot] = scale(value, parts.hyper) if value else value
     return MappingProxyType(result)
 
 

@@ -1,0 +1,81 @@
+"""State files: .safetensors or .npz with names, and torch's own .pt; written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ravine.convert.names import Tensors
+
+METADATA = "ravine"
+KINDS = (".npz", ".safetensors")
+
+
+def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """(tensors, metadata) of a file. Nothing is unpickled. Raises ValueError for a damaged file or another kind."""
+    if not path.is_file():
+        raise ValueError(f"no such file: {path}")
+    try:
+        if path.suffix == ".npz":
+            return _load_npz(path)
+        if path.suffix == ".safetensors":
+            return _load_safetensors(path)
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is damaged, or not a {path.suffix} file: {error}") from error
+    raise ValueError(f"{path}: the name must end in {' or '.join(KINDS)}, or in .pt or .pth from torch")
+
+
+def save(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> None:
+    """Write a file; if anything goes wrong, what was there before stays. Raises ValueError for an unknown kind."""
+    if path.suffix not in KINDS:
+        raise ValueError(f"{path}: the name must end in {' or '.join(KINDS)}")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    text = json.dumps(metadata)
+    try:
+        if path.suffix == ".npz":
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **{**tensors, METADATA: np.array(text)})
+        else:
+            from safetensors.numpy import save_file
+
+            save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, temporary, {METADATA: text})
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _load_npz(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    text = arrays.pop(METADATA, None)
+    return arrays, {} if text is None else _object(str(text))
+
+
+def _load_safetensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+            metadata = file.metadata() or {}
+    except (SafetensorError, TypeError) as error:
+        raise ValueError(str(error)) from error
+    return arrays, _object(metadata[METADATA]) if METADATA in metadata else {}
+
+
+def _object(text: str) -> dict[str, Any]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError(f"its metadata is {text[:60]!r}")
+    return found

@@ -1,0 +1,186 @@
+"""An optimizer's state on its way from one framework to another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from ravine import dialects
+from ravine.dialects.rewrite import IDENTITIES, IMPOSSIBLE, Scale, Spelling, arguments, to, written_as
+from ravine.dialects.spelling import Arguments, Constructor, Form
+from ravine.dialects.terms import Parts, method, take_apart
+from ravine.errors import unknown
+from ravine.recipe import Recipe, recipe
+from ravine.rule import rule
+
+Slots = dict[str, dict[str, np.ndarray]]
+"""Arrays by parameter, then by slot of the rule. A scalar slot is an array of shape ()."""
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """What an optimizer remembers after t steps.
+
+    `call` spells the optimizer, as in "torch.RMSprop(lr=0.01)". `slots` are arrays by parameter and slot of the
+    rule that the call stands for. `types` names the original type of slots that are kept wider here, until they
+    come back.
+    """
+
+    call: str
+    t: int | None
+    slots: Slots
+    types: Mapping[str, str]
+
+    @property
+    def constructor(self) -> Constructor:
+        return dialects.parse(self.call)[0]
+
+    @property
+    def arguments(self) -> Arguments:
+        constructor, given = dialects.parse(self.call)
+        return constructor.arguments(**given)
+
+    @property
+    def form(self) -> Form:
+        return self.constructor.form(self.arguments)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.constructor.recipe(self.arguments)
+
+    def renamed(self, names: Mapping[str, str], transposed: Collection[str] = ()) -> OptimizerState:
+        """The same under other names of parameters; matrices named in `transposed` (by their old names) turned round.
+
+        torch keeps a linear layer's weight as (out, in), Keras and most JAX libraries as (in, out). Raises ValueError
+        for a parameter that isn't there, a name taken twice, and for transposing what is no matrix.
+        """
+        for name in (*names, *transposed):
+            if name not in self.slots:
+                raise unknown("parameter", name, self.slots)
+        if len({names.get(p, p) for p in self.slots}) < len(self.slots):
+            raise ValueError("two parameters would have one name")
+        for name in transposed:
+            if any(v.ndim not in (0, 2) for v in self.slots[name].values()):
+                raise ValueError(f"{name!r} is no matrix, so it can't be transposed")
+        turned = {p: {n: v.T if p in transposed else v for n, v in own.items()} for p, own in self.slots.items()}
+        return replace(self, slots={names.get(p, p): own for p, own in turned.items()})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A converted state; `grade` and `reasons` say how the target's training goes on (see `Recipe.to`)."""
+
+    state: OptimizerState
+    grade: str
+    reasons: tuple[str, ...]
+
+
+def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False) -> Outcome:
+    """The state as another framework keeps it. Raises ValueError where that can't be done exactly, with the reason.
+
+    Momentum with lr outside its buffer becomes momentum with lr inside, multiplied by lr; for float32 that is kept in
+    float64 here, so the way back is exact. float64 is refused unless `allow_rounding`, or lr is a power of two.
+    """
+    parts = take_apart(state.recipe)
+    spelled = _spelled(state.recipe, framework)
+    if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
+        constructor, chosen = spelled.constructor, dict(spelled.arguments)
+        base = constructor.form(constructor.arguments(**chosen)).rule
+    else:
+        constructor, chosen, base = _nearest(parts, framework, spelled.reasons)
+    slots, types = _carried(state, parts, base, allow_rounding)
+    call = f"{constructor}({', '.join(f'{n}={v!r}' for n, v in chosen.items())})"
+    return Outcome(replace(state, call=call, slots=slots, types=types), spelled.grade, spelled.reasons)
+
+
+def _spelled(chosen: Recipe, framework: str) -> Spelling:
+    """The recipe's spelling; what slots started at stands in no way once training is under way."""
+    found = to(chosen, framework)
+    forms = [f for c in dialects.constructors(framework).values() for f in c.forms]
+    starts = [{s: v for s, v in f.start.items() if isinstance(v, float) and s in chosen.rule.slots} for f in forms]
+    for start in [{}, *starts]:
+        if found.grade == IMPOSSIBLE:
+            other = to(recipe(chosen.rule, start=start, **chosen.hyper), framework)
+            found = found if other.grade == IMPOSSIBLE else other
+    return found
+
+
+def _nearest(parts: Parts, framework: str, reasons: tuple[str, ...]) -> tuple[Constructor, Arguments, str]:
+    """A constructor that keeps the same state, though it goes on differently."""
+    reached = set(_paths(parts.base))
+    for constructor in dialects.constructors(framework).values():
+        for form in constructor.forms:
+            if form.rule not in reached or method(form.rule) != method(parts.base):
+                continue
+            target = rule(form.rule)
+            defaults = {n: form.fixed.get(n, h.default) for n, h in target.hyperparameters.items()}
+            hyper = {n: parts.hyper.get(n, d) if n in form.names else d for n, d in defaults.items()}
+            offered = {w.transform for w in constructor.wraps}
+            start = {
+                n: parts.start.get(n, s.start) if isinstance(form.start.get(n), str) else form.start.get(n, s.start)
+                for n, s in target.slots.items()
+            }
+            alike = Parts(
+                form.rule,
+                MappingProxyType(hyper),
+                MappingProxyType({n: float(v) for n, v in start.items()}),
+                MappingProxyType({n: v for n, v in parts.wraps.items() if n in offered}),
+                tuple(n for n in parts.order if n in offered),
+            )
+            if (chosen := arguments(constructor, form, alike)) is not None:
+                return constructor, chosen, form.rule
+    raise ValueError(f"{framework} keeps no such state: {'; '.join(reasons)}")
+
+
+def _paths(base: str) -> dict[str, tuple[Mapping[str, Scale], ...]]:
+    """The rules whose state is that of `base`, however they go on, each with the steps that lead there."""
+    found: dict[str, tuple[Mapping[str, Scale], ...]] = {base: ()}
+    waiting = [base]
+    while waiting:
+        here = waiting.pop(0)
+        for identity in IDENTITIES:
+            if identity.source == here and identity.target not in found and (identity.same_state or identity.slots):
+                found[identity.target] = (*found[here], identity.slots)
+                waiting.append(identity.target)
+    return found
+
+
+def _carried(state: OptimizerState, parts: Parts, base: str, allow_rounding: bool) -> tuple[Slots, dict[str, str]]:
+    """The slots of the target's rule, and the original types of those that are wider now."""
+    ways = {same.base: tuple(identity.slots for identity in path) for same, _, path in written_as(parts)}
+    slots, types = state.slots, dict(state.types)
+    for scales in ways[base] if base in ways else _paths(parts.base)[base]:
+        for new, scale in scales.items():
+            slots = {
+                param: _with_scaled(own, new, scale, parts, types.get(scale.slot), param, allow_rounding)
+                for param, own in slots.items()
+            }
+            narrow = {str(own[scale.slot].dtype) for own in state.slots.values() if scale.slot in own} - {"float64"}
+            if types.pop(scale.slot, None) is None and len(narrow) == 1:
+                types[new] = narrow.pop()
+    wanted = rule(base).slots
+    return {p: {n: v for n, v in own.items() if n in wanted} for p, own in slots.items()}, types
+
+
+def _with_scaled(
+    own: dict[str, np.ndarray], new: str, scale: Scale, parts: Parts, narrow: str | None, param: str, allow: bool
+) -> dict[str, np.ndarray]:
+    """A parameter's slots with one made from another: kept in float64, or back in the type that it came from."""
+    value = own[scale.slot]
+    over, times = scale.over(parts.hyper), scale.times(parts.hyper)
+    if not over or not times:
+        raise ValueError(
+            f"{param}: {scale.slot} can't be carried over: the buffers differ by the factor lr, which is 0"
+        )
+    wide = np.asarray(value, dtype=np.float64)
+    result = np.asarray(scale(wide, parts.hyper))
+    if not allow and not np.array_equal((result * over / times).astype(value.dtype), value, equal_nan=True):
+        raise ValueError(
+            f"{param}: {scale.slot} is {value.dtype}; multiplied or divided by lr = {parts.hyper['lr']:g} it would be "
+            "rounded, and the way back would not be exact: allow rounding if that does no harm"
+        )
+    kept = {n: v for n, v in own.items() if n != scale.slot}
+    return {**kept, new: result if narrow is None else result.astype(narrow)}
