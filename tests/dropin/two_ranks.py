@@ -239,15 +239,19 @@ SCENARIOS: dict[str, Callable[[int, Path], None]] = {
 
 def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)  # of step counts too
     dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=WORLD)
-    errors = {}
+    finished: list[str] = []
+    report = folder / f"rank{rank}.json"
     for name, scenario in SCENARIOS.items():
         try:
             scenario(rank, folder)
-        except Exception:
-            errors[name] = traceback.format_exc()
+        except BaseException:  # the ranks are out of step now: nothing more can be learnt from them
+            report.write_text(json.dumps({"finished": finished, "failed": name, "error": traceback.format_exc()}))
+            os._exit(1)
+        finished.append(name)
+        report.write_text(json.dumps({"finished": finished}))
         dist.barrier()
-        (folder / f"rank{rank}.json").write_text(json.dumps({"finished": name, "errors": errors}))
     dist.destroy_process_group()
 
 
