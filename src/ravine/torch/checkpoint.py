@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ravine.torch import guards
+
+if TYPE_CHECKING:
+    from ravine.torch.stepper import Stepper
 
 EMPTY = "empty_groups"
 """The key under which a group of a state dict carries the values of groups without parameters."""
@@ -30,7 +33,7 @@ def with_empty_groups(state_dict: StateDict) -> StateDict:
     return state_dict
 
 
-def load(optimizer: torch.optim.Optimizer, torch_load: Callable[[StateDict], None], state_dict: StateDict) -> None:
+def load(optimizer: Stepper, torch_load: Callable[[StateDict], None], state_dict: StateDict) -> None:
     """Load by torch's own method, but a copy, and put right what torch loses."""
     own = _copied(state_dict)
     carried: dict[str, Any] = {}
@@ -43,6 +46,12 @@ def load(optimizer: torch.optim.Optimizer, torch_load: Callable[[StateDict], Non
                 group.setdefault(key, value)
     torch_load(own)
     _restore_types(optimizer, own)
+    for group in optimizer.param_groups:
+        method = optimizer._method(group)
+        if method.dtype is not None:
+            for p in group["params"]:
+                state = optimizer.state.get(p, {})
+                state.update({k: state[k].to(method.dtype) for k in method.arrays.values() if _is_real(state.get(k))})
 
 
 def _copied(state_dict: StateDict) -> StateDict:
@@ -59,7 +68,7 @@ def _clone(value: Any) -> Any:
     return value
 
 
-def _restore_types(optimizer: torch.optim.Optimizer, state_dict: StateDict) -> None:
+def _restore_types(optimizer: Stepper, state_dict: StateDict) -> None:
     """Undo torch's casts of loaded state to the parameter's type where they lose digits or change a counter's type.
 
     float32 state of a bfloat16 parameter stays float32. A step count that is a plain number, as old checkpoints have
@@ -78,3 +87,7 @@ def _restore_types(optimizer: torch.optim.Optimizer, state_dict: StateDict) -> N
                 state[name] = value.to(loaded.device)
         if isinstance(state.get("step"), (int, float)):
             state["step"] = torch.tensor(float(state["step"]), dtype=torch.float32)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from ravine import transforms
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
 from ravine.torch.method import Method, method
 from ravine.torch.stepper import Stepper
-from ravine.transforms import stored_at_look_ahead
 
 
 class RuleOptimizer(Stepper):
@@ -21,12 +21,14 @@ class RuleOptimizer(Stepper):
     array slots are stored in, by default each parameter's own type; torch.bfloat16 moves fewer bytes in a step.
     """
 
-    def __init__(self, params: Iterable[Any], recipe: Recipe, state_dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, params: Iterable[Any], recipe: Recipe, state_dtype: torch.dtype | None = None, **guards: Any
+    ) -> None:
         if state_dtype is not None and (not isinstance(state_dtype, torch.dtype) or not state_dtype.is_floating_point):
             raise TypeError(f"state_dtype must be a floating torch.dtype such as torch.bfloat16, got {state_dtype!r}")
         self.state_dtype = state_dtype
         self.recipe = recipe
-        super().__init__(params, dict(recipe.hyper))
+        super().__init__(params, dict(recipe.hyper), **guards)
 
     @property
     def recipe(self) -> Recipe:
@@ -36,7 +38,7 @@ class RuleOptimizer(Stepper):
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._found = method(stored_at_look_ahead(recipe.rule), start=recipe.start, dtype=self.state_dtype)
+        self._found = method(transforms.stored_at_look_ahead(recipe.rule), start=recipe.start, dtype=self.state_dtype)
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         return self._found
@@ -56,14 +58,30 @@ def from_recipe(
     params: Iterable[Any],
     recipe_or_rule: Recipe | Rule | str,
     *,
+    weight_decay: float | None = None,
+    maximize: bool = False,
     state_dtype: torch.dtype | None = None,
+    on_nonfinite: str = "propagate",
+    rounding: str = "nearest",
+    rounding_seed: int = 0,
     **hyper: float,
 ) -> RuleOptimizer:
     """An optimizer over `params` for a recipe, or for a rule (or its name) with hyperparameters.
 
-    `params` is what every torch optimizer takes: tensors, named tensors, or groups. `state_dtype` stores the state in
-    another type than the parameter's, for instance torch.bfloat16. Raises as `ravine.recipe` does, and TypeError for a
-    state_dtype that is no floating type.
+    `params` is what every torch optimizer takes: tensors, named tensors, or groups. `weight_decay` adds coupled decay
+    to a rule that has none (decoupled decay is a rule of its own: "decoupled_weight_decay(…)"), `maximize` goes uphill.
+    `state_dtype` stores the state in another type than the parameter's, for instance torch.bfloat16. The guards are
+    those of every class (see `Stepper`). Raises as `ravine.recipe` does, and TypeError for a state_dtype that is no
+    floating type.
     """
     chosen = recipe_or_rule if isinstance(recipe_or_rule, Recipe) else recipe(recipe_or_rule)
-    return RuleOptimizer(params, chosen.replace(**hyper), state_dtype)
+    rule, values = chosen.rule, dict(chosen.hyper)
+    if weight_decay is not None:
+        values["weight_decay"] = weight_decay
+        if "weight_decay" not in rule.hyperparameters:
+            rule = transforms.weight_decay(rule)
+    if maximize:
+        rule = transforms.maximize(rule)
+    chosen = recipe(rule, start=chosen.start, **{**values, **hyper})
+    guards = {"on_nonfinite": on_nonfinite, "rounding": rounding, "rounding_seed": rounding_seed}
+    return RuleOptimizer(params, chosen, state_dtype, **guards)

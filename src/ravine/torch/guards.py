@@ -6,13 +6,14 @@ A guard is a key of the parameter groups, there only where it was asked for, so 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ravine.errors import unknown
+from ravine.torch import local
 
 if TYPE_CHECKING:
     from ravine.torch.stepper import Stepper
@@ -67,24 +68,24 @@ def allow_step(optimizer: Stepper) -> bool:
     scale = getattr(optimizer, "grad_scale", None)
     if scale is not None:
         with torch.no_grad():  # in place as torch does it, so that whoever looks at a gradient later sees it unscaled
-            for _, p in _with_gradient(optimizer.param_groups):
-                p.grad.div_(float(scale))
+            for group in optimizer.param_groups:
+                for p in _with_gradient(group):
+                    p.grad.div_(float(scale))
     guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
-    for group, p in _with_gradient(guarded):
-        if not _is_finite(p.grad):
+    for group in guarded:
+        params = _with_gradient(group)
+        bad = next((p for p in params if not _is_finite(local.part(p.grad))), None)
+        if local.on_any_rank(bad is not None, [p.grad for p in params]):
             if group["on_nonfinite"] == "error":
-                raise FloatingPointError(_complaint(optimizer, p))
+                raise FloatingPointError(_complaint(optimizer, bad))
             for each in guarded:
                 each["skipped_steps"] += 1
             return False
     return True
 
 
-def _with_gradient(groups: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Any]]:
-    for group in groups:
-        for p in group["params"]:
-            if p.grad is not None:
-                yield group, p
+def _with_gradient(group: Mapping[str, Any]) -> list[Any]:
+    return [p for p in group["params"] if p.grad is not None]
 
 
 def _is_finite(grad: Tensor) -> bool:
@@ -94,25 +95,20 @@ def _is_finite(grad: Tensor) -> bool:
         values = values.coalesce().values()
     if values.is_complex():
         values = torch.view_as_real(values)
-    if not values.numel():
-        return True
-    largest = torch.linalg.vector_norm(values, torch.inf)
-    if hasattr(largest, "full_tensor"):  # a distributed tensor: all ranks must come to one decision
-        largest = largest.full_tensor()
-    return bool(largest.isfinite())
+    return not values.numel() or bool(torch.linalg.vector_norm(values, torch.inf).isfinite())
 
 
-def _complaint(optimizer: Stepper, bad: Tensor) -> str:
+def _complaint(optimizer: Stepper, bad: Tensor | None) -> str:
+    where = "of a parameter on another rank"
     for number, group in enumerate(optimizer.param_groups):
-        names: Mapping[int, str] = dict(enumerate(group.get("param_names", ())))
         for place, p in enumerate(group["params"]):
-            if p is bad:
-                what = f"{names[place]!r}, parameter {place}" if place in names else f"parameter {place}"
-                return (
-                    f"the gradient of {what} of group {number}, of shape {tuple(bad.shape)}, is not finite; nothing "
-                    f"was changed (on_nonfinite='error'; 'skip' would leave such a step out, 'propagate' take it)"
-                )
-    raise AssertionError("a parameter of no group")
+            if bad is not None and p is bad:
+                name = f"{group['param_names'][place]!r}, " if "param_names" in group else ""
+                where = f"of {name}parameter {place} of group {number}, of shape {tuple(p.shape)},"
+    return (
+        f"the gradient {where} is not finite; nothing was changed "
+        f"(on_nonfinite='error'; 'skip' would leave such a step out, 'propagate' take it)"
+    )
 
 
 def signature(kind: type[torch.optim.Optimizer]) -> inspect.Signature | None:

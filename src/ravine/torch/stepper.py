@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo
+from torch.compiler import is_dynamo_compiling
 
 from ravine.engines import eager
 from ravine.engines.fused.storage import Storage
@@ -166,6 +168,8 @@ class Stepper(torch.optim.Optimizer):
 
     def step(self, closure: Any = None) -> Any:
         """One step of every parameter that has a gradient. `closure`, if given, computes the loss that is returned."""
+        if is_dynamo_compiling():  # torch.compile has nothing to add to a kernel, and can't trace one
+            return _step_uncompiled(self, closure)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -218,3 +222,8 @@ class Stepper(torch.optim.Optimizer):
         plan = Plan(method, params, states, Rounding.of(self.param_groups[number]))
         self._plans = {**self._plans, number: plan}
         return plan
+
+
+@_disable_dynamo
+def _step_uncompiled(optimizer: Stepper, closure: Any) -> Any:
+    return Stepper.step(optimizer, closure)
