@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ravine
+from ravine.declaration import declare
 from ravine.math import ema, sqrt
 
 FAMILY = set(
@@ -88,7 +89,7 @@ def test_a_built_in_name_is_taken() -> None:
 def declared(source: str, **declaration: object) -> ravine.Rule:
     scope: dict[str, object] = {"sqrt": sqrt}
     exec("def broken" + source, scope)
-    return ravine.rule.__globals__["declare"](scope["broken"], **declaration)
+    return declare(scope["broken"], **declaration)
 
 
 @pytest.mark.parametrize(
