@@ -55,6 +55,13 @@ def test_momentum_on_rescaled_gradients_has_the_limit_lr_over_one_minus_mu(mu):
     assert np.abs(o.runs["momentum"].step[-1, 0]) / 0.01 == pytest.approx(1 / (1 - mu), rel=1e-11)
 
 
+def test_the_limits_in_the_table_are_reached():
+    table = accumulate(mu=0.8, slope=-3.0, steps=1000).tables[0]
+    for name, limit in column(table, "limit").items():
+        last = column(table, "step 100")[name]
+        assert last == pytest.approx(limit, rel=2e-4), name  # NAdam's warm-up still has 1e-4 to go
+
+
 def test_momentum_builds_up_as_a_geometric_series():
     r = accumulate(lr=0.01, mu=0.9).runs["momentum"]
     t = np.arange(1, 101)
@@ -211,6 +218,10 @@ def test_turning_there_and_back():
 def test_settling_counts_to_the_last_time_outside():
     r = run("gd", "oblong_bowl", start=[0.45, 0.0], lr=0.5, steps=6)  # halves: 0.45, 0.225, 0.1125, 0.05625
     assert settling(r) == 3
+    swinging = run("momentum", "oblong_bowl", start=[1.0, 0.0], lr=0.1, mu=0.9, steps=300)
+    outside = [t for t, x in enumerate(swinging.x) if np.hypot(*x) >= 0.1]
+    assert outside != list(range(len(outside)))  # it goes in and comes out again
+    assert settling(swinging) == outside[-1] + 1
     assert settling(run("gd", "oblong_bowl", lr=1e-4, steps=6)) == math.inf
     assert settling(run("gd", "oblong_bowl", start=[0.0, 0.0], steps=2)) == 0
 
