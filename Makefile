@@ -41,6 +41,10 @@ mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break 
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json
 
+playground: $(VENV)/.installed-lab  ## write and open the playground
+	mkdir -p out
+	$(BIN)/ravine playground --out out/playground.html
+
 docs: $(VENV)/.installed-dev  ## rewrite the pages that are made from the code
 	$(BIN)/python tools/make_docs.py
 
