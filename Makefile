@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo install lint types unit test mutants bench docs gallery record-traces format clean
+.PHONY: help demo playground install lint types unit test mutants bench docs gallery record-traces format clean
 
 PYTHON ?= python3.11
 VENV := .venv
