@@ -11,7 +11,8 @@ import torch
 import ravine
 from ravine.engines import reference
 from ravine.engines.fused import arrays, frame, jit
-from ravine.engines.fused.kernel import CHUNK, Table, hyper_values
+from ravine.engines.fused.kernel import SMALLEST_CHUNK as CHUNK
+from ravine.engines.fused.kernel import Table, hyper_values
 from ravine.engines.fused.storage import Storage
 from ravine.rule import Rule
 

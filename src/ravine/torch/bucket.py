@@ -80,6 +80,8 @@ class Bucket:
         self.is_fresh: Sequence[bool] | None = is_fresh
         self.keys = [*method.arrays.values(), *method.counters]
         self.grad_type = grads[0].dtype
+        # torch itself refuses a gradient of another type, unless the parameter was told to take any.
+        self.any_type = any(getattr(p, "grad_dtype", None) is not p.dtype for p in params)
         self.contiguous = all(map(is_contiguous, params)) and all(map(is_contiguous, grads))
         self.strides = [p.stride() for p in params]
         self.fixed = self._fixed()
@@ -112,7 +114,7 @@ class Bucket:
                 is_same_layout = [g.stride() for g in grads] == self.strides
         except (RuntimeError, KeyError, AttributeError):  # a sparse gradient, or state that was taken away
             return False
-        if not is_same_layout or [g.dtype for g in grads].count(self.grad_type) != len(grads):
+        if not is_same_layout or (self.any_type and any(g.dtype is not self.grad_type for g in grads)):
             return False
         if addresses != self.grads:
             self.table.set_gradients(addresses)

@@ -14,8 +14,11 @@ from ravine.engines.fused.coefficients import Coefficients
 from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, CONTROL_SIZE, LENGTH, Storage
 from ravine.rule import Rule
 
-CHUNK = 1 << 14
-"""Elements that a thread takes at once."""
+CHUNKS = 64
+"""Pieces that the elements of a table are cut into, so that threads finish together,"""
+
+SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 14, 1 << 18
+"""within these bounds: a thread that reads on in one place is faster (docs/fused.md)."""
 
 WORTH_A_THREAD = 1 << 23
 """Bytes of memory traffic below which waking another thread costs more than it saves (docs/fused.md)."""
@@ -140,10 +143,11 @@ class Table:
 
 def _chunks(lengths: Any) -> Any:
     """Rows of (tensor, first element, how many). An empty tensor has one chunk too: its step count advances."""
-    counts = np.maximum(-(-lengths // CHUNK), 1)
+    size = min(max(int(lengths.sum()) // CHUNKS, SMALLEST_CHUNK), LARGEST_CHUNK)
+    counts = np.maximum(-(-lengths // size), 1)
     tensor = np.repeat(np.arange(len(lengths)), counts)
-    start = (np.arange(len(tensor)) - np.repeat(np.cumsum(counts) - counts, counts)) * CHUNK
-    return np.ascontiguousarray(np.stack([tensor, start, np.minimum(lengths[tensor] - start, CHUNK)], axis=1), np.int64)
+    start = (np.arange(len(tensor)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
+    return np.ascontiguousarray(np.stack([tensor, start, np.minimum(lengths[tensor] - start, size)], axis=1), np.int64)
 
 
 def hyper_values(rule: Rule, hyper: Mapping[str, float]) -> tuple[float, ...]:
