@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,31 @@ def test_mistakes_are_named(arguments: list[str], message: str) -> None:
 
 def test_the_first_step_of_a_process() -> None:
     assert 0 < first_step(processes=1) < 60
+
+
+def allocated(step: Callable[[], object]) -> tuple[int, int]:
+    """Bytes that a step asks torch for, and the peak of what it asks Python for."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step()
+    asked = sum(max(0, event.cpu_memory_usage) for event in profile.events())
+    tracemalloc.start()
+    step()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return asked, peak
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_step_allocates_nothing(name: str) -> None:
+    params = parameters([(1000, 1000), (10,)])
+    optimizer = CASES[name].make(params)
+    optimizer.step()
+    asked, peak = allocated(optimizer.step)
+    assert asked == 0
+    assert peak < 20_000
+
+
+def test_an_allocation_would_be_seen() -> None:
+    optimizer = torch.optim.RMSprop(parameters([(1000, 1000)]), foreach=True)
+    optimizer.step()
+    assert allocated(optimizer.step)[0] >= 4_000_000

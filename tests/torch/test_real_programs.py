@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ravine.torch
 from ravine.engines.fused import pool
+from ravine.torch.stepper import Stepper
 
 LARGE = 1 << 20  # elements: enough for the helping threads to be called
 
@@ -279,3 +280,23 @@ def interrupted_at(number: int, call) -> bool:
     finally:
         sys.settrace(before)
     return False
+
+
+@pytest.mark.parametrize("name", ["Adam", "SGD", "NAdam"])
+def test_three_frames_between_step_and_the_arithmetic(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = nn.Parameter(torch.ones(4))
+    p.grad = torch.ones(4)
+    optimizer = getattr(ravine.torch, name)([p])
+    optimizer.step()
+    names: list[str] = []
+
+    def arithmetic(*_: object) -> None:
+        frame = sys._getframe(1)
+        while frame.f_code is not Stepper.step.__code__ and frame.f_code.co_filename != __file__:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        assert frame.f_code.co_name == "step"
+
+    monkeypatch.setattr(optimizer._plans[0].buckets[0][1].table.kernel, "run_alone", arithmetic)
+    optimizer.step()
+    assert 1 <= len(names) <= 3, names

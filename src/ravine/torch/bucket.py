@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import is_, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -139,8 +139,3 @@ class Bucket:
             self.table.step_rows([(1.0, ()), (2.0, ())], [not fresh for fresh in self.is_fresh], hyper, threads)
             self.is_fresh = None
         torch.autograd.graph.increment_version(self.params)
-
-
-def same_objects(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    """Whether two sequences hold the same objects in the same order."""
-    return len(a) == len(b) and all(map(is_, a, b))

@@ -63,11 +63,8 @@ class Plan:
             return self.buckets[0][1].is_current(grads)
         return all(b.is_current([grads[i] for i in members]) for members, b in self.buckets)
 
-    def step(self, hyper: tuple[float, ...]) -> None:
-        """One step of every parameter."""
-        threads = torch.get_num_threads()
-        for _, bucket in self.buckets:
-            bucket.step(hyper, threads)
+    def step_rest(self, hyper: tuple[float, ...]) -> None:
+        """One step of every parameter that is in no bucket."""
         for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
             if self.rounding is not None and p.dtype is torch.bfloat16:
                 wide = p.detach().float()
@@ -192,7 +189,11 @@ class Stepper(torch.optim.Optimizer):
                     delegate.step(self, group)
                     continue
                 plan = self._plan(number, method, params)
-            plan.step(method.values(group))
+            hyper, threads = method.values(group), torch.get_num_threads()
+            for _, bucket in plan.buckets:
+                bucket.step(hyper, threads)
+            if plan.rest or plan.is_distributed:
+                plan.step_rest(hyper)
         if not known:
             self._states = list(self.state.values())
         return loss

@@ -93,18 +93,16 @@ class Table:
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
         """One step of every tensor, each by the step count and scalar slots in its own memory, which advance too."""
         if self.kernel.read(*self._read_arguments):
-            self.step_at(float(self._scalars[0, 0]) + 1.0, self._scalars[0, 1:].tolist(), hyper, threads)
+            t, *scalars = self._scalars[0].tolist()
+            values, new = self.coefficients.evaluate(t + 1.0, scalars, *hyper)
+            self._launch(values, (t + 1.0, *new), threads)
         else:
             distinct, which = np.unique(self._scalars, axis=0, return_inverse=True)
-            which = which.reshape(-1)
             counts = [(t + 1.0, scalars) for t, *scalars in distinct.tolist()]
-            self.step_rows(counts, which, hyper, threads)
+            self.step_rows(counts, which.reshape(-1), hyper, threads)
 
     def step_at(self, t: float, scalars: Sequence[float], hyper: tuple[float, ...], threads: int) -> tuple[float, ...]:
         """One step of every tensor at the same t and scalar slots. Returns the new scalar slots."""
-        if not self._is_uniform:
-            self.rows[:, COEFFICIENTS] = 0
-            self._is_uniform = True
         values, new = self.coefficients.evaluate(t, scalars, *hyper)
         self._launch(values, (t, *new), threads)
         return new
@@ -113,20 +111,18 @@ class Table:
         self, counts: Sequence[tuple[float, Sequence[float]]], which: Any, hyper: tuple[float, ...], threads: int
     ) -> list[tuple[float, ...]]:
         """One step in which tensor i is at counts[which[i]] = (t, scalar slots). Returns new scalar slots by row."""
-        self._is_uniform = False  # first, in case of an interrupt between the two
-        self.rows[:, COEFFICIENTS] = which
-        values: list[float] = []
-        numbers: list[float] = []
-        kept: list[tuple[float, ...]] = []
-        for t, scalars in counts:
-            row, new = self.coefficients.evaluate(t, scalars, *hyper)
-            values += row
-            numbers += (t, *new)
-            kept.append(new)
-        self._launch(values, numbers, threads)
-        return kept
+        rows = [self.coefficients.evaluate(t, scalars, *hyper) for t, scalars in counts]
+        values = tuple(v for row, _ in rows for v in row)
+        numbers = tuple(v for (t, _), (_, new) in zip(counts, rows, strict=True) for v in (t, *new))
+        self._launch(values, numbers, threads, which)
+        return [new for _, new in rows]
 
-    def _launch(self, values: Sequence[float], numbers: Sequence[float], threads: int) -> None:
+    def _launch(self, values: tuple[float, ...], numbers: tuple[float, ...], threads: int, which: Any = None) -> None:
+        """Run the kernel on rows of coefficients and new scalars; tensor i has row which[i] (None: all the first)."""
+        if which is not None or not self._is_uniform:
+            self._is_uniform = False  # first, in case of an interrupt between the two
+            self.rows[:, COEFFICIENTS] = 0 if which is None else which
+            self._is_uniform = which is None
         known_values, known_numbers, c, new_scalars = self._prepared
         if values != known_values or numbers != known_numbers:
             c = (self.kernel.number * len(values))(*values)
