@@ -300,3 +300,27 @@ def test_three_frames_between_step_and_the_arithmetic(name: str, monkeypatch: py
     monkeypatch.setattr(optimizer._plans[0].buckets[0][1].table.kernel, "run_alone", arithmetic)
     optimizer.step()
     assert 1 <= len(names) <= 3, names
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_helpers_flush_subnormal_numbers_if_the_caller_does(flush: bool) -> None:
+    """In a step whose result is subnormal everywhere, no element depends on the thread that computed it."""
+    out = run(f"""
+        import torch, ravine.torch
+        torch.set_num_threads(2)
+        p, q = (torch.nn.Parameter(torch.zeros({4 * LARGE})) for _ in range(2))
+        p.grad = q.grad = torch.ones({4 * LARGE})
+        optimizer, other = (ravine.torch.from_recipe([x], "momentum_ema", lr=1.0, beta=1 - 1e-7) for x in (p, q))
+        other.step()
+        q.data.zero_()
+        if {flush}: assert torch.set_flush_denormal(True)
+        for _ in range(5):
+            p.grad = torch.full_like(p, 1e-33)
+            optimizer.step()
+            v = optimizer.state[p]["v"]
+            print(v.numpy().view("uint32").min(), v.numpy().view("uint32").max())
+    """)
+    for line in out.splitlines():
+        low, high = line.split()
+        assert low == high
+        assert (low == "0") is flush

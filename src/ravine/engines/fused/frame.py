@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from string import Template
 
 from ravine.engines.fused.lower import Elements, coefficients
@@ -13,6 +14,7 @@ from ravine.engines.fused.storage import (
     CONTROL_SIZE,
     FINISHED,
     MEMORY,
+    MODE,
     OPEN,
     Storage,
 )
@@ -28,6 +30,12 @@ declare float @llvm.fabs.f32(float)
 declare double @llvm.fabs.f64(double)
 declare i32 @{YIELD}()"""
 
+HAS_MODE = platform.machine() in ("x86_64", "AMD64")
+"""Whether a thread has a mode (flushing of subnormals, rounding) that helpers take over from their caller."""
+
+if HAS_MODE:
+    DECLARATIONS += "\ndeclare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)"
+
 # A helping thread that comes before the caller waits a moment and then gives up; the caller leaves only when every
 # claimed chunk is finished. So nothing is ever written unless the caller is inside this function, whatever
 # interrupts the program, and no thread waits in Python.
@@ -36,20 +44,27 @@ define void @run(ptr %table, ptr %chunks, i64 %count, ptr %control, ptr %c, ptr 
 entry:
   %finished.at = getelementptr i64, ptr %control, i64 $FINISHED
   %open.at = getelementptr i64, ptr %control, i64 $OPEN
+  %mode.at = getelementptr i64, ptr %control, i64 $MODE
+  %own.mode.at = alloca i64
   br i1 %leads, label %lead, label %wait
 lead:
+  $save_mode
   store atomic i64 1, ptr %open.at release, align 8
   br label %claim
 wait:
   %tries = phi i64 [ 0, %entry ], [ %tries.next, %wait.more ]
   %open = load atomic i64, ptr %open.at acquire, align 8
   %is.open = icmp ne i64 %open, 0
-  br i1 %is.open, label %claim, label %wait.more
+  br i1 %is.open, label %helper, label %wait.more
 wait.more:
   %ignored = call i32 @$YIELD()
   %tries.next = add i64 %tries, 1
   %is.patient = icmp slt i64 %tries.next, 1000
   br i1 %is.patient, label %wait, label %leave
+helper:
+  $save_own_mode
+  $take_mode
+  br label %claim
 claim:
   %k = atomicrmw add ptr %control, i64 1 monotonic
   %is.left = icmp slt i64 %k, %count
@@ -81,7 +96,10 @@ done:
   %ignored.count = atomicrmw add ptr %finished.at, i64 1 release
   br label %claim
 claimed:
-  br i1 %leads, label %join, label %leave
+  br i1 %leads, label %join, label %restore
+restore:
+  $restore_mode
+  br label %leave
 join:
   %finished = load atomic i64, ptr %finished.at acquire, align 8
   %is.finished = icmp eq i64 %finished, %count
@@ -174,6 +192,11 @@ def _run(graph: Graph, storage: Storage) -> str:
     return RUN.substitute(
         FINISHED=FINISHED,
         OPEN=OPEN,
+        MODE=MODE,
+        save_mode=_mode("stmxcsr", "%mode.at"),
+        save_own_mode=_mode("stmxcsr", "%own.mode.at"),
+        take_mode=_mode("ldmxcsr", "%mode.at"),
+        restore_mode=_mode("ldmxcsr", "%own.mode.at"),
         CHUNK_COLUMNS=CHUNK_COLUMNS,
         COEFFICIENTS=COEFFICIENTS,
         YIELD=YIELD,
@@ -185,6 +208,10 @@ def _run(graph: Graph, storage: Storage) -> str:
         arguments=", ".join(f"ptr %a{k}" for k in range(len(storage.arrays))),
         stores="\n".join(stores),
     )
+
+
+def _mode(instruction: str, address: str) -> str:
+    return f"call void @llvm.x86.sse.{instruction}(ptr {address})" if HAS_MODE else "; this processor has no such mode"
 
 
 def _read(storage: Storage) -> str:

@@ -15,9 +15,9 @@ LENGTH, COEFFICIENTS, ADDRESSES = 0, 1, 2
 # A row of the chunks: which tensor, the first element, how many.
 TENSOR, START, COUNT = 0, 1, 2
 CHUNK_COLUMNS = 3
-# The numbers that the threads share: chunks claimed, chunks finished, whether the caller has come.
-CLAIMED, FINISHED, OPEN = 0, 1, 2
-CONTROL_SIZE = 3
+# What the threads share: chunks claimed, chunks finished, whether the caller has come, its floating-point mode.
+CLAIMED, FINISHED, OPEN, MODE = 0, 1, 2, 3
+CONTROL_SIZE = 4
 
 
 @dataclass(frozen=True)
