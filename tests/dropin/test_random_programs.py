@@ -149,7 +149,11 @@ class Pair:
         self.theirs.step()
         self.ours.step()
         found = gaps(snapshot(self.theirs, a), snapshot(self.ours, b), before)
-        assert max(found.values(), default=0.0) <= ULPS[self.dtype] * (10 if self.name == "RAdam" else 1), found
+        allowed = ULPS[self.dtype] * (10 if self.name == "RAdam" else 1)
+        if self.name == "NAdam" and torch.get_default_dtype() is torch.float32:
+            # Its product of momenta is float32 then: torch goes on with the rounded number, we round what is stored.
+            allowed *= torch.finfo(torch.float32).eps / torch.finfo(self.dtype).eps
+        assert max(found.values(), default=0.0) <= allowed, found
         copy_into(self.ours, b, self.theirs, a)
 
     def forget_gradients(self) -> None:
