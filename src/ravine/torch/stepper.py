@@ -90,9 +90,10 @@ def _complete(method: Method, p: Tensor, state: dict[str, Any]) -> bool:
             state[key] = torch.full((), method.start[name], dtype=kind)
     missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
     for name, key in missing:
+        start = method.start[name]
         state[key] = torch.full_like(
             p,
-            method.start[name],
+            complex(start, start) if p.is_complex() else start,
             dtype=None if p.is_complex() else method.dtype,
             requires_grad=False,
             memory_format=torch.preserve_format,
