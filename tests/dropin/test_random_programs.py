@@ -116,7 +116,7 @@ class Pair:
         self.dtype = draw(st.sampled_from(list(ULPS)))
         options = draw_options(draw, self.name, in_group=False)
         self.ways = [{}, {"foreach": True}, {"foreach": False}]
-        if self.name in FUSED and not self.dtype.is_complex:
+        if self.name in FUSED and not self.dtype.is_complex and torch.get_default_dtype() is torch.float32:
             self.ways.append({"fused": True})
         way = draw(st.sampled_from(self.ways))
         if "foreach" in way and way["foreach"] is not True and draw(st.booleans()):
