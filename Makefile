@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo playground install lint types unit test mutants bench docs gallery record-traces format clean
+.PHONY: help demo playground install lint types unit test mutants fuzz ecosystem bench docs gallery record-traces format clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -37,6 +37,13 @@ test: lint types unit  ## lint, types and the whole suite
 
 mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break must be caught
 	PYTHONPATH=tests $(BIN)/python tools/mutants.py
+
+fuzz: $(VENV)/.installed-dev  ## 3,000 random training programs with torch's optimizers and ours (minutes)
+	RAVINE_FUZZ=3000 $(BIN)/python -m pytest tests/dropin/test_random_programs.py
+
+ecosystem: $(VENV)/.installed-dev  ## install Lightning, Accelerate and transformers, and run one small training each
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[ecosystem]'
+	$(BIN)/python -m pytest tests/dropin/test_ecosystem.py
 
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json

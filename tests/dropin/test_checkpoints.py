@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import pickle
 from typing import Any
 
@@ -66,12 +67,14 @@ def test_a_run_may_change_hands_at_any_step(name: str, options: dict[str, Any]) 
 
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_state_dicts_have_torchs_names_types_and_shapes(name: str, options: dict[str, Any]) -> None:
-    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+    fused = [{"fused": True}] if name in ("SGD", "Adagrad", "Adam", "AdamW") else []
+    for dtype, more in itertools.product((torch.float32, torch.bfloat16, torch.float64), ({}, *fused)):
         both = []
         for kind in (theirs(name), ours(name)):
             params = parameters(dtype)
-            optimizer = kind(params, **options)
-            train(optimizer, params, range(2))
+            with default_dtype(torch.float64):
+                optimizer = kind(params, **options, **more)
+                train(optimizer, params, range(2))
             both.append(optimizer.state_dict())
         assert both[0]["param_groups"] == both[1]["param_groups"]
         form = [

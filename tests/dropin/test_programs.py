@@ -193,6 +193,21 @@ def test_parameters_come_late_lose_their_gradient_and_get_options_of_their_own(n
     both(program, name, 1e-7 if name == "RAdam" else 1e-9)
 
 
+def test_a_complex_parameter_that_comes_late_starts_in_both_parts() -> None:
+    """Adagrad's initial_accumulator_value belongs to the real and to the imaginary part."""
+
+    def program(kind: Any) -> Any:
+        a, b = (torch.ones(3, dtype=torch.complex128, requires_grad=True) for _ in range(2))
+        optimizer = kind([a], lr=0.1, initial_accumulator_value=0.5)
+        optimizer.add_param_group({"params": [b]})
+        for p in (a, b):
+            p.grad = torch.full_like(p, complex(1.0, -2.0))
+        optimizer.step()
+        return a.detach(), b.detach(), [s["sum"] for s in optimizer.state.values()]
+
+    both(program, "Adagrad")
+
+
 def test_clipping_and_accumulation() -> None:
     def program(kind: Any) -> Any:
         net = network()

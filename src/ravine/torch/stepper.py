@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -27,21 +27,22 @@ class Plan:
         method: Method,
         params: Sequence[Tensor],
         states: Sequence[dict[str, Any]],
-        rounding: Rounding | None = None,
+        group: MutableMapping[str, Any],
     ) -> None:
-        self.method, self.params, self.rounding = method, list(params), rounding
+        self.method, self.params, self.rounding = method, list(params), Rounding.of(group)
         grads: list[Any] = [p.grad for p in params]
         self.rest: list[int] = []
         self.buckets: list[tuple[list[int], Bucket]] = []
         groups: dict[Storage | None, list[int]] = {}
-        fresh = [_complete(method, p, s) for p, s in zip(params, states, strict=True)]
+        counts = _count_type(is_fused=bool(group.get("fused")))
+        fresh = [_complete(method, p, s, counts) for p, s in zip(params, states, strict=True)]
         self.is_distributed = any(map(local.is_distributed, params))
         if self.is_distributed:
             keys = list(method.arrays.values())
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            is_rounded = rounding is not None and p.dtype is torch.bfloat16
+            is_rounded = self.rounding is not None and p.dtype is torch.bfloat16
             groups.setdefault(None if is_rounded else storage(p, g, state, method), []).append(i)
         for kind, members in groups.items():
             if kind is not None:
@@ -77,19 +78,20 @@ class Plan:
             torch.autograd.graph.increment_version(self.params)
 
 
-def _complete(method: Method, p: Tensor, state: dict[str, Any]) -> bool:
+def _complete(method: Method, p: Tensor, state: dict[str, Any], counts: torch.dtype) -> bool:
     """Make what is missing of a parameter's state. Returns whether an array was missing."""
     if method.step is not None and method.step not in state:
-        state[method.step] = torch.zeros((), dtype=_count_type())
+        state[method.step] = torch.zeros((), dtype=counts)
     for name, key in method.scalars.items():
         if key not in state:
-            kind = _count_type() if method.counts_like_torch else torch.float64
+            kind = counts if method.counts_like_torch else torch.float64
             state[key] = torch.full((), method.start[name], dtype=kind)
     missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
     for name, key in missing:
+        start = method.start[name]
         state[key] = torch.full_like(
             p,
-            method.start[name],
+            complex(start, start) if p.is_complex() else start,
             dtype=None if p.is_complex() else method.dtype,
             requires_grad=False,
             memory_format=torch.preserve_format,
@@ -97,9 +99,9 @@ def _complete(method: Method, p: Tensor, state: dict[str, Any]) -> bool:
     return bool(missing)
 
 
-def _count_type() -> torch.dtype:
-    """The type of step counts: float32, or float64 where that is torch's default type. As torch keeps them."""
-    return torch.float64 if torch.get_default_dtype() is torch.float64 else torch.float32
+def _count_type(*, is_fused: bool) -> torch.dtype:
+    """The type of step counts, as torch keeps them: float64 where that is the default type, but not with fused=True."""
+    return torch.float64 if torch.get_default_dtype() is torch.float64 and not is_fused else torch.float32
 
 
 def eager_step(
@@ -220,7 +222,7 @@ class Stepper(torch.optim.Optimizer):
 
     def _plan(self, number: int, method: Method, params: list[Tensor]) -> Plan:
         states = [self.state[p] if method.keeps_state else {} for p in params]
-        plan = Plan(method, params, states, Rounding.of(self.param_groups[number]))
+        plan = Plan(method, params, states, self.param_groups[number])
         self._plans = {**self._plans, number: plan}
         return plan
 

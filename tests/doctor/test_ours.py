@@ -1,0 +1,26 @@
+"""Every class of ravine.torch passes its own doctor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import ravine.torch
+from ravine.doctor import Verdict, examine
+
+CLASSES = ["SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Lion"]
+NOT_APPLICABLE = {
+    "SGD": {"aliasing on load", "dtype on load"},  # it keeps no state without momentum
+    "Lion": {"foreach ≡ loop ≡ fused"},
+}
+
+
+@pytest.mark.parametrize(("name", "options"), [*((n, {}) for n in CLASSES), ("SGD", {"momentum": 0.9})])
+def test_a_class_of_ours_passes_everything(name: str, options: dict[str, Any]) -> None:
+    report = examine(getattr(ravine.torch, name), **options)
+    assert report.passed, [f for f in report.findings if f.verdict is Verdict.FAIL]
+    expected = NOT_APPLICABLE.get(name, set()) if not options else set()
+    assert {f.check for f in report.findings if f.verdict is Verdict.NOT_APPLICABLE} == expected

@@ -1,0 +1,217 @@
+"""Random training programs: class, options, types, layouts, missing gradients, checkpoints, groups.
+
+After every step parameters and state are compared, then torch's numbers are copied into ours, so that errors of the
+last place can't grow into differences that mean nothing. `make fuzz` runs thousands of programs.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
+from steplock import NAMES, copy_into, default_dtype, gaps, ours, snapshot, theirs
+
+PROGRAMS = int(os.environ.get("RAVINE_FUZZ", "0"))
+FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
+
+ULPS = {torch.float64: 2000.0, torch.float32: 64.0, torch.complex128: 2000.0, torch.complex64: 64.0}
+"""A wrong term is off by billions of units in the last place, a power of β that was rounded otherwise by hundreds."""
+
+RATES = st.sampled_from([0.001, 0.03, 1.0])
+BETAS = st.sampled_from([(0.9, 0.999), (0.0, 0.5), (0.5, 0.9)])
+DECAYS = st.sampled_from([0.0, 0.0, 0.01, 0.3])
+COMMON = {"lr": RATES, "weight_decay": DECAYS, "maximize": st.booleans()}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "SGD": {
+        "momentum": st.sampled_from([0.0, 0.5, 0.9]),
+        "dampening": st.sampled_from([0.0, 0.3]),
+        "nesterov": st.booleans(),
+    },
+    "RMSprop": {
+        "alpha": st.sampled_from([0.5, 0.99]),
+        "momentum": st.sampled_from([0.0, 0.9]),
+        "centered": st.booleans(),
+        "eps": st.sampled_from([1e-8, 1e-3]),
+    },
+    "Adagrad": {
+        "lr_decay": st.sampled_from([0.0, 0.1]),
+        "initial_accumulator_value": st.sampled_from([0.0, 0.1]),
+        "eps": st.sampled_from([1e-10, 1e-3]),
+    },
+    "Adadelta": {"rho": st.sampled_from([0.5, 0.9]), "eps": st.sampled_from([1e-6, 1e-2])},
+    "Adam": {"betas": BETAS, "amsgrad": st.booleans(), "decoupled_weight_decay": st.booleans()},
+    "AdamW": {"betas": BETAS, "amsgrad": st.booleans()},
+    "NAdam": {"betas": BETAS, "momentum_decay": st.sampled_from([0.0, 0.004]), "decoupled_weight_decay": st.booleans()},
+    "RAdam": {"betas": BETAS, "decoupled_weight_decay": st.booleans()},
+    "Adamax": {"betas": BETAS},
+}
+FIXED = {
+    "SGD": ("nesterov", "momentum", "dampening"),
+    "RMSprop": ("centered", "momentum"),
+    "Adagrad": ("initial_accumulator_value",),
+    "Adam": ("amsgrad",),
+    "AdamW": ("amsgrad",),
+}
+"""Options that a program does not change once there is state: torch itself trips over them."""
+
+
+def draw_options(draw: Any, name: str, *, in_group: bool) -> dict[str, Any]:
+    options = {n: draw(s) for n, s in {**COMMON, **OPTIONS[name]}.items() if not in_group or draw(st.booleans())}
+    if options.get("nesterov") and (not options.get("momentum") or options.get("dampening")):
+        options["nesterov"] = False
+    if in_group:
+        return {n: v for n, v in options.items() if n not in FIXED.get(name, ())}
+    return options
+
+
+def tensor(draw: Any, dtype: Any) -> Any:
+    """A parameter in one of the layouts that models have."""
+    random = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
+    shape = draw(st.sampled_from([(), (0,), (1,), (7,), (65,), (3, 5), (2, 3, 4, 5)]))
+    values = torch.randn(shape, generator=random, dtype=dtype)
+    layout = draw(st.sampled_from(["plain", "plain", "transposed", "channels_last", "strided"]))
+    if layout == "transposed" and values.dim() == 2:
+        values = values.t()
+    if layout == "channels_last" and values.dim() == 4:
+        values = values.to(memory_format=torch.channels_last)
+    if layout == "strided" and values.dim():
+        values = torch.stack([values, values], -1)[..., 0]
+    return values
+
+
+def gradient(draw: Any, p: Any, group: dict[str, Any]) -> Any:
+    random = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
+    g = torch.randn(p.shape, generator=random, dtype=p.dtype)
+    if group["weight_decay"]:  # g + λx must not cancel: the last bit would become the first
+        a, x = (torch.view_as_real(t) if t.is_complex() else t for t in (g, p.detach()))
+        a.copy_(a.abs() * x.sign() * (-1 if group["maximize"] else 1))
+    layout = draw(st.sampled_from(["plain", "plain", "like the parameter", "expanded"]))
+    if layout == "like the parameter":
+        return torch.empty_like(p).copy_(g)
+    if layout == "expanded" and p.dim() == 2 and not group["weight_decay"]:
+        return g[:1].expand(p.shape)
+    return g
+
+
+def through_file(state_dict: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(state_dict, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+class Pair:
+    """torch's optimizer and ours over equal parameters."""
+
+    def __init__(self, draw: Any) -> None:
+        self.draw, self.name = draw, draw(st.sampled_from(NAMES))
+        self.dtype = draw(st.sampled_from(list(ULPS)))
+        options = draw_options(draw, self.name, in_group=False)
+        self.ways = [{}, {"foreach": True}, {"foreach": False}]
+        if self.name in FUSED and not self.dtype.is_complex and torch.get_default_dtype() is torch.float32:
+            self.ways.append({"fused": True})
+        way = draw(st.sampled_from(self.ways))
+        if "foreach" in way and way["foreach"] is not True and draw(st.booleans()):
+            options["lr"] = torch.tensor(options["lr"])
+        note(f"{self.name} {self.dtype} {options} {way}")
+        first = self.new_parameters()
+        self.theirs = theirs(self.name)(first[0], **copy.deepcopy(options), foreach=False)
+        self.make = lambda params: ours(self.name)(params, **copy.deepcopy(options), **way)
+        self.ours = self.make(first[1])
+
+    def new_parameters(self) -> tuple[list[Any], list[Any]]:
+        values = [tensor(self.draw, self.dtype) for _ in range(self.draw(st.integers(1, 3)))]
+        both = [[v.detach().clone(memory_format=torch.preserve_format) for v in values] for _ in range(2)]
+        return [v.requires_grad_() for v in both[0]], [v.requires_grad_() for v in both[1]]
+
+    def parameters(self, optimizer: Any) -> list[Any]:
+        return [p for group in optimizer.param_groups for p in group["params"]]
+
+    def step(self) -> None:
+        """Some parameters have no gradient."""
+        a, b = self.parameters(self.theirs), self.parameters(self.ours)
+        before = snapshot(self.theirs, a)
+        for group, mine in zip(self.theirs.param_groups, self.ours.param_groups, strict=True):
+            for p, q in zip(group["params"], mine["params"], strict=True):
+                if self.draw(st.integers(0, 4)):
+                    p.grad = gradient(self.draw, p, group)
+                    q.grad = p.grad if self.draw(st.booleans()) else p.grad.clone()
+                elif group["weight_decay"]:  # an old gradient might cancel
+                    p.grad = q.grad = None
+        self.theirs.step()
+        self.ours.step()
+        found = gaps(snapshot(self.theirs, a), snapshot(self.ours, b), before)
+        allowed = ULPS[self.dtype] * (10 if self.name == "RAdam" else 1)
+        if self.name == "NAdam" and torch.get_default_dtype() is torch.float32:
+            # Its product of momenta is float32 then: torch goes on with the rounded number, we round what is stored.
+            allowed *= torch.finfo(torch.float32).eps / torch.finfo(self.dtype).eps
+        assert max(found.values(), default=0.0) <= allowed, found
+        copy_into(self.ours, b, self.theirs, a)
+
+    def forget_gradients(self) -> None:
+        to_none = self.draw(st.booleans())
+        for optimizer in (self.ours, self.theirs):
+            for p in self.parameters(optimizer):
+                if p.grad is not None and p.grad.layout is torch.strided:
+                    p.grad = p.grad.contiguous()
+            optimizer.zero_grad(set_to_none=to_none)
+
+    def add_group(self) -> None:
+        options = draw_options(self.draw, self.name, in_group=True)
+        for optimizer, params in zip((self.theirs, self.ours), self.new_parameters(), strict=True):
+            optimizer.add_param_group({"params": params, **options})
+
+    def change_options(self) -> None:
+        number = self.draw(st.integers(0, len(self.theirs.param_groups) - 1))
+        changes = draw_options(self.draw, self.name, in_group=True)
+        for optimizer in (self.theirs, self.ours):
+            if not isinstance(optimizer.param_groups[number]["lr"], torch.Tensor):
+                optimizer.param_groups[number].update(changes)
+
+    def change_hands(self) -> None:
+        """Our next optimizer loads what torch's saved, or what ours did."""
+        source = self.draw(st.sampled_from([self.ours, self.theirs]))
+        saved = source.state_dict()
+        if self.draw(st.booleans()):
+            saved = through_file(saved)
+        groups = [{"params": group["params"]} for group in self.ours.param_groups]
+        self.ours = self.make(groups)
+        self.ours.load_state_dict(saved)
+
+    def copy(self) -> None:
+        self.theirs, self.ours = copy.deepcopy(self.theirs), copy.deepcopy(self.ours)
+
+    def move(self) -> None:
+        """Parameters get other memory, as `model.to` gives them."""
+        for p in self.parameters(self.ours):
+            p.data = p.data.clone()
+
+
+ACTIONS = ["step", "step", "step", "forget_gradients", "add_group", "change_options", "change_hands", "copy", "move"]
+
+
+@settings(
+    max_examples=PROGRAMS or 60,
+    derandomize=not PROGRAMS,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, *([Phase.shrink] if PROGRAMS else [])],
+)
+@given(data=st.data())
+def test_random_programs_go_as_with_torch(data: Any) -> None:
+    wide = data.draw(st.booleans())
+    with default_dtype(torch.float64 if wide else torch.float32):
+        pair = Pair(data.draw)
+        for action in data.draw(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=8)):
+            note(action)
+            getattr(pair, action)()
+        pair.step()
