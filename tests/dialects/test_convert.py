@@ -318,3 +318,19 @@ def test_parameters_with_other_options_and_narrow_types_are_refused() -> None:
     optimizer.step()
     with pytest.raises(ValueError, match="bfloat16"):
         convert.from_torch(optimizer.state_dict())
+
+
+def test_what_is_read_is_a_copy() -> None:
+    p = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([p])
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    tensors, _ = convert.from_torch(optimizer.state_dict())
+    before = tensors["0.exp_avg"].copy()
+    optimizer.step()
+    np.testing.assert_array_equal(tensors["0.exp_avg"], before)
+
+
+def test_tensorflows_idle_momentum_is_passed_over() -> None:
+    arrays = {"x/rms": np.ones(2, np.float32), "x/momentum": np.ones(2, np.float32)}
+    assert list(convert.read(arrays, "tensorflow.RMSPropOptimizer(0.1)").slots["x"]) == ["s"]
