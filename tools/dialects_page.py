@@ -21,10 +21,10 @@ returns a recipe, and the recipe runs everywhere.
 from ravine import dialects
 
 recipe = dialects.tensorflow.RMSPropOptimizer(0.045, decay=0.9, momentum=0.9, epsilon=1.0)
-optimizer = recipe.torch(model.parameters())   # trains in torch as TensorFlow 1 did
-transformation = recipe.optax()                # the same in JAX
-x, state = recipe.update(gradient, state, x)   # the same in NumPy
-print(recipe.to("optax"))                      # optax.rmsprop(learning_rate=0.045, …) (exact)
+optimizer = recipe.torch(model.parameters())  # trains in torch as TensorFlow 1 did
+transformation = recipe.optax()  # the same in JAX
+x, state = recipe.update(gradient, state, x)  # the same in NumPy
+print(recipe.to("optax"))  # optax.rmsprop(learning_rate=0.045, …) (exact)
 ```
 
 Unknown and unsupported arguments are refused by name. Schedules are given where the recipe runs
@@ -130,9 +130,9 @@ In Python, `ravine.convert` has `from_torch`, `into_torch`, `from_optax`, `into_
 and `save`. For Keras and TensorFlow the tensors are plain arrays by name:
 
 ```python
-for variable in optimizer.variables:                       # Keras, after optimizer.build(…)
+for variable in optimizer.variables:  # Keras, after optimizer.build(…)
     variable.assign(tensors[variable.path.rpartition("/")[2]])
-for slot in optimizer.get_slot_names():                    # TensorFlow 1
+for slot in optimizer.get_slot_names():  # TensorFlow 1
     optimizer.get_slot(w, slot).assign(tensors[f"w/{slot}"])
 ```
 """
