@@ -71,7 +71,9 @@ def attempt(state: OptimizerState, target: str) -> convert.Outcome | str:
         return str(error)
 
 
-ELSEWHERE = [(t, f) for f in ("keras", "tensorflow", "optax") for t in traces(f) if t.recipe.rule.slots]
+ELSEWHERE = [
+    (t, f) for f in ("keras", "tensorflow", "optax") for t in traces(f) if t.recipe.rule.slots and not t.python_numbers
+]
 
 
 @pytest.mark.parametrize(("trace", "target"), [(t, g) for t, f in ELSEWHERE for g in dialects.FRAMEWORKS if g != f])
@@ -90,7 +92,7 @@ def test_training_goes_on_as_in_the_source(trace: Trace, target: str) -> None:
     state = State(6, slots)
     for t in range(6, 12):
         x, state = chosen.update(trace.gradients[t], state, x)
-        limit = 1e-5 if trace.dtype == "float32" else 1e-9 if "adam(" in trace.call.lower() else 1e-12
+        limit = 1e-5 if trace.dtype == "float32" else 1e-9 if "Nadam" in trace.call else 1e-12  # see test_replay
         np.testing.assert_allclose(x, trace.x[t + 1], rtol=limit)
 
 
