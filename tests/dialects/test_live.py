@@ -34,6 +34,21 @@ def test_torch_itself_moves_alike(trace: Trace) -> None:
         np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=max(drift, DRIFT[trace.dtype]))
 
 
+ELSEWHERE = [t for f in ("tensorflow", "keras", "optax") for t in traces(f) if not t.python_numbers]
+
+
+@pytest.mark.parametrize("trace", ELSEWHERE[::2], ids=str)
+def test_torch_trains_as_the_other_framework_did(trace: Trace) -> None:
+    p = torch.nn.Parameter(torch.tensor(trace.x[0]))
+    optimizer = trace.recipe.torch([p])
+    limit = 1e-9 if "Nadam" in trace.call else DRIFT[trace.dtype]  # see test_replay
+    for g, lr, x in zip(trace.gradients, trace.lrs, trace.x[1:], strict=True):
+        optimizer.param_groups[0]["lr"] = lr
+        p.grad = torch.tensor(g)
+        optimizer.step()
+        np.testing.assert_allclose(p.detach(), x, rtol=max(limit, DRIFT[trace.dtype]))
+
+
 CALLS = list(dict.fromkeys(t.call for t in traces("torch")))
 
 
