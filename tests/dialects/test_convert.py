@@ -200,6 +200,9 @@ def test_to_tensorflow_and_back(saved: Path, tmp_path: Path) -> None:
     ):
         assert run(name, "--from", source, "--to", target, "--out", out).exit_code == 0
     assert same_slots(convert.load(tmp_path / "back.npz", "torch"), convert.load(saved, "torch"))
+    tensors = convert.write(convert.load(tmp_path / "tf.safetensors", "tensorflow"))
+    assert tensors["beta1_power"] == np.float32(0.9**10)  # TensorFlow has multiplied once before the first step
+    assert tensors["beta2_power"] == np.float32(0.999**10)
 
 
 def test_the_step_is_read_off_tensorflows_powers() -> None:
