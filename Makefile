@@ -1,6 +1,6 @@
 # Every chore of the project. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo playground install lint types unit test mutants fuzz ecosystem bench docs gallery record-traces format clean
+.PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -64,6 +64,10 @@ record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more)
 	test -x $(TRACES)/bin/python || $(PYTHON) -m venv $(TRACES)
 	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax
 	$(TRACES)/bin/python tools/record_traces.py
+
+check-conversion:  ## let the real Keras and TensorFlow go on from converted states (after record-traces)
+	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(TRACES)/bin/python tools/check_conversion.py
 
 format: $(VENV)/.installed-dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .

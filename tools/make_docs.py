@@ -45,4 +45,8 @@ def section(rule: ravine.Rule) -> str:
 
 
 if __name__ == "__main__":
-    (Path(__file__).parents[1] / "docs" / "rules.md").write_text(page(), encoding="utf-8")
+    import dialects_page
+
+    docs = Path(__file__).parents[1] / "docs"
+    (docs / "rules.md").write_text(page(), encoding="utf-8")
+    (docs / "dialects.md").write_text(dialects_page.page(), encoding="utf-8")

@@ -50,8 +50,9 @@ def run_tensorflow(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.
     import tensorflow as tf
 
     now = {"lr": arguments["learning_rate"]}
-    typed = numbers_of_type(x0.dtype, f"tensorflow.{name}", arguments)
-    typed["learning_rate"] = lambda: x0.dtype.type(now["lr"])
+    plain = arguments.pop("python_numbers", False)
+    typed = arguments if plain else numbers_of_type(x0.dtype, f"tensorflow.{name}", arguments)
+    typed = {**typed, "learning_rate": lambda: now["lr"] if plain else x0.dtype.type(now["lr"])}
     if "initial_accumulator_value" in typed:
         typed["initial_accumulator_value"] = float(typed["initial_accumulator_value"])
     optimizer = getattr(tf.compat.v1.train, name)(**typed)
@@ -262,6 +263,9 @@ def record(framework: str) -> dict[str, np.ndarray]:
     x0 = np.array([1.5, -2.25, 1.125, -3.0])
     configurations = [(f"{framework}.{n}", a) for n, a in chosen(framework)]
     configurations += [(n, randomised(n, a, rng)) for n, a in configurations]
+    if framework == "tensorflow":  # which then rounds them to float32
+        configurations.append(("tensorflow.AdadeltaOptimizer", {"learning_rate": 1.0, "python_numbers": True}))
+        configurations.append(("tensorflow.RMSPropOptimizer", {"learning_rate": 0.01, "python_numbers": True}))
     index: list[dict[str, Any]] = []
     data: dict[str, list[np.ndarray]] = {"float32": [], "float64": []}
     lr_name = "lr" if framework == "torch" else "learning_rate"
@@ -270,13 +274,15 @@ def record(framework: str) -> dict[str, np.ndarray]:
         kind = "gentle" if arguments.get("centered") else "wide"
         for dtype in data:
             rows: dict[str, list[np.ndarray]] = {"x": []}
-            run = RUNNERS[framework](name.partition(".")[2], arguments, x0.astype(dtype), streams[kind].astype(dtype))
+            given = dict(arguments)
+            run = RUNNERS[framework](name.partition(".")[2], given, x0.astype(dtype), streams[kind].astype(dtype))
             for x, state in run:
                 for key, value in {"x": x, **state}.items():
                     rows.setdefault(key, []).append(np.asarray(value, dtype=dtype))
-            call = ", ".join(f"{n}={v!r}" for n, v in arguments.items())
+            call = ", ".join(f"{n}={v!r}" for n, v in arguments.items() if n != "python_numbers")
             shapes = {key: [len(values), *values[0].shape] for key, values in rows.items()}
-            index.append({"call": f"{name}({call})", "dtype": dtype, "stream": kind, "arrays": shapes})
+            entry = {"call": f"{name}({call})", "dtype": dtype, "stream": kind, "arrays": shapes}
+            index.append(entry | ({"python_numbers": True} if "python_numbers" in arguments else {}))
             data[dtype] += [np.ravel(values) for values in rows.values()]
     package = {"tensorflow": "tensorflow_cpu"}.get(framework, framework)
     names = dict.fromkeys(n for n, _ in configurations)

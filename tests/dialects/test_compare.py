@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from ravine import Recipe, recipe
+from ravine.cli.difference import is_foreign
 from ravine.cli.family import explain
 from ravine.dialects import keras, optax, tensorflow, torch
 from ravine.dialects.compare import DROP, compare
@@ -130,6 +131,9 @@ def test_one_alone_and_rules_of_the_family() -> None:
     assert "They move alike" in run("adam", "torch.Adam")
     assert "Adam" in run("adam")
     assert compare(recipe("adam"), torch.Adam()).same
+    assert "torch.optim.SGD(params, lr=0.25)" in run("gd", "--lr", "0.25")
+    assert not is_foreign("torch.py:mine")
+    assert is_foreign("torch.SGD (lr=0.1)")
 
 
 @pytest.mark.parametrize(

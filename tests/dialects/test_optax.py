@@ -165,6 +165,16 @@ def test_mistakes(make: object, error: type[Exception], words: str) -> None:
         make()
 
 
+ELSEWHERE = [t for f in ("tensorflow", "keras", "torch") for t in traces(f) if t.dtype == "float32"]
+
+
+@pytest.mark.parametrize("trace", ELSEWHERE[::8], ids=str)
+def test_jax_trains_as_the_other_framework_did(trace: Trace) -> None:
+    rates = jnp.asarray(trace.lrs, jnp.float32)
+    found = run(trace.recipe.optax(lambda count: rates[count]), trace.x[0], trace.gradients)
+    np.testing.assert_allclose(found, trace.x[-1], rtol=1e-5)
+
+
 LIVE = [t for t in traces("optax") if t.dtype == "float32"]
 
 

@@ -57,9 +57,11 @@ class Trace:
     lrs: tuple[float, ...]
     x: np.ndarray
     state: dict[str, np.ndarray]
+    python_numbers: bool = False
+    """Whether TensorFlow was given Python's numbers, which it rounds to float32."""
 
     def __str__(self) -> str:
-        return f"{self.call}-{self.dtype}"
+        return f"{self.call}-{self.dtype}{'-python' if self.python_numbers else ''}"
 
     @property
     def source(self) -> str:
@@ -73,7 +75,10 @@ class Trace:
     def recipe(self) -> Recipe:
         """The recipe that the framework's dialect makes of the call."""
         constructor, arguments = dialects.parse(self.call)
-        return constructor(**arguments)
+        found = constructor(**arguments)
+        if not self.python_numbers:
+            return found
+        return found.replace(**{n: float(np.float32(v)) for n, v in found.hyper.items()})
 
     def slots(self, t: int, recipe: Recipe) -> dict[str, Any]:
         """The framework's state after step t by the names of the recipe's slots; before the first, the recipe's own."""
@@ -147,5 +152,7 @@ def _read(framework: str) -> Iterator[Trace]:
         _, given = dialects.parse(entry["call"])
         lr = given["lr" if framework == "torch" else "learning_rate"]
         lrs = [lr if t < facts["drop"] else lr * 0.1 for t in range(len(gradients))]
+        rounded = entry.get("python_numbers", False)
+        lrs = [float(np.float32(v)) for v in lrs] if rounded else lrs
         x = np.concatenate([x0[None], found.pop("x")])
-        yield Trace(framework, entry["call"], dtype, entry["stream"], gradients, tuple(lrs), x, found)
+        yield Trace(framework, entry["call"], dtype, entry["stream"], gradients, tuple(lrs), x, found, rounded)

@@ -28,7 +28,7 @@ def list_rules() -> None:
 @click.command()
 @click.argument("name", metavar="RULE")
 @click.argument("other", required=False)
-@click.option("--lr", type=float, help="The learning rate of both.")
+@click.option("--lr", type=float, help="The learning rate, where a name gives none.")
 def explain(name: str, other: str | None, lr: float | None) -> None:
     """One optimizer: its equation, hyperparameters, state, paper and kin. Two: what differs, and what that does.
 
@@ -37,7 +37,7 @@ def explain(name: str, other: str | None, lr: float | None) -> None:
     """
     from ravine.cli import difference
 
-    if other is not None or difference.is_foreign(name):
+    if other is not None or lr is not None or difference.is_foreign(name):
         difference.show([name] if other is None else [name, other], lr)
         return
     found = rule(name)

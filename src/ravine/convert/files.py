@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import zipfile
 import zlib
@@ -36,23 +35,16 @@ def save(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> None:
     """Write a file; if anything goes wrong, what was there before stays. Raises ValueError for an unknown kind."""
     if path.suffix not in KINDS:
         raise ValueError(f"{path}: the name must end in {' or '.join(KINDS)}")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
     text = json.dumps(metadata)
-    try:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ravine-") as folder:
+        whole = Path(folder) / path.name
         if path.suffix == ".npz":
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **{**tensors, METADATA: np.array(text)})
+            np.savez(whole, allow_pickle=False, **{**tensors, METADATA: np.array(text)})
         else:
             from safetensors.numpy import save_file
 
-            save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, temporary, {METADATA: text})
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            save_file({n: np.ascontiguousarray(v) for n, v in tensors.items()}, whole, {METADATA: text})
+        whole.replace(path)
 
 
 def _load_npz(path: Path) -> tuple[Tensors, dict[str, Any]]:

@@ -78,7 +78,7 @@ def from_optax(state: Any) -> Tensors:
     import jax
 
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path, simple=True, separator="."): np.array(leaf) for path, leaf in leaves}
 
 
 def into_optax(tensors: Tensors, like: Any) -> Any:
@@ -117,7 +117,7 @@ def _array(value: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} is bfloat16, which the other frameworks' files can't hold: convert it to float32 first"
         )
-    return value.detach().cpu().numpy()
+    return value.detach().cpu().numpy().copy()  # a copy: the optimizer goes on writing to its own
 
 
 def _call(options: dict[str, Any], keys: set[str]) -> str:

@@ -29,6 +29,10 @@ GLOBAL = {"keras": ("u_product",)}
 """Scalar slots that a framework keeps once for all parameters."""
 
 
+UNUSED = {"tensorflow.RMSPropOptimizer": ("momentum",)}
+"""What an optimizer keeps in any case, but reads only in a form that has a slot for it."""
+
+
 def join(framework: str, param: str, key: str) -> str:
     """The name of a parameter's tensor."""
     parts = (key, param) if framework == "optax" else (param, key)
@@ -85,6 +89,7 @@ def read(
     found = rule(form.rule)
     by_key = {form.state[slot].lstrip("-"): slot for slot in found.slots}
     counts = ["step"] if framework == "torch" else []
+    unused = [k for k in UNUSED.get(str(constructor), ()) if k not in by_key]
     shared = set(GLOBAL.get(framework, ()))
     params: Slots = {}
     scalars: Tensors = {}
@@ -93,14 +98,14 @@ def read(
         if _is_global(framework, name, shared):
             scalars[name] = value
             continue
-        place = split(framework, name, [*(k for k in by_key if k not in shared), *counts])
+        place = split(framework, name, [*(k for k in by_key if k not in shared), *counts, *unused])
         if place is None:
             known = [join(framework, "PARAMETER", k) for k in [*by_key, *counts]]
             raise unknown(f"tensor for {constructor}:", name, known)
         param, key = place
         if key in counts:
             steps[param] = value
-        else:
+        elif key not in unused:
             slot = by_key[key]
             params.setdefault(param, {})[slot] = -value if form.state[slot].startswith("-") else value
     for slot in (s for k, s in by_key.items() if k in shared):

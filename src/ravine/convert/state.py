@@ -99,8 +99,12 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
 def _spelled(chosen: Recipe, framework: str) -> Spelling:
     """The recipe's spelling; what slots started at stands in no way once training is under way."""
     found = to(chosen, framework)
-    forms = [f for c in dialects.constructors(framework).values() for f in c.forms]
-    starts = [{s: v for s, v in f.start.items() if isinstance(v, float) and s in chosen.rule.slots} for f in forms]
+    starts = [
+        {s: c.defaults[v] if isinstance(v, str) else v for s, v in f.start.items() if s in chosen.rule.slots}
+        for c in dialects.constructors(framework).values()
+        for f in c.forms
+        if method(f.rule) == method(take_apart(chosen).base)
+    ]
     for start in [{}, *starts]:
         if found.grade == IMPOSSIBLE:
             other = to(recipe(chosen.rule, start=start, **chosen.hyper), framework)

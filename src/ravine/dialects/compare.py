@@ -112,16 +112,16 @@ def _trajectory(chosen: Recipe, drop: float) -> np.ndarray:
 def _switches(a: Recipe, b: Recipe) -> Iterator[tuple[str, str, str, Recipe | None, Recipe]]:
     """(term, what a has, what b has, the recipe with that term alone switched, the recipe it is to be held against)."""
     first, second = take_apart(a), take_apart(b)
-    mixed = True
+    mixed, told = True, False
     for term, (here, there) in differences(first.base, second.base).items():
         if term == "second ε" and not any(p.hyper.get("eps_root") for p in (first, second)):
             continue
         switched, base = _with_term(a, first, second, term), a
         if switched is None:  # no rule is that mixture: switch the term from the other side
             switched, base = _with_term(b, second, first, term), b
-        mixed = mixed and switched is not None
+        mixed, told = mixed and switched is not None, True
         yield term, here, there, switched, base
-    if not mixed:
+    if not mixed or (not told and rule(first.base).graph.outputs != rule(second.base).graph.outputs):
         titles = rule(first.base).title, rule(second.base).title
         yield "all of the equation", *titles, _rebuilt(a, first, second, second.base), a
     for name in first.hyper.keys() & second.hyper.keys():

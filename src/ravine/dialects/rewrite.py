@@ -228,8 +228,12 @@ def _nearest(
     alike = [(c, f) for c in known for f in c.forms if method(f.rule) == method(parts.base)]
     if not alike:
         return None, {}, IMPOSSIBLE, (f"it has no {method(parts.base)}",)
-    scored = [(c, _obstacles(same, c, f)) for same, _, _ in written_as(parts) for c, f in alike]
-    constructor, reasons = min(scored, key=lambda s: (len(s[1]), method(parts.base) not in s[0].name.lower()))
+    scored = [
+        (abs(len(rule(f.rule).slots) - len(same.start)), len(reasons := _obstacles(same, c, f)), c, reasons)
+        for same, _, _ in written_as(parts)
+        for c, f in alike
+    ]
+    *_, constructor, reasons = min(scored, key=lambda s: (*s[:2], method(parts.base) not in s[2].name.lower()))
     return constructor, {}, IMPOSSIBLE, tuple(reasons)
 
 

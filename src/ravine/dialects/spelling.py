@@ -76,6 +76,10 @@ class Constructor:
     def __repr__(self) -> str:
         return f"<{self}>"
 
+    def is_required(self, argument: str) -> bool:
+        """Whether an argument has no default."""
+        return self.defaults[argument] is inspect.Parameter.empty
+
     def arguments(self, *args: Any, **kwargs: Any) -> Arguments:
         """All arguments by name, defaults filled in. Raises TypeError or ValueError, naming the one that is wrong."""
         for name in kwargs:

@@ -1,0 +1,207 @@
+"""Write docs/dialects.md from the dialects' tables. Run by `make docs`."""
+
+from __future__ import annotations
+
+from ravine import Recipe, dialects, rule
+from ravine.dialects import torch
+from ravine.dialects.compare import Effect, compare
+from ravine.dialects.spelling import Constructor, Form
+from ravine.dialects.terms import describe
+from ravine.trace import text
+
+HEAD = """# Dialects
+
+<!-- Written by `make docs` from src/ravine/dialects/. Do not edit; the words are in tools/dialects_page.py. -->
+
+"RMSprop" and "Adam" mean other arithmetic in each framework. A dialect is that knowledge: every constructor of
+TensorFlow 1 (`tf.compat.v1.train`), Keras 3, torch and optax, under its own name, with its own arguments and defaults,
+returns a recipe, and the recipe runs everywhere.
+
+```python
+from ravine import dialects
+
+recipe = dialects.tensorflow.RMSPropOptimizer(0.045, decay=0.9, momentum=0.9, epsilon=1.0)
+optimizer = recipe.torch(model.parameters())  # trains in torch as TensorFlow 1 did
+transformation = recipe.optax()  # the same in JAX
+x, state = recipe.update(gradient, state, x)  # the same in NumPy
+print(recipe.to("optax"))  # optax.rmsprop(learning_rate=0.045, …) (exact)
+```
+
+Unknown and unsupported arguments are refused by name. Schedules are given where the recipe runs
+(`recipe.optax(lr=schedule)`, `recipe.update(…, lr=…)`, a torch scheduler).
+
+## How it is known to be right
+
+`make record-traces` runs the real frameworks over chosen and random settings, in float32 and float64, on gradients with
+zeros, reversals and scales from 1e-4 to 1e2, and a tenfold drop of the learning rate midway; parameters and state after
+every step are kept in `tests/recorded/` with the versions. The tests replay each run: from the framework's own state a
+step is within 2 units in the last place of its parameter in float64 and 4 in float32, and the whole run from the start
+within 1e-12 and 1e-5. torch and optax are also run live. One framework computes more narrowly than its parameters:
+
+- Keras's Nadam casts the schedule's 0.96 to float32 before it computes in float64: 1e-9.
+
+More that the runs showed:
+
+- TensorFlow rounds hyperparameters given as Python numbers to float32, for float64 variables too; Keras does so for
+  some of them, and keeps the learning rate in `floatx`. The recorded float64 runs pass numbers of the right type; two
+  of TensorFlow's are recorded with Python numbers as well, and are followed by the rounded ones.
+- torch keeps NAdam's product in the default type, float32 unless set, for float64 parameters too.
+- optax computes 1 − βᵗ in float32 for float32 parameters, which is off by 1.3e-5 at β₂ = 0.999 and t = 1;
+  `recipe.optax()` is not.
+- optax's RMSprop, centred and bias-corrected, divides by the root of a rounding error at the first step unless
+  `initial_scale` is given; its adadelta without a learning rate goes uphill, which is refused.
+
+## What differs, measured
+
+`ravine explain A B` shows two equations side by side and finds what matters by switching one term at a time on a stream
+of gradients whose learning rate drops after step 30. Distances are parts of the longest step so far.
+
+| first | second | what matters most | they part at | by | at worst by |
+|---|---|---|---|---|---|
+"""
+
+PAIRS: list[tuple[str, str]] = [
+    ("tensorflow.RMSPropOptimizer(0.01, epsilon=1e-7)", "keras.RMSprop(0.01)"),
+    ("keras.RMSprop(0.01, rho=0.99, epsilon=1e-8)", "torch.RMSprop()"),
+    ("optax.rmsprop(0.01, decay=0.99, momentum=0.9, eps_in_sqrt=False)", "torch.RMSprop(momentum=0.9)"),
+    ("tensorflow.RMSPropOptimizer(0.01, 0.99, 0.9)", "torch.RMSprop(momentum=0.9)"),
+    ("keras.SGD(0.01, momentum=0.9)", "torch.SGD(0.01, momentum=0.9)"),
+    ("tensorflow.MomentumOptimizer(0.01, 0.9)", "torch.SGD(0.01, momentum=0.9)"),
+    ("optax.sgd(0.01, 0.9)", "torch.SGD(0.01, momentum=0.9)"),
+    ("keras.Adam(epsilon=1e-8)", "torch.Adam()"),
+    ("tensorflow.AdamOptimizer()", "keras.Adam()"),
+    ("optax.adam(0.001)", "torch.Adam()"),
+    ("optax.adamw(0.001)", "torch.AdamW()"),
+    ("keras.Adagrad()", "torch.Adagrad()"),
+    ("keras.Adadelta()", "torch.Adadelta()"),
+    ("keras.Nadam()", "torch.NAdam(0.001, eps=1e-7)"),
+    ("keras.Nadam()", "optax.nadam(0.001, eps=1e-7)"),
+    ("keras.Adamax()", "torch.Adamax(0.001, eps=1e-7)"),
+    ("optax.amsgrad(0.001)", "torch.Adam(amsgrad=True)"),
+    ("keras.Lion()", "optax.lion(0.001)"),
+]
+
+TAIL = """
+## Another spelling
+
+`recipe.to("keras")` gives the constructor's call as text (`.call`) and as `.arguments`, and whether it is exact, exact
+while lr is constant, or not possible, with the term in the way:
+
+```console
+$ python -c 'from ravine import dialects as d; print(d.torch.RMSprop(momentum=0.9).to("optax"))'
+{optax}
+$ python -c 'from ravine import dialects as d; print(d.torch.Adam().to("keras"))'
+{keras}
+```
+
+lr inside and outside of a momentum buffer are the same until lr changes; an averaged gradient is heavy ball with
+lr·(1−β) for lr; with ε = 0 all places for ε are one.
+
+## optax and SciPy
+
+`recipe.optax(lr=None)` is a real `optax.GradientTransformation` for `jit`, `vmap`, `scan`, `optax.chain`,
+`optax.multi_transform` and `optax.inject_hyperparams(recipe.optax)(lr=schedule)`; `ravine.optax.from_recipe` takes any
+hyperparameter as a schedule or a traced value. Its `update` gives the step in the gradients' type. Coefficients such as
+1 − βᵗ are computed in float64 under `jit` too. `ravine.scipy.method("adam", lr=0.01)` is a `method` for
+`scipy.optimize.minimize`, with the options `maxiter`, `gtol` (or `tol`) and `disp`.
+
+## State: `ravine convert`
+
+```console
+$ ravine convert half.pt --from torch --to optax --out half.npz
+$ ravine convert keras.npz --from keras --to torch --optimizer 'keras.Adam(0.01)'
+```
+
+Reads and writes `.safetensors` and `.npz` under the frameworks' own names (and reads torch's `.pt`, tensors only); the
+optimizer's call and the step go into the metadata. Conversions are exact or refused, with the reason; nothing is
+written half. A momentum buffer that differs by the factor lr is kept in float64 on the way, so that float32 comes back
+bit by bit. The command says how training goes on there: exactly, exactly while lr is constant, or otherwise and why.
+`--rename OLD=NEW` and `--transpose NAME` (torch has a linear layer's weight as (out, in)) fit the parameters' names and
+layout. `make check-conversion` lets the real Keras and TensorFlow go on from converted torch states.
+
+| framework | a slot of parameter `w` | the step |
+|---|---|---|
+| torch | `w.exp_avg`: the parameter's name, or its number | `w.step` |
+| keras | `w_momentum`: the last part of the variable's path; Nadam's product `u_product` | `iteration` |
+| tensorflow | `w/rms`: `get_slot`'s names | `beta1_power`, `beta2_power` (Adam) |
+| optax | `0.mu.w`: the leaf's path | `0.count` |
+
+In Python, `ravine.convert` has `from_torch`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`, `write`, `load`
+and `save`. For Keras and TensorFlow the tensors are plain arrays by name:
+
+```python
+for variable in optimizer.variables:  # Keras, after optimizer.build(…)
+    variable.assign(tensors[variable.path.rpartition("/")[2]])
+for slot in optimizer.get_slot_names():  # TensorFlow 1
+    optimizer.get_slot(w, slot).assign(tensors[f"w/{slot}"])
+```
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    differences = "".join(difference(a, b) for a, b in PAIRS)
+    frameworks = "".join(section(framework) for framework in dialects.FRAMEWORKS)
+    tail = TAIL.replace("{optax}", str(torch.RMSprop(momentum=0.9).to("optax")))
+    tail = tail.replace("{keras}", str(torch.Adam().to("keras")))
+    return HEAD + differences + frameworks + tail
+
+
+def difference(a: str, b: str) -> str:
+    """A row of measured differences."""
+    found = compare(made(a), made(b))
+    if found.same:
+        return f"| `{a}` | `{b}` | nothing: they move alike | | | |\n"
+    effect: Effect = found.effect
+    most = found.responsible
+    words = "" if most is None else f"{most.term} ({most.a} against {most.b})".replace("|", "\\|")
+    return f"| `{a}` | `{b}` | {words} | step {effect.first} | {effect.part:.2g} | {effect.worst:.3g} steps |\n"
+
+
+def made(call: str) -> Recipe:
+    """The recipe of a call as text."""
+    constructor, arguments = dialects.parse(call)
+    return constructor(**arguments)
+
+
+def section(framework: str) -> str:
+    """A framework: each form of each optimizer, and the defaults."""
+    module = dialects.FRAMEWORKS[framework]
+    about = (module.__doc__ or "").partition("\n\n")[2].strip()
+    rows = "".join(row(c, f) for c in dialects.constructors(framework).values() for f in c.forms)
+    defaults = "".join(default_row(c) for c in dialects.constructors(framework).values())
+    return (
+        f"\n## {framework}\n\n{about}\n\n"
+        "| optimizer | with | rule | equation | ε | lr | starts |\n|---|---|---|---|---|---|---|\n"
+        f"{rows}\n| optimizer | defaults |\n|---|---|\n{defaults}"
+    )
+
+
+def row(constructor: Constructor, form: Form) -> str:
+    """A row for one arithmetic."""
+    words = describe(form.rule)
+    on = [f"`{n}`" for n, wanted in form.when.items() if wanted and constructor.defaults[n] is not True]
+    off = [f"`{n}` off" for n, wanted in form.when.items() if not wanted and constructor.defaults[n] is True]
+    lines = "<br>".join(f"`{line}`" for line in text.equation(rule(form.rule)).replace("|", "\\|").split("\n"))
+    starts = ", ".join(f"{slot} at {start(form, slot)}" for slot in rule(form.rule).slots)
+    name = f"[`{form.rule}`](rules.md#{form.rule})" if "(" not in form.rule else f"`{form.rule}`"
+    epsilon = words.get("ε", "none") if form.fixed.get("eps") != 0 else "none"
+    return (
+        f"| `{constructor.name}` | {', '.join(on + off)} | {name} | {lines} | {epsilon} | {words.get('lr', '–')} "
+        f"| {starts or '–'} |\n"
+    )
+
+
+def start(form: Form, slot: str) -> str:
+    """What a slot starts at: a number, or the argument that says so."""
+    found = form.start.get(slot, rule(form.rule).slots[slot].start)
+    return f"`{found}`" if isinstance(found, str) else f"{found:g}"
+
+
+def default_row(constructor: Constructor) -> str:
+    """The arguments that matter, with their defaults."""
+    used = {a.partition("[")[0] for f in constructor.forms for a in f.names.values()}
+    used |= {a for f in constructor.forms for a in (*f.when, *(v for v in f.start.values() if isinstance(v, str)))}
+    used |= {w.argument for w in constructor.wraps}
+    shown = [n if constructor.is_required(n) else f"{n}={d!r}" for n, d in constructor.defaults.items() if n in used]
+    return f"| `{constructor.name}` | `{', '.join(shown)}` |\n"
