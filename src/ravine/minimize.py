@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ravine.errors import missing
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
 
@@ -48,7 +49,7 @@ def minimize(
     try:
         from scipy.optimize import OptimizeResult
     except ImportError as error:
-        raise ImportError("ravine.minimize needs SciPy: pip install 'ravine[scipy]'") from error
+        raise missing("ravine.minimize", error) from error
 
     chosen = method.replace(**hyper) if isinstance(method, Recipe) else recipe(method, **hyper)
     x = _start(x0)
