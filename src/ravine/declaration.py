@@ -131,7 +131,16 @@ class Rule:
         """The rule traced: its step and new slots as expressions. Raises TypeError where that can't be done."""
         inputs = {n: tracer.scalar(n) if s.is_scalar else tracer.array(n) for n, s in self.slots.items()}
         hyper = {n: tracer.scalar(n) for n in self.hyperparameters}
-        outputs = self.apply(tracer.array("x"), tracer.array("g"), tuple(inputs.values()), tracer.scalar("t"), hyper)
+        try:
+            outputs = self.apply(
+                tracer.array("x"), tracer.array("g"), tuple(inputs.values()), tracer.scalar("t"), hyper
+            )
+        except (TypeError, AttributeError) as error:
+            if "Tracer" not in str(error):
+                raise
+            raise TypeError(  # another library's function, or a method of arrays, met a tracer
+                f"rule {self.name}: an equation uses arithmetic and the functions of ravine.math, no others ({error})"
+            ) from error
         graph = tracer.graph(outputs[0], dict(zip(self.slots, outputs[1:], strict=True)))
         _check(self, graph)
         return graph
@@ -163,7 +172,8 @@ class Rule:
                 raise TypeError(f"{self.name}: {name} must be a number, got {value!r} of type {type(value).__name__}")
             legal = self.hyperparameters[name].range
             if value not in legal:
-                raise ValueError(f"{self.name}: {name} = {value!r} is not legal: it must be {legal}")
+                finite = "" if math.isfinite(value) or legal == FINITE else "finite and "
+                raise ValueError(f"{self.name}: {name} = {value!r} is not legal: it must be {finite}{legal}")
             result[name] = float(value)
         return result
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ravine.errors import missing
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
 
@@ -43,12 +44,13 @@ def minimize(
     gradient was not finite (the message says at which step; x is where that happened); 3 the callback stopped it.
     success is true for 0 and 1.
 
-    Raises ValueError for an empty x0, a jac of another shape, or illegal steps or tol; TypeError for x0 not of numbers.
+    Raises ValueError for an empty x0, a jac of another shape, or illegal steps or tol; TypeError for x0 not of
+    numbers, and for fun, jac or callback that is no function.
     """
     try:
         from scipy.optimize import OptimizeResult
     except ImportError as error:
-        raise ImportError("ravine.minimize needs SciPy: pip install 'ravine[scipy]'") from error
+        raise missing("ravine.minimize", error) from error
 
     chosen = method.replace(**hyper) if isinstance(method, Recipe) else recipe(method, **hyper)
     x = _start(x0)
@@ -56,6 +58,9 @@ def minimize(
         raise ValueError(f"steps must be a whole number of at least 0, got {steps!r}")
     if not tol >= 0:
         raise ValueError(f"tol must be at least 0, got {tol!r}")
+
+    if not (callback is None or callable(callback)):
+        raise TypeError(f"callback must be a function of x, or None, got {callback!r}")
 
     objective = _Objective(fun, jac, args, x)
     state = chosen.init(x)

@@ -13,9 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import optax
+from ravine.errors import missing
+
+try:
+    import jax
+    import jax.numpy as jnp
+    import optax
+except ImportError as error:
+    raise missing("ravine.optax", error) from error
 
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule

@@ -95,6 +95,8 @@ class Recipe:
     def _checked(
         self, g: Any, state: State, x: Any, overrides: Mapping[str, float]
     ) -> tuple[Any, Any, Mapping[str, float], dict[str, Any]]:
+        if not isinstance(state, State):
+            raise TypeError(f"state must be a State, as init and update return it, got {state!r}")
         x = _parameter(x)
         g = _array(g, "g")
         hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper

@@ -62,7 +62,8 @@ def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
     """Find a rule by name, or (as a decorator) declare one.
 
     `rule("adam")` finds a rule of the family, `rule("weight_decay(adam)")` one with transforms around it, and
-    `rule("mine.py:my_rule")` one in a file of yours (the file is run). Raises ValueError, naming the nearest name.
+    `rule("mine.py:my_rule")` one in a file of yours (the file is run). Raises ValueError, naming the nearest name;
+    TypeError for what is neither a name nor a function.
 
     `@rule(title=…, paper=…)` declares one from a function's signature: first the gradient `g` (before it `x`, where
     the equation reads the parameter), then the state slots; keyword-only, the step count `t` (from 1) where it is
@@ -79,6 +80,8 @@ def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
     if isinstance(name_or_function, str):
         return _find(name_or_function)
     if name_or_function is not None:
+        if not callable(name_or_function):
+            raise TypeError(f"rule must be given a rule's name or a function, got {name_or_function!r}")
         return register(declare(name_or_function))
     return lambda function: register(declare(function, **declaration))
 

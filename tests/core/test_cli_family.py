@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import ravine
 
 
@@ -41,3 +43,51 @@ def test_mistakes_get_one_line_and_a_status() -> None:
         assert done.returncode == 2
         assert hint in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_cannot_be_written_is_named_without_error_numbers(tmp_path: Path) -> None:
+    done = run("playground", "--no-open", "--out", "nowhere/page.html", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (2, "Error: can't open 'nowhere/page.html': No such file or directory\n")
+
+
+BLOCK = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name in {"torch", "jax", "optax", "scipy", "matplotlib", "anywidget"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
+@pytest.mark.parametrize(
+    ("use", "extra"),
+    [
+        ("import ravine.torch", "torch"),
+        ("ravine.recipe('adam').torch([])", "torch"),
+        ("ravine.recipe('adam').optax()", "jax"),
+        ("ravine.minimize(abs, [1.0])", "scipy"),
+        ("import ravine.playground.widget", "notebook"),
+        ("from ravine.simulate.figures import look; look().__enter__()", "lab"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(use: str, extra: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"{BLOCK}\nimport ravine\n{use}"], capture_output=True, text=True)
+    assert f"pip install 'ravine[{extra}]'" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["bench", "--shapes", "small"], "torch"),
+        (["doctor", "torch.optim:Adam"], "torch"),
+        (["compare", "digits"], "lab"),
+        (["simulate", "accumulate", "--out", "a.gif"], "lab"),
+    ],
+)
+def test_so_does_the_command_line(arguments: list[str], extra: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", f"{BLOCK}\nfrom ravine.cli import main; main()", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"pip install 'ravine[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr

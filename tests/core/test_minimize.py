@@ -134,6 +134,7 @@ def test_functions_cannot_change_the_trajectory() -> None:
         ({"jac": 3}, "jac must be a function"),
         ({"jac": lambda x: x[:1]}, r"gradient of shape \(2,\)"),
         ({"fun": lambda x: x}, r"fun must return values of shape \(\)"),
+        ({"callback": 3}, "callback must be a function"),
         ({"fun": 3}, "fun must be a function"),
         ({"method": "adan"}, "did you mean 'adam'"),
     ],

@@ -110,6 +110,8 @@ def test_wrong_arrays_are_refused() -> None:
         recipe.update(np.zeros(2), state, np.zeros(2))
     with pytest.raises(ValueError, match="needs slot 'm'"):
         recipe.update(x, ravine.State(0, {}), x)
+    with pytest.raises(TypeError, match="state must be a State, as init and update return it, got None"):
+        recipe.update(x, None, x)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lr = -1"):
         recipe.update(x, state, x, lr=-1.0)
     with pytest.raises(TypeError, match="must be a Rule or a rule's name"):

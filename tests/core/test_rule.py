@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import ravine
@@ -51,10 +52,23 @@ def test_an_unknown_name_is_told_the_nearest(name: str, hint: str) -> None:
         ravine.rule(name)
 
 
+def test_what_is_neither_a_name_nor_a_function_is_no_rule() -> None:
+    with pytest.raises(TypeError, match="a rule's name or a function, got 3"):
+        ravine.rule(3)  # type: ignore[call-overload]
+
+
+def test_a_file_without_rules_says_so(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("")
+    with pytest.raises(ValueError, match="Known: none"):
+        ravine.rule(f"{tmp_path / 'empty.py'}:adam")
+
+
 def test_illegal_hyperparameters_are_refused_by_name() -> None:
     adam = ravine.rule("adam")
     with pytest.raises(ValueError, match=r"adam: lr = -0.1 is not legal: it must be ≥ 0"):
         adam.check({"lr": -0.1})
+    with pytest.raises(ValueError, match=r"lr = inf is not legal: it must be finite and ≥ 0"):
+        adam.check({"lr": math.inf})
     for name, value in {"lr": math.nan, "eps": math.inf, "beta1": 1.0, "beta2": -0.1}.items():
         with pytest.raises(ValueError, match=name):
             adam.check({name: value})
@@ -87,7 +101,7 @@ def test_a_built_in_name_is_taken() -> None:
 
 
 def declared(source: str, **declaration: object) -> ravine.Rule:
-    scope: dict[str, object] = {"sqrt": sqrt}
+    scope: dict[str, object] = {"sqrt": sqrt, "np": np}
     exec("def broken" + source, scope)
     return declare(scope["broken"], **declaration)
 
@@ -123,6 +137,8 @@ def test_a_declaration_of_something_that_is_not_there(argument: str) -> None:
         ("(g, *, lr=1): return -lr * g ** 2", "g \\* g"),
         ("(g, *, lr=1): return -lr * (g == 0)", "can't use =="),
         ("(g, *, lr=1): return -lr * float(g)", "functions of ravine.math"),
+        ("(g, *, lr=1): return -lr * np.sign(g)", "rule broken: .*functions of ravine.math"),
+        ("(g, *, lr=1): return -lr * g.mean()", "rule broken: .*functions of ravine.math.*'mean'"),
         ("(g, *, lr=1): return -lr * (g + 'a')", "can't compute with 'a'"),
     ],
 )

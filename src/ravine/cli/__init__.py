@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from ravine.errors import missing
+
 COMMANDS = {
     "bench": "ravine.cli.bench:bench",
     "list": "ravine.cli.family:list_rules",
@@ -68,5 +70,12 @@ def main() -> None:
     except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get("RAVINE_DEBUG"):
             raise
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {_in_words(error)}", err=True)
         sys.exit(2)
+
+
+def _in_words(error: Exception) -> str:
+    """What the user is told: without the system's error numbers, and with the extra that brings a missing package."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"can't open {str(error.filename)!r}: {error.strerror}"
+    return str(missing("this command", error) if isinstance(error, ImportError) else error)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ravine import palette
+from ravine.errors import missing
 from ravine.simulate.surface import Surface
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def look() -> Iterator[None]:
     try:
         import matplotlib
     except ImportError as error:
-        raise ImportError("pictures need Matplotlib: pip install 'ravine[lab]'") from error
+        raise missing("a picture", error) from error
     with matplotlib.rc_context(LOOK):
         yield
 

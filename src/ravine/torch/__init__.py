@@ -1,7 +1,12 @@
 """torch.optim optimizers that follow a recipe."""
 
-from ravine.torch.classes import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop
-from ravine.torch.generic import RuleOptimizer, from_recipe
+from ravine.errors import missing
+
+try:
+    from ravine.torch.classes import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop
+    from ravine.torch.generic import RuleOptimizer, from_recipe
+except ImportError as error:
+    raise missing("ravine.torch", error) from error
 
 __all__ = [
     "SGD",
