@@ -68,7 +68,7 @@ def test_the_command_writes_its_figures(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "tiny.py").write_text("import torch\ndef make(): return torch.nn.Linear(3, 2)\n")
     out = tmp_path / "new" / "figures.json"
     model = f"{tmp_path}/tiny.py:make"
-    monkeypatch.setattr("ravine.bench.measure.first_step", lambda: 0.5)
+    monkeypatch.setattr("ravine.bench.measure.first_step", lambda: {"cold": 0.5, "warm": 0.25})
     result = CliRunner().invoke(
         bench, ["--model", model, "--optimizers", "adam,lion", "--pairs", "2", "--threads", "1", "--out", str(out)]
     )
@@ -96,7 +96,7 @@ def test_mistakes_are_named(arguments: list[str], message: str) -> None:
 
 
 def test_the_first_step_of_a_process() -> None:
-    assert 0 < first_step(processes=1) < 60
+    assert all(0 < seconds < 60 for seconds in first_step(processes=1).values())
 
 
 def allocated(step: Callable[[], object]) -> tuple[int, int]:

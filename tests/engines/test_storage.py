@@ -204,7 +204,7 @@ def test_the_code_is_strict_and_vectorised(name: str) -> None:
     text = frame.source(rule.graph, Storage("float32", "float32", slots))
     words = set(itertools.chain.from_iterable(line.split() for line in text.splitlines()))
     assert not words & {"fast", "contract", "reassoc", "nnan", "ninf", "nsz", "arcp", "afn"}
-    listing = jit.compile_source(text, assembly=True).assembly
+    listing = jit.assembly(text)
     assert "fmadd" not in listing
     assert "fmla" not in listing
     assert "fmsub" not in listing

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,9 +102,22 @@ print(time.perf_counter() - start)
 """
 
 
-def first_step(kind: str = "Adam", processes: int = 3) -> float:
-    """Seconds of the first step of a process, with the compiling; the median of some processes."""
+def first_step(kind: str = "Adam", processes: int = 3) -> dict[str, float]:
+    """Seconds of the first step of a process: "cold", with the compiling, and "warm", with the code in the cache.
+
+    Medians of some processes, each pair of which has a cache of its own.
+    """
     script = FIRST_STEP.format(threads=torch.get_num_threads(), kind=kind)
     command = [sys.executable, "-c", script]
-    outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(processes)]
-    return statistics.median(float(out) for out in outputs)
+
+    def seconds(cache: str) -> float:
+        environment = {**os.environ, "RAVINE_CACHE_DIR": cache}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        return float(done.stdout)
+
+    pairs = []
+    for _ in range(processes):
+        with tempfile.TemporaryDirectory() as cache:
+            pairs.append((seconds(cache), seconds(cache)))
+    cold, warm = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return {"cold": cold, "warm": warm}

@@ -61,7 +61,10 @@ def bench(
         measured = {optimizer: compare(case, found[name], pairs, compiled) for optimizer, case in progress}
         results["shapes"][name] = measured
         console.print(_table(name, measured))
-    console.print(f"First step of a process, with compiling: {results['first_step']:.2f} s")
+    first = results["first_step"]
+    console.print(
+        f"First step of a process: {first['cold']:.3f} s with compiling, {first['warm']:.3f} s from the cache"
+    )
     if out is not None:
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         console.print(f"Written to {out}")

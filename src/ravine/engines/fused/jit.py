@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
-from functools import cache
 from typing import Any
+
+from ravine.engines.fused import cache
 
 _lock = threading.Lock()  # LLVM's global context is not for two threads at once
 if hasattr(os, "register_at_fork"):  # nor for a child that was forked in the middle
@@ -16,16 +18,15 @@ if hasattr(os, "register_at_fork"):  # nor for a child that was forked in the mi
 class Compiled:
     """The functions of one module; the machine code lives as long as this object."""
 
-    def __init__(self, engine: Any, assembly: str) -> None:
+    def __init__(self, engine: Any) -> None:
         self._engine = engine
-        self.assembly = assembly
 
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
         """One function by name, with its ctypes types."""
         return ctypes.CFUNCTYPE(result, *arguments)(self._engine.get_function_address(name))
 
 
-@cache
+@functools.cache
 def _target() -> Any:
     from llvmlite import binding as llvm
 
@@ -34,14 +35,20 @@ def _target() -> Any:
     return llvm.Target.from_default_triple()
 
 
-def _machine() -> Any:
+@functools.cache
+def _processor() -> tuple[str, str]:
+    """The name and features of this processor."""
     from llvmlite import binding as llvm
 
-    features = llvm.get_host_cpu_features().flatten()
-    return _target().create_target_machine(cpu=llvm.get_host_cpu_name(), features=features, opt=3, jit=True)
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
 
 
-@cache
+def _machine() -> Any:
+    cpu, features = _processor()
+    return _target().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+
+
+@functools.cache
 def has_half() -> bool:
     """Whether this processor converts float16 by itself, without a helper library."""
     import platform
@@ -51,21 +58,41 @@ def has_half() -> bool:
     return platform.machine() in ("aarch64", "arm64") or bool(llvm.get_host_cpu_features().get("f16c"))
 
 
-def compile_source(text: str, *, assembly: bool = False) -> Compiled:
-    """Optimise and load a module for this processor. `assembly` keeps its assembler text, for tests."""
+def compile_source(text: str) -> Compiled:
+    """Load a module for this processor: from the cache on disk, or compiled and kept there."""
+    import llvmlite
     from llvmlite import binding as llvm
 
     with _lock:
         machine = _machine()
-        module = llvm.parse_assembly(text)
-        module.triple = machine.triple
-        module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=3)
-        options.loop_vectorization = True
-        options.slp_vectorization = True
-        passes = llvm.create_pass_builder(machine, options).getModulePassManager()
-        passes.run(module, llvm.create_pass_builder(machine, options))
-        listing = machine.emit_assembly(module) if assembly else ""
-        engine = llvm.create_mcjit_compiler(module, machine)
+        name = cache.key(text, llvmlite.__version__, machine.triple, *_processor())
+        code = cache.read(name)
+        if code is None:
+            code = machine.emit_object(_optimised(text, machine))
+            cache.write(name, code)
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
-        return Compiled(engine, listing)
+        return Compiled(engine)
+
+
+def assembly(text: str) -> str:
+    """The assembler text that a module becomes on this processor."""
+    with _lock:
+        machine = _machine()
+        listing: str = machine.emit_assembly(_optimised(text, machine))
+        return listing
+
+
+def _optimised(text: str, machine: Any) -> Any:
+    from llvmlite import binding as llvm
+
+    module = llvm.parse_assembly(text)
+    module.triple = machine.triple
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = True
+    options.slp_vectorization = True
+    passes = llvm.create_pass_builder(machine, options).getModulePassManager()
+    passes.run(module, llvm.create_pass_builder(machine, options))
+    return module
