@@ -35,6 +35,13 @@ VERDICTS = [
     ("… against TensorFlow 1", keras.SGD(**PLAIN), tensorflow.MomentumOptimizer(0.01, 0.9), {"lr"}, DROP + 1),
     ("… against optax", keras.SGD(**PLAIN), optax.sgd(0.01, 0.9), {"lr"}, DROP + 1),
     (
+        "Nesterov's method, stored at the look-ahead point",
+        recipe("nesterov"),
+        torch.SGD(lr=0.01, momentum=0.9, nesterov=True),
+        {"lr"},
+        DROP + 1,
+    ),
+    (
         "Nesterov's momentum, too",
         keras.SGD(0.01, 0.9, nesterov=True),
         torch.SGD(lr=0.01, momentum=0.9, nesterov=True),
@@ -76,6 +83,7 @@ SAME = [
     (keras.RMSprop(0.01, momentum=0.9), optax.rmsprop(0.01, eps=1e-7, momentum=0.9)),
     (keras.Adam(), tensorflow.AdamOptimizer(epsilon=1e-7)),
     (torch.Adam(), optax.adam(0.001)),
+    (recipe("nesterov"), keras.SGD(0.01, 0.9, nesterov=True)),
     (keras.Adagrad(), optax.adagrad(0.001)),
     (torch.Adamax(lr=0.001), optax.adamax(0.001)),
     (keras.Lion(), optax.lion(0.001, weight_decay=0.0)),

@@ -16,6 +16,7 @@ import numpy as np
 from ravine.dialects.terms import Parts, describe, differences, method, take_apart
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule, rule, rules
+from ravine.transforms import stored_at_look_ahead
 
 STEPS, DROP, SIZE = 60, 30, 4
 NOTICED = 1e-9
@@ -69,12 +70,19 @@ class Comparison:
 
 
 def compare(a: Recipe, b: Recipe) -> Comparison:
-    """Compare two recipes term by term."""
+    """Compare two recipes term by term. One that looks ahead is taken as stored at its look-ahead point."""
+    a, b = _stored(a), _stored(b)
     found = []
     for term, here, there, switched, base in _switches(a, b):
         found.append(Difference(term, here, there, None if switched is None else effect(base, switched)))
     found.sort(key=lambda d: -1.0 if d.effect is None else -d.effect.worst)
     return Comparison(a, b, tuple(found), effect(a, b))
+
+
+def _stored(chosen: Recipe) -> Recipe:
+    if chosen.rule.look_ahead_function is None:
+        return chosen
+    return recipe(stored_at_look_ahead(chosen.rule), start=chosen.start, **chosen.hyper)
 
 
 def effect(a: Recipe, b: Recipe, drop: float = 0.1) -> Effect:
