@@ -140,7 +140,8 @@ def _differences(console: Console, found: Comparison) -> None:
         console.print("They move alike: on the test stream the trajectories never part.")
         return
     at, by, worst = _effect(found.effect)
-    console.print(Text(f"The trajectories part at {at}, by {by} of a step; at worst by {worst}."))
+    of_a_step = " of a step" if by.endswith("%") else ""
+    console.print(Text(f"The trajectories part at {at}, by {by}{of_a_step}; at worst by {worst}."))
     if found.responsible is not None:
         d = found.responsible
         console.print(Text(f"What matters most: {d.term} ({d.a} against {d.b}).", style="bold"))
@@ -155,4 +156,4 @@ def _effect(effect: Effect | None) -> tuple[str, str, str]:
 
 
 def _part(part: float) -> str:
-    return f"{part:.3g} steps" if part >= 10 else f"{part:.2%}" if part >= 1e-4 else f"{100 * part:.1e}%"
+    return f"{part:.3g} steps" if part >= 1 else f"{part:.2%}" if part >= 1e-4 else f"{100 * part:.1e}%"

@@ -132,12 +132,12 @@ def _switches(a: Recipe, b: Recipe) -> Iterator[tuple[str, str, str, Recipe | No
     if not mixed or (not told and rule(first.base).graph.outputs != rule(second.base).graph.outputs):
         titles = rule(first.base).title, rule(second.base).title
         yield "all of the equation", *titles, _rebuilt(a, first, second, second.base), a
-    for name in first.hyper.keys() & second.hyper.keys():
-        if first.hyper[name] != second.hyper[name]:
+    for name in first.hyper:
+        if name in second.hyper and first.hyper[name] != second.hyper[name]:
             values = f"{first.hyper[name]:g}", f"{second.hyper[name]:g}"
             yield f"value of {name}", *values, a.replace(**{name: second.hyper[name]}), a
-    for slot in first.start.keys() & second.start.keys():
-        if first.start[slot] != second.start[slot]:
+    for slot in first.start:
+        if slot in second.start and first.start[slot] != second.start[slot]:
             moved = recipe(a.rule, start={**a.start, slot: second.start[slot]}, **a.hyper)
             yield f"start of {slot}", f"{first.start[slot]:g}", f"{second.start[slot]:g}", moved, a
     for term, names in AROUND_TERMS.items():
