@@ -7,7 +7,7 @@ import pytest
 from ravine import Recipe, dialects, recipe
 from ravine.dialects import keras, optax, tensorflow, torch
 from ravine.dialects.compare import effect
-from ravine.dialects.rewrite import CONSTANT, EXACT, IMPOSSIBLE
+from ravine.dialects.identities import CONSTANT, EXACT, IMPOSSIBLE
 from recorded import all_traces
 
 RECIPES = [*dict.fromkeys(t.recipe for t in all_traces()), recipe("momentum_ema"), recipe("adam", eps=0.0)]

@@ -9,7 +9,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ravine import dialects
-from ravine.dialects.rewrite import IDENTITIES, IMPOSSIBLE, Scale, Spelling, arguments, to, written_as
+from ravine.dialects.identities import IDENTITIES, IMPOSSIBLE, Scale
+from ravine.dialects.rewrite import Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Arguments, Constructor, Form
 from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown

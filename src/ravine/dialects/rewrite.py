@@ -1,23 +1,22 @@
 """A recipe in another framework's spelling: exactly, exactly while lr is constant, or not, with the term in the way.
 
-What one rule can be written as is a list of identities; each states how hyperparameters and slots carry over. A
-spelling is made from the target's own tables and then checked: its constructor must give back what was meant.
+What one rule can be written as is told by `identities`. A spelling is made from the target's own tables and then
+checked: its constructor must give back what was meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
 from ravine.dialects.spelling import Constructor, Form
 from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.rule import rule
 
-EXACT, CONSTANT, IMPOSSIBLE = "exact", "exact while lr is constant", "not possible"
-GRADES = (EXACT, CONSTANT, IMPOSSIBLE)
 PREFIX = {
     "tensorflow": "tf.compat.v1.train.",
     "keras": "keras.optimizers.",
@@ -25,100 +24,14 @@ PREFIX = {
     "optax": "optax.",
 }
 
-Hyper = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How a slot carries over: `slot` of the source, times `times` and over `over` of the source's hyperparameters."""
-
-    slot: str
-    times: Callable[[Hyper], float] = lambda hyper: 1.0
-    over: Callable[[Hyper], float] = lambda hyper: 1.0
-
-    def __call__(self, value: Any, hyper: Hyper) -> Any:
-        return value * self.times(hyper) / self.over(hyper)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """`source` with hyperparameters h is `target` with `hyper(h)`, where `hyper` gives any.
-
-    What `hyper` leaves out is at its default. `slots` says how the target's slots come from the source's, where not
-    by the same name. `same_state`: the slots mean the same even where the values stand in the way.
-    """
-
-    source: str
-    target: str
-    hyper: Callable[[Hyper], Hyper | None]
-    grade: str = EXACT
-    slots: Mapping[str, Scale] = field(default_factory=dict)
-    same_state: bool = False
-
-
-def _same(h: Hyper) -> Hyper:
-    return h
-
-
-def _if_zero(name: str) -> Callable[[Hyper], Hyper | None]:
-    return lambda h: h if h[name] == 0 else None
-
-
-def _minus_lr(h: Hyper) -> float:
-    return -h["lr"]
-
-
-def _both_ways(a: str, b: str, hyper: Callable[[Hyper], Hyper | None] = _same, alike: bool = True) -> list[Identity]:
-    return [Identity(a, b, hyper, same_state=alike), Identity(b, a, hyper, same_state=alike)]
-
-
-def _lr_moves(inside: str, outside: str) -> list[Identity]:
-    """Momentum with lr inside the buffer (slot delta) and outside (slot b)."""
-    return [
-        Identity(inside, outside, _same, CONSTANT, {"b": Scale("delta", over=_minus_lr)}),
-        Identity(outside, inside, _same, CONSTANT, {"delta": Scale("b", _minus_lr)}),
-    ]
-
-
-def _identities() -> Iterator[Identity]:
-    yield Identity(
-        "momentum_ema",
-        "momentum_torch",
-        lambda h: {"lr": h["lr"] * (1 - h["beta"]), "mu": h["beta"]},
-        slots={"b": Scale("v", over=lambda h: 1 - h["beta"])},
-    )
-    yield Identity("momentum", "momentum_torch", _same, CONSTANT, {"b": Scale("delta", over=_minus_lr)})
-    yield Identity("momentum_torch", "momentum", _if_zero("dampening"), CONSTANT, {"delta": Scale("b", _minus_lr)})
-    yield from _lr_moves("stored_at_look_ahead(nesterov)", "nesterov_torch")
-    yield Identity("nesterov", "stored_at_look_ahead(nesterov)", _same)
-    for slope in ("momentum", "momentum_torch", "nesterov_torch", "stored_at_look_ahead(nesterov)"):
-        yield Identity(slope, "gd", _if_zero("mu"))
-    for tail in ("", "_centered"):
-        rms, rms_torch = f"rmsprop{tail}", f"rmsprop_torch{tail}"
-        yield from _both_ways(f"rmsprop_momentum{tail}", f"heavy_ball({rms})")
-        yield from _both_ways(f"stored_at_look_ahead(rmsprop_nesterov{tail})", f"nesterov_ball({rms})")
-        yield Identity(f"rmsprop_nesterov{tail}", f"nesterov_ball({rms})", _same)
-        yield from _lr_moves(f"heavy_ball({rms_torch})", f"rmsprop_torch_momentum{tail}")
-        yield from _both_ways(rms, rms_torch, _if_zero("eps"))
-        for ball in ("heavy_ball", "nesterov_ball"):
-            yield from _both_ways(f"{ball}({rms})", f"{ball}({rms_torch})", _if_zero("eps"))
-        for with_mu, plain in {f"rmsprop_momentum{tail}": rms, f"rmsprop_torch_momentum{tail}": rms_torch}.items():
-            yield Identity(with_mu, plain, _if_zero("mu"))
-    yield from _both_ways("adagrad", "adagrad_keras", _if_zero("eps"))
-    yield from _both_ways("adam", "adam_eps_hat", _if_zero("eps"))
-    yield from _both_ways("amsgrad", "amsgrad_eps_hat", _if_zero("eps"))
-    yield from _both_ways("adamax", "adamax_keras", _if_zero("eps"), alike=False)  # u has ε in it, or not
-    yield Identity("adam", "adam_eps_root", lambda h: {**h, "eps_root": 0.0})
-    yield Identity("adam_eps_root", "adam", _if_zero("eps_root"), same_state=True)
-
-
-IDENTITIES = tuple(_identities())
-
 
 @dataclass(frozen=True)
 class Spelling:
-    """A recipe as a framework writes it. `grade` is one of `GRADES`; where it is not possible, `constructor` is the
-    nearest one, `arguments` are empty, and `reasons` say which terms stand in the way."""
+    """A recipe as a framework writes it.
+
+    `grade` is one of `identities.GRADES`. Where it is not possible, `constructor` is the nearest one, `arguments` are
+    empty, and `reasons` say which terms stand in the way.
+    """
 
     framework: str
     constructor: Constructor | None
