@@ -47,8 +47,10 @@ def parse(call: str) -> tuple[Constructor, Arguments]:
         constructor = find(ast.unparse(target))
         if not isinstance(tree, ast.Call):
             return constructor, {}
+        if any(k.arg is None for k in tree.keywords):
+            raise ValueError(f"arguments must be written out, not unpacked, in {call!r}")
         args = [_literal(a) for a in tree.args]
-        given = {k.arg: _literal(k.value) for k in tree.keywords if k.arg is not None}
+        given = {k.arg: _literal(k.value) for k in tree.keywords if k.arg}
     except SyntaxError as error:
         raise ValueError(f"not a constructor's call: {call!r}; expected text such as torch.RMSprop(lr=0.01)") from error
     names = list(constructor.defaults)

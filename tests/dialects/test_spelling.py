@@ -1,0 +1,85 @@
+"""Constructors under the frameworks' names: what they take, and what they refuse by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ravine import Recipe, dialects, recipe
+from ravine.dialects import keras, optax, tensorflow, torch
+
+
+def test_a_line_from_a_config_pastes_as_it_stands() -> None:
+    assert tensorflow.RMSPropOptimizer(0.045, decay=0.9, momentum=0.9, epsilon=1.0) == recipe(
+        "rmsprop_momentum", lr=0.045, rho=0.9, mu=0.9, eps=1.0, start={"s": 1.0}
+    )
+    assert torch.AdamW([], 1e-3, (0.9, 0.95), weight_decay=0.1) == recipe("adamw", beta2=0.95, weight_decay=0.1)
+    assert optax.rmsprop(0.1, 0.95, momentum=0.9, eps_in_sqrt=False).rule.name == "heavy_ball(rmsprop_torch)"
+    assert keras.SGD(np.float32(0.5)).hyper["lr"] == 0.5
+
+
+def test_signatures_can_be_asked_for() -> None:
+    parameters = inspect.signature(keras.RMSprop).parameters
+    assert list(parameters)[:5] == ["learning_rate", "rho", "momentum", "epsilon", "centered"]
+    assert parameters["epsilon"].default == 1e-7
+    assert keras.RMSprop.__doc__
+    assert repr(keras.RMSprop) == "<keras.RMSprop>"
+
+
+@pytest.mark.parametrize(
+    "constructor", [c for f in dialects.FRAMEWORKS for c in dialects.constructors(f).values()], ids=str
+)
+def test_every_constructor_is_documented_and_its_recipe_survives_json(constructor: dialects.Constructor) -> None:
+    assert constructor.__doc__
+    required = {n: 0.5 for n in constructor.defaults if constructor.is_required(n)}
+    required |= {"learning_rate": 0.5} if str(constructor) == "optax.adadelta" else {}
+    made = constructor(**required)
+    assert Recipe.from_json(made.to_json()) == made
+
+
+REFUSED: list[tuple[Callable[[], Recipe], str]] = [
+    (lambda: keras.Adam(clipnorm=1.0), "keras.Adam: clipnorm=1.0 is not supported"),
+    (lambda: keras.SGD(use_ema=True), "use_ema=True is not supported"),
+    (lambda: keras.SGD(gradient_accumulation_steps=4), "gradient_accumulation_steps=4"),
+    (lambda: optax.adam(0.1, mu_dtype="bfloat16"), "mu_dtype='bfloat16' is not supported"),
+    (lambda: optax.adamw(0.1, mask={}), "use optax.masked"),
+    (lambda: optax.adadelta(), "goes uphill"),
+    (lambda: optax.amsgrad(0.1, bias_correction_mu=False), "bias_correction_mu=False"),
+    (lambda: optax.adam(lambda step: 0.1), "a recipe holds numbers"),
+    (lambda: optax.sgd(), "learning_rate"),
+    (lambda: torch.SGD(0.1), "name lr, as lr="),
+    (lambda: torch.SGD([{"params": [], "lr": 0.1}]), "groups"),
+    (lambda: torch.SGD(nesterov=True), "nesterov=True needs a momentum"),
+    (lambda: torch.Adam(betas=0.9), "betas must be a pair"),
+    (lambda: torch.Adam(betas=(0.9, 1.0)), r"torch.Adam: betas\[1\]=1.0 is not legal"),
+    (lambda: torch.Adam(epsilon=1e-8), "unknown argument of torch.Adam 'epsilon'; did you mean 'eps'"),
+    (lambda: tensorflow.AdamOptimizer(beta_1=0.9), "did you mean 'beta1'"),
+    (lambda: tensorflow.AdagradOptimizer(0.1, 0.0), "initial_accumulator_value must be > 0"),
+    (lambda: torch.SGD(lr="0.1"), "torch.SGD: lr must be a number"),
+    (lambda: torch.SGD(lr=True), "must be a number"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), REFUSED, ids=[w for _, w in REFUSED])
+def test_what_is_refused_is_named(make: Callable[[], Recipe], words: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("torch.Adam(**{'lr': 1})", "not unpacked"),
+        ("torch.Adam(0.1, lr=0.1)", "given twice"),
+        ("torch.Adadelta(1, 2, 3, 4, 5, 6, 7, 8, 9)", "too many"),
+        ("torch.Adam(lr=x)", "must be a literal, got x"),
+        ("jax.Adam()", "unknown framework 'jax'"),
+        ("1 +", "not a constructor's call"),
+    ],
+)
+def test_text_that_is_no_call_is_refused(call: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        dialects.parse(call)
