@@ -76,7 +76,9 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize(("trace", "target"), [(t, g) for t, f in ELSEWHERE for g in dialects.FRAMEWORKS if g != f])
+@pytest.mark.parametrize(
+    ("trace", "target"), [(t, g) for t, f in ELSEWHERE[::3] for g in dialects.FRAMEWORKS if g != f]
+)
 def test_training_goes_on_as_in_the_source(trace: Trace, target: str) -> None:
     """From the real framework's own state after 6 steps, the target's arithmetic follows its next 6 steps."""
     outcome = attempt(recorded_state(trace, 6), target)
