@@ -103,6 +103,19 @@ def test_sparse_complex_and_huge_gradients_are_judged_rightly() -> None:
     assert optimizer.skipped_steps == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_a_sum_that_overflows_is_no_reason_to_skip(dtype: Any) -> None:
+    p = torch.nn.Parameter(torch.zeros(100, dtype=dtype))
+    optimizer = ours("SGD")([p], on_nonfinite="skip", lr=0.0)
+    for sign in (1, torch.tensor([1.0, -1.0] * 50)):
+        p.grad = (torch.full_like(p, torch.finfo(dtype).max) * sign).to(dtype)
+        optimizer.step()
+    assert optimizer.skipped_steps == 0
+    p.grad[:2] = torch.tensor([torch.inf, -torch.inf])
+    optimizer.step()
+    assert optimizer.skipped_steps == 1
+
+
 def test_counts_and_guards_survive_a_checkpoint_even_one_of_torch() -> None:
     p, q = parameter(), parameter()
     optimizer = ours("Adam")([p], on_nonfinite="skip")
