@@ -148,6 +148,19 @@ def test_float32_state_of_bfloat16_parameters_stays_float32() -> None:
         assert all(v.dtype is torch.float32 for v in third.state[p].values())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_number_kept_per_parameter_keeps_its_type(dtype: Any) -> None:
+    """NAdam's product of momenta, also where the parameter is a single number too."""
+    params = [torch.nn.Parameter(torch.ones((), dtype=dtype)), torch.nn.Parameter(torch.ones(3, dtype=dtype))]
+    for kind in (theirs("NAdam"), ours("NAdam")):
+        first, second = kind(params), ours("NAdam")(params)
+        train(first, params, range(2))
+        second.load_state_dict(through_file(first.state_dict()))
+        for p in params:
+            assert second.state[p]["mu_product"].dtype is torch.float32
+            assert second.state[p]["exp_avg"].dtype is dtype
+
+
 def test_narrow_state_of_wide_parameters_becomes_wide() -> None:
     """As in torch: only digits that would be lost are kept against its rule."""
     wide, narrow = parameters(torch.float32), parameters(torch.bfloat16)

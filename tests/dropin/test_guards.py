@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from steplock import NAMES, ours, snapshot, theirs
 
 import ravine.torch
-from ravine.torch.rounding import Rounding
+from ravine.torch.rounding import stochastic
 
 ALL = (*NAMES, "Lion")
 
@@ -103,6 +103,19 @@ def test_sparse_complex_and_huge_gradients_are_judged_rightly() -> None:
     assert optimizer.skipped_steps == 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_a_sum_that_overflows_is_no_reason_to_skip(dtype: Any) -> None:
+    p = torch.nn.Parameter(torch.zeros(100, dtype=dtype))
+    optimizer = ours("SGD")([p], on_nonfinite="skip", lr=0.0)
+    for sign in (1, torch.tensor([1.0, -1.0] * 50)):
+        p.grad = (torch.full_like(p, torch.finfo(dtype).max) * sign).to(dtype)
+        optimizer.step()
+    assert optimizer.skipped_steps == 0
+    p.grad[:2] = torch.tensor([torch.inf, -torch.inf])
+    optimizer.step()
+    assert optimizer.skipped_steps == 1
+
+
 def test_counts_and_guards_survive_a_checkpoint_even_one_of_torch() -> None:
     p, q = parameter(), parameter()
     optimizer = ours("Adam")([p], on_nonfinite="skip")
@@ -140,8 +153,7 @@ def test_stochastic_rounding_goes_the_right_way_on_average(name: str) -> None:
 
 def test_every_value_is_rounded_to_a_neighbour_and_exact_ones_stay() -> None:
     x = torch.cat([torch.randn(2000), torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 3.39e38, 1e-40])])
-    group = {"params": [x], "rounding": "stochastic", "rounding_seed": 0, "rounding_steps": 0}
-    rounded = Rounding.of(group).stochastic(x, x)
+    rounded = stochastic(x, 7)
     near = x.to(torch.bfloat16)
     assert torch.equal(rounded.isnan(), x.isnan())
     finite = x.isfinite() & rounded.isfinite()
@@ -149,7 +161,38 @@ def test_every_value_is_rounded_to_a_neighbour_and_exact_ones_stay() -> None:
     assert torch.all(gap < 2.0**-7 * x.double().abs()[finite] + 2.0**-133)
     assert 0 < (rounded != near)[finite].sum() < 2000
     exact = near.float()
-    assert torch.equal(Rounding.of(group).stochastic(exact, x)[finite], near[finite])
+    assert torch.equal(stochastic(exact, 7)[finite], near[finite])
+
+
+def test_the_random_bits_are_spread_evenly() -> None:
+    """Half-way numbers go up half of the time, at every place and with every seed."""
+    halfway = torch.full((1 << 14,), 1 + 2.0**-8)
+    ups = torch.stack([stochastic(halfway, seed) > 1 for seed in range(64)]).double()
+    assert abs(ups.mean() - 0.5) < 0.003  # 6 standard deviations of 2^20 throws
+    assert (ups.mean(0) - 0.5).abs().max() < 0.36
+    assert (ups.mean(1) - 0.5).abs().max() < 0.025
+    assert (torch.corrcoef(ups[:8]) - torch.eye(8)).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
+def test_the_kernel_and_the_eager_engine_round_alike(name: str, kind: Any) -> None:
+    """A strided view goes to the eager engine, a dense parameter to the kernel: the same bits, over many chunks."""
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(90_001, generator=random)
+    values[:4] = torch.tensor([torch.inf, -torch.inf, torch.nan, 3.38e38])
+    dense = torch.nn.Parameter(values.bfloat16())
+    strided = torch.stack([dense.detach(), dense.detach()], -1)[:, 0].requires_grad_()
+    dense.grad_dtype = strided.grad_dtype = kind
+    pair = [ours(name)([p, parameter()], lr=0.003, rounding="stochastic") for p in (dense, strided)]
+    for _ in range(3):
+        g = torch.randn(values.shape, generator=random).to(kind)
+        dense.grad, strided.grad = g, g.clone()
+        for optimizer in pair:
+            optimizer.step()
+    assert [bool(o._plans[0].rest) for o in pair] == [False, True]
+    assert torch.equal(dense.isnan(), strided.isnan())
+    assert torch.equal(dense.nan_to_num(), strided.nan_to_num())
 
 
 def test_the_bits_are_the_seeds_and_survive_a_checkpoint() -> None:

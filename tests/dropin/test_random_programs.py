@@ -120,7 +120,9 @@ class Pair:
             self.ways.append({"fused": True})
         way = draw(st.sampled_from(self.ways))
         if "foreach" in way and way["foreach"] is not True and draw(st.booleans()):
-            options["lr"] = torch.tensor(options["lr"])
+            options["lr"] = torch.tensor(
+                options["lr"], dtype=torch.float64
+            )  # with float32 torch rounds lr/(1-βᵗ) to it
         note(f"{self.name} {self.dtype} {options} {way}")
         first = self.new_parameters()
         self.theirs = theirs(self.name)(first[0], **copy.deepcopy(options), foreach=False)

@@ -65,7 +65,7 @@ def _scaled_step(scaler: Any, optimizer: Any, params: list[Any], grads: list[Any
 
 
 def _words(more: dict[str, Any]) -> str:
-    return ", ".join(f"{n}={v}" for n, v in more.items()) or "by default"
+    return ", ".join(f"{n}={v}" for n, v in more.items()) or "default"
 
 
 def missing_gradients(subject: Subject) -> Outcome:
@@ -145,7 +145,10 @@ def implementations_agree(subject: Subject) -> Outcome:
             ran[way] = None
             worst = max(worst, largest_difference(result, next(iter(results.values()))))
             if not worst <= 1e-12:
-                return Verdict.FAIL, f"{way} differs from {next(iter(results))} by {worst:.1e} with {_words(variant)}"
+                return (
+                    Verdict.FAIL,
+                    f"{way} differs from {next(iter(results))} by {worst:.1e}, options: {_words(variant)}",
+                )
     if len(ran) < 2:
         return Verdict.NOT_APPLICABLE, "it has one implementation"
     return (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from ravine.torch import guards
 
 if TYPE_CHECKING:
+    from ravine.torch.method import Method
     from ravine.torch.stepper import Stepper
 
 EMPTY = "empty_groups"
@@ -45,13 +45,11 @@ def load(optimizer: Stepper, torch_load: Callable[[StateDict], None], state_dict
             if key != "params":
                 group.setdefault(key, value)
     torch_load(own)
-    _restore_types(optimizer, own)
-    for group in optimizer.param_groups:
+    for saved, group in zip(own["param_groups"], optimizer.param_groups, strict=True):
         method = optimizer._method(group)
-        if method.dtype is not None:
-            for p in group["params"]:
-                state = optimizer.state.get(p, {})
-                state.update({k: state[k].to(method.dtype) for k in method.arrays.values() if _is_real(state.get(k))})
+        for index, p in zip(saved["params"], group["params"], strict=True):
+            if index in own["state"]:
+                _restore_types(method, own["state"][index], optimizer.state[p])
 
 
 def _copied(state_dict: StateDict) -> StateDict:
@@ -68,26 +66,25 @@ def _clone(value: Any) -> Any:
     return value
 
 
-def _restore_types(optimizer: Stepper, state_dict: StateDict) -> None:
-    """Undo torch's casts of loaded state to the parameter's type where they lose digits or change a counter's type.
+def _restore_types(method: Method, saved: dict[str, Any], state: dict[str, Any]) -> None:
+    """Undo torch's casts of a parameter's loaded state to its type, where they lose digits or a declared type.
 
-    float32 state of a bfloat16 parameter stays float32. A step count that is a plain number, as old checkpoints have
-    it, becomes a tensor.
+    A step count that is a plain number, as old checkpoints have it, becomes a tensor.
     """
-    saved = chain.from_iterable(group["params"] for group in state_dict["param_groups"])
-    params = chain.from_iterable(group["params"] for group in optimizer.param_groups)
-    for index, p in zip(saved, params, strict=True):
-        state = optimizer.state.get(p, {})
-        for name, value in state_dict["state"].get(index, {}).items():
-            loaded = state.get(name)
-            if not isinstance(value, Tensor) or not isinstance(loaded, Tensor) or loaded.dtype is value.dtype:
-                continue
-            is_counter = value.shape != p.shape or name == "step"
-            if is_counter or (value.dtype is torch.float32 and loaded.dtype.itemsize < 4):
-                state[name] = value.to(loaded.device)
-        if isinstance(state.get("step"), (int, float)):
-            state["step"] = torch.tensor(float(state["step"]), dtype=torch.float32)
+    for name, value in saved.items():
+        loaded = state.get(name)
+        if isinstance(value, Tensor) and isinstance(loaded, Tensor):
+            wanted = _type(method, name, value.dtype, loaded.dtype)
+            if loaded.dtype is not wanted:
+                state[name] = value.to(loaded.device, wanted)
+    if isinstance(state.get("step"), (int, float)):
+        state["step"] = torch.tensor(float(state["step"]), dtype=torch.float32)
 
 
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+def _type(method: Method, name: str, saved: torch.dtype, cast: torch.dtype) -> torch.dtype:
+    """What a piece of state should have, that was saved in one type and cast to another by torch."""
+    if name in method.scalars.values():
+        return saved
+    if name in method.arrays.values() and method.dtype is not None and cast.is_floating_point:
+        return method.dtype
+    return saved if saved is torch.float32 and cast in (torch.bfloat16, torch.float16) else cast

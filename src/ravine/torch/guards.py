@@ -89,13 +89,18 @@ def _with_gradient(group: Mapping[str, Any]) -> list[Any]:
 
 
 def _is_finite(grad: Tensor) -> bool:
-    """Whether all elements are finite, found in one pass that makes no array: a maximum of magnitudes."""
+    """Whether all elements are finite, found in one pass that makes no array.
+
+    A sum is finite only if they all are; where it is not, it may have overflown, and the largest magnitude decides.
+    """
     values = grad.detach()
     if values.layout is not torch.strided:
         values = values.coalesce().values()
     if values.is_complex():
         values = torch.view_as_real(values)
-    return not values.numel() or bool(torch.linalg.vector_norm(values, torch.inf).isfinite())
+    if values.sum(dtype=torch.float32 if values.dtype is torch.float16 else None).isfinite():
+        return True
+    return bool(torch.linalg.vector_norm(values, torch.inf).isfinite())
 
 
 def _complaint(optimizer: Stepper, bad: Tensor | None) -> str:

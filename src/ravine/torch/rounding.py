@@ -9,29 +9,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ravine.engines.fused.lower import MIX, PLACE
+
+WORD = 0xFFFFFFFF
 LOW = 0xFFFF
 """The bits of a float32 that a bfloat16 does not have."""
 
 
-class Rounding:
-    """The rounding of one step of a group. The bits depend on the seed, the step's number and the parameter's."""
+def is_asked_for(group: MutableMapping[str, Any]) -> bool:
+    """Whether a group's bfloat16 parameters are rounded at random."""
+    return bool(group.get("rounding", "nearest") != "nearest")
 
-    def __init__(self, seed: int, step: int, params: Sequence[Tensor]) -> None:
-        self.seed, self.step = seed, step
-        self.numbers = {id(p): number for number, p in enumerate(params)}
 
-    @classmethod
-    def of(cls, group: MutableMapping[str, Any]) -> Rounding | None:
-        """The next step's rounding, counted in the group, or None where parameters are rounded to the nearest."""
-        if group.get("rounding", "nearest") == "nearest":
-            return None
-        group["rounding_steps"] += 1
-        return cls(group["rounding_seed"], group["rounding_steps"], group["params"])
+def next_seeds(group: MutableMapping[str, Any], params: Sequence[Tensor]) -> list[int]:
+    """32 bits for each parameter, from the group's seed, the step's number and the parameter's; counts the step."""
+    group["rounding_steps"] += 1
+    start = f"{group['rounding_seed']}/{group['rounding_steps']}"
+    numbers = {id(p): number for number, p in enumerate(group["params"])}
+    digests = [hashlib.blake2b(f"{start}/{numbers[id(p)]}".encode(), digest_size=4).digest() for p in params]
+    return [int.from_bytes(digest, "little") for digest in digests]
 
-    def stochastic(self, x: Tensor, p: Tensor) -> Tensor:
-        """Parameter p's new float32 value x as bfloat16: up or down, as often as makes the average right."""
-        digest = hashlib.blake2b(f"{self.seed}/{self.step}/{self.numbers[id(p)]}".encode(), digest_size=8).digest()
-        random = torch.Generator(x.device).manual_seed(int.from_bytes(digest, "little") >> 1)
-        noise = torch.randint(0, LOW + 1, x.shape, generator=random, device=x.device, dtype=torch.int32)
-        rounded = (x.view(torch.int32).add(noise) & ~LOW).view(torch.float32)
-        return torch.where(x.isfinite(), rounded, x).to(torch.bfloat16)
+
+def stochastic(x: Tensor, seed: int) -> Tensor:
+    """float32 numbers as bfloat16: up or down, as often as makes the average right. The fused engine's bits."""
+    h = (torch.arange(x.numel(), device=x.device).reshape(x.shape) * PLACE + seed) & WORD
+    for shift, factor in MIX:
+        h = ((h ^ (h >> shift)) * factor) & WORD
+    bits = x.contiguous().view(torch.int32) + (h >> 16).to(torch.int32)
+    rounded = (bits & ~LOW).view(torch.float32)
+    return torch.where(x.isfinite(), rounded, x).to(torch.bfloat16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from operator import is_
 from typing import Any
 
@@ -13,10 +14,9 @@ from torch.compiler import is_dynamo_compiling
 
 from ravine.engines import eager
 from ravine.engines.fused.storage import Storage
-from ravine.torch import checkpoint, delegate, guards, local
+from ravine.torch import checkpoint, delegate, guards, local, rounding
 from ravine.torch.bucket import Bucket, storage
 from ravine.torch.method import Method
-from ravine.torch.rounding import Rounding
 
 
 class Plan:
@@ -29,7 +29,8 @@ class Plan:
         states: Sequence[dict[str, Any]],
         group: MutableMapping[str, Any],
     ) -> None:
-        self.method, self.params, self.rounding = method, list(params), Rounding.of(group)
+        self.method, self.params = method, list(params)
+        self.is_rounded, self.seeds = rounding.is_asked_for(group), [0] * len(params)
         grads: list[Any] = [p.grad for p in params]
         self.rest: list[int] = []
         self.buckets: list[tuple[list[int], Bucket]] = []
@@ -42,8 +43,10 @@ class Plan:
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            is_rounded = self.rounding is not None and p.dtype is torch.bfloat16
-            groups.setdefault(None if is_rounded else storage(p, g, state, method), []).append(i)
+            kind = storage(p, g, state, method)
+            if kind is not None and self.is_rounded and p.dtype is torch.bfloat16:
+                kind = replace(kind, is_stochastic=True)
+            groups.setdefault(kind, []).append(i)
         for kind, members in groups.items():
             if kind is not None:
                 chosen = [[column[i] for i in members] for column in (params, grads, states, fresh)]
@@ -64,14 +67,21 @@ class Plan:
             return self.buckets[0][1].is_current(grads)
         return all(b.is_current([grads[i] for i in members]) for members, b in self.buckets)
 
+    def draw_seeds(self, group: MutableMapping[str, Any]) -> None:
+        """Those of the next step's rounding."""
+        self.seeds = rounding.next_seeds(group, self.params)
+        for members, bucket in self.buckets:
+            if bucket.storage.is_stochastic:
+                bucket.table.set_seeds([self.seeds[i] for i in members])
+
     def step_rest(self, hyper: tuple[float, ...]) -> None:
         """One step of every parameter that is in no bucket."""
         for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
-            if self.rounding is not None and p.dtype is torch.bfloat16:
+            if self.is_rounded and p.dtype is torch.bfloat16:
                 wide = p.detach().float()
                 eager_step(self.method, wide, g, state, hyper, is_first=is_first)
                 with torch.no_grad():
-                    p.copy_(self.rounding.stochastic(wide, self.params[i]))
+                    p.copy_(rounding.stochastic(wide, self.seeds[i]))
             else:
                 eager_step(self.method, p, g, state, hyper, is_first=is_first)
         if self.is_distributed:
@@ -191,6 +201,8 @@ class Stepper(torch.optim.Optimizer):
                     delegate.step(self, group)
                     continue
                 plan = self._plan(number, method, params)
+            if plan.is_rounded:
+                plan.draw_seeds(group)
             hyper, threads = method.values(group), torch.get_num_threads()
             for _, bucket in plan.buckets:
                 bucket.step(hyper, threads)
@@ -210,6 +222,7 @@ class Stepper(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._plans = {}
         self._is_guarded = guards.are_asked_for(self.param_groups)
 
     def state_dict(self) -> dict[str, Any]:

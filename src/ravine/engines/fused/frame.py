@@ -84,7 +84,9 @@ work:
   %which.word = mul i64 %which, $coefficients
   %c.row = getelementptr $compute, ptr %c, i64 %which.word
 $addresses
-  call void @elements($arguments, ptr %c.row, i64 %length)
+  %seed.at = getelementptr i64, ptr %row, i64 $seed_column
+  %seed = load i64, ptr %seed.at
+  call void @elements($arguments, ptr %c.row, i64 %length, i64 %start, i64 %seed)
   %is.first = icmp eq i64 %start, 0
   br i1 %is.first, label %keep, label %done
 keep:
@@ -201,6 +203,7 @@ def _run(graph: Graph, storage: Storage) -> str:
         COEFFICIENTS=COEFFICIENTS,
         YIELD=YIELD,
         columns=storage.columns,
+        seed_column=storage.columns - 1,  # read in any case, used where there is a seed
         coefficients=len(coefficients(graph)),
         compute=MEMORY[storage.compute],
         scalars=len(storage.scalars),

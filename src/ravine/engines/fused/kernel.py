@@ -77,7 +77,7 @@ class Table:
         self.size = len(lengths)
         self.rows = np.zeros((self.size, storage.columns), np.int64)
         self.rows[:, LENGTH] = lengths
-        self.rows[:, ADDRESSES:] = addresses
+        self.rows[:, ADDRESSES : storage.seed_column] = addresses
         self.chunks = _chunks(self.rows[:, LENGTH])
         self.traffic = int(self.rows[:, LENGTH].sum()) * storage.bytes_per_element
         self._scalars = np.empty((self.size, len(storage.scalars)), np.float64)
@@ -89,6 +89,10 @@ class Table:
     def set_gradients(self, addresses: Sequence[int]) -> None:
         """Point to new gradients."""
         self.rows[:, ADDRESSES + 1] = addresses
+
+    def set_seeds(self, seeds: Sequence[int]) -> None:
+        """The 32-bit seeds of the next step's rounding, one a tensor."""
+        self.rows[:, self.kernel.storage.seed_column] = seeds
 
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
         """One step of every tensor, each by the step count and scalar slots in its own memory, which advance too."""

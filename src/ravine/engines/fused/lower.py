@@ -15,6 +15,15 @@ BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 COMPARE = {"gt": "ogt", "ge": "oge", "lt": "olt", "le": "ole"}
 
 
+PLACE, MIX = 0x9E3779B1, ((16, 0x85EBCA6B), (13, 0xC2B2AE35))
+"""How random bits are made of a seed and a place: h = place × PLACE + seed, then h ^= h >> shift, h ×= factor."""
+
+
+def signed(word: int) -> int:
+    """32 bits as LLVM writes them."""
+    return word - (1 << 32) if word >= 1 << 31 else word
+
+
 def array_slots(graph: Graph) -> list[str]:
     """The slots that are arrays, in order."""
     return [name for name, new in graph.slots.items() if new.is_array]
@@ -44,7 +53,8 @@ class Elements:
 
     def function(self) -> str:
         pointers = [f"ptr noalias %{name}.base" for name in self.names]
-        head = f"define internal void @elements({', '.join(pointers)}, ptr noalias %c, i64 %n) noinline {{"
+        numbers = "ptr noalias %c, i64 %n, i64 %start, i64 %seed"
+        head = f"define internal void @elements({', '.join(pointers)}, {numbers}) noinline {{"
         before = ["entry:", *self._load_coefficients(), "  %some = icmp sgt i64 %n, 0"]
         before += ["  br i1 %some, label %loop, label %end", "loop:"]
         before += ["  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
@@ -76,7 +86,8 @@ class Elements:
         new = {"x": x, **{name: self._value(self.graph.slots[name]) for name in array_slots(self.graph)}}
         for name, kind in zip(self.names, self.storage.arrays, strict=True):
             if name != "g":
-                rounded = self._narrow(name, new[name], kind)
+                bias = self._noise() if name == "x" and self.storage.is_stochastic else None
+                rounded = self._narrow(name, new[name], kind, bias)
                 self.lines.append(f"  store {MEMORY[kind]} {rounded}, ptr %{name}.at, align 1")
 
     def _emit(self, name: str, text: str) -> str:
@@ -130,15 +141,29 @@ class Elements:
             value, kind = self._emit(f"%{name}.float", f"bitcast i32 {high} to float"), "float32"
         return self._convert(f"%{name}.old", value, kind, self.storage.compute)
 
-    def _narrow(self, name: str, value: str, kind: str) -> str:
-        """A computed value rounded to the nearest of a storage type, ties to even."""
+    def _noise(self) -> str:
+        """16 random bits: the place of the element and the seed, mixed as at the end of MurmurHash3."""
+        place = self._emit("%place", "add i64 %start, %i")
+        low = self._emit("%place.low", f"trunc i64 {place} to i32")
+        seed = self._emit("%seed.low", "trunc i64 %seed to i32")
+        h = self._emit("%h0", f"mul i32 {low}, {signed(PLACE)}")
+        h = self._emit("%h1", f"add i32 {h}, {seed}")
+        for k, (shift, factor) in enumerate(MIX):
+            shifted = self._emit(f"%h.shift{k}", f"lshr i32 {h}, {shift}")
+            h = self._emit(f"%h.xor{k}", f"xor i32 {h}, {shifted}")
+            h = self._emit(f"%h.mul{k}", f"mul i32 {h}, {signed(factor)}")
+        return self._emit("%noise", f"lshr i32 {h}, 16")
+
+    def _narrow(self, name: str, value: str, kind: str, bias: str | None = None) -> str:
+        """A computed value rounded to a storage type: the nearest, ties to even, or as the bias of bfloat16 has it."""
         if kind != "bfloat16":
             return self._convert(f"%{name}.rounded", value, self.storage.compute, kind)
         value = self._convert(f"%{name}.single", value, self.storage.compute, "float32")
         bits = self._emit(f"%{name}.r0", f"bitcast float {value} to i32")
-        upper = self._emit(f"%{name}.r1", f"lshr i32 {bits}, 16")
-        odd = self._emit(f"%{name}.r2", f"and i32 {upper}, 1")
-        bias = self._emit(f"%{name}.r3", f"add i32 {odd}, 32767")
+        if bias is None:
+            upper = self._emit(f"%{name}.r1", f"lshr i32 {bits}, 16")
+            odd = self._emit(f"%{name}.r2", f"and i32 {upper}, 1")
+            bias = self._emit(f"%{name}.r3", f"add i32 {odd}, 32767")
         moved = self._emit(f"%{name}.r4", f"add i32 {bits}, {bias}")
         nearest = self._emit(f"%{name}.r5", f"lshr i32 {moved}, 16")
         nan = self._emit(f"%{name}.r6", f"fcmp uno float {value}, {value}")

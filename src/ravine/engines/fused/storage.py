@@ -25,12 +25,14 @@ class Storage:
     """The types in memory of the parameter, the gradient, the array slots in order, and the numbers kept per tensor.
 
     `scalars` are the types of the step count and of each scalar slot, or empty where the caller keeps those itself.
+    `is_stochastic` rounds a bfloat16 parameter up or down at random; each row of the table then ends with a seed.
     """
 
     x: str
     g: str
     slots: tuple[str, ...]
     scalars: tuple[str, ...] = ()
+    is_stochastic: bool = False
 
     @property
     def compute(self) -> str:
@@ -45,6 +47,11 @@ class Storage:
     @property
     def columns(self) -> int:
         """The length of a row of the table."""
+        return self.seed_column + self.is_stochastic
+
+    @property
+    def seed_column(self) -> int:
+        """Where a row has its seed, if it has one: behind the addresses."""
         return ADDRESSES + len(self.arrays) + len(self.scalars)
 
     @property
