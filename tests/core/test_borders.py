@@ -12,7 +12,21 @@ import pytest
 import ravine
 
 SOURCE = Path(ravine.__file__).parent
-HEAVY = {"torch", "jax", "optax", "llvmlite", "matplotlib", "sklearn", "scipy", "optuna", "keras", "tensorflow"}
+HEAVY = {
+    "torch",
+    "jax",
+    "optax",
+    "llvmlite",
+    "numba",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "optuna",
+    "keras",
+    "tensorflow",
+}
+AVERAGES = ("simulate", "scenarios", "bias.py")
+"""The scenario that shows the averages themselves, beside what an optimizer makes of them."""
 
 
 def imports(file: Path, top_level_only: bool = False) -> set[str]:
@@ -51,7 +65,7 @@ def test_engines_know_no_rule_by_name(file: Path) -> None:
 def test_equations_are_nowhere_else(file: Path) -> None:
     """Only rules and transforms import the functions that equations are written with."""
     part = file.relative_to(SOURCE).parts
-    if part[0] in ("rules", "transforms.py", "math.py") or part[-1] == "bias.py":  # which shows the averages themselves
+    if part[0] in ("rules", "transforms.py", "math.py") or part == AVERAGES:
         return
     assert not imports(file) & {"ravine.math.ema", "ravine.math.debias"}
 
@@ -60,6 +74,13 @@ def test_equations_are_nowhere_else(file: Path) -> None:
 def test_the_report_runs_nothing(file: Path) -> None:
     assert not {i.split(".")[0] for i in imports(file)} & {"torch", "jax"}
     assert not any("runner" in i or "worker" in i for i in imports(file))
+
+
+def test_the_report_loads_nothing_that_could_run() -> None:
+    """Whatever it imports, and whatever that imports."""
+    script = "import sys, ravine.lab.report.html, ravine.lab.report.figures; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"ravine.lab.runner", "ravine.lab.pool", "ravine.lab.compare", "torch", "jax"} & set(loaded)
 
 
 def test_importing_ravine_imports_nothing_heavy() -> None:

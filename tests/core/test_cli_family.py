@@ -19,6 +19,8 @@ def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]
 def test_list_names_every_rule() -> None:
     out = run("list").stdout
     assert all(name in out for name in ravine.rules())
+    hyper = {f"{n}={h.default:g}" for rule in ravine.rules().values() for n, h in rule.hyperparameters.items()}
+    assert all(default in out for default in hyper)  # none is cut off
 
 
 def test_explain_shows_equation_hyperparameters_state_paper_and_kin() -> None:

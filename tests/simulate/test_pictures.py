@@ -17,6 +17,7 @@ from PIL import Image
 from ravine import palette
 from ravine.cli import group, main
 from ravine.simulate import files
+from ravine.simulate.outcome import cell
 from ravine.simulate.page import page
 from ravine.simulate.scenarios import SCENARIOS, accumulate, bias, maps, paths
 
@@ -63,8 +64,9 @@ def test_an_mp4_is_written(short, tmp_path):
     told = subprocess.run([files.ffmpeg(), "-i", str(film)], capture_output=True, text=True, check=False).stderr
     assert "Video: h264" in told
     assert "880x496" in told
+    (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(OSError, match="ffmpeg could not write"):
-        files.save(short, tmp_path / "nowhere" / "x.mp4")
+        files.save(short, tmp_path / "folder.mp4")
 
 
 def test_what_is_missing_is_named(short, tmp_path, monkeypatch):
@@ -151,3 +153,19 @@ def test_a_users_mistake_is_one_line(arguments, message, monkeypatch, capsys):
 def test_importing_the_scenarios_does_not_import_matplotlib():
     code = "import sys, ravine.simulate.scenarios, ravine.cli.simulate; print('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("name", ["bowl", "turn"])
+def test_no_number_is_cut_off_in_a_narrow_terminal(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    words = set(command(name).output.split())
+    cells = (cell(value) for table in SCENARIOS[name]().tables for row in table.rows for value in row)
+    assert {word for text in cells for word in text.split()} <= words
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_the_work(tmp_path):
+    for target, reason in {"x.bmp": "must end in .png", "nowhere/x.png": "there is no folder"}.items():
+        told = command("bias", "--out", str(tmp_path / target))
+        assert told.exit_code != 0
+        assert reason in str(told.exception)
+        assert told.output == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,14 +16,16 @@ from ravine.trace import text
 @click.command("list")
 def list_rules() -> None:
     """The family at a glance: every optimizer with its hyperparameters and the state it keeps."""
-    table = Table(title="Optimizers", caption="`ravine explain RULE` shows one with its equation.")
+    console = Console()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("rule", no_wrap=True)
-    table.add_column("title")
+    table.add_column("title", max_width=max(15, console.width - 65))  # what the hyperparameters leave of 80 columns
     table.add_column("hyperparameters")
-    table.add_column("state", justify="right")
+    table.add_column("state", justify="right", no_wrap=True)
     for name, found in rules().items():
         table.add_row(Text(name, style=palette.style(name).color), found.title, defaults(found), slots(found))
-    Console().print(table)
+    console.print(table)
+    console.print("\nState in bytes per float32 parameter. `ravine explain RULE` shows one with its equation.")
 
 
 @click.command()

@@ -55,6 +55,10 @@ def command(name: str, scenario: Callable[..., Outcome]) -> click.Command:
     def callback(out: Path | None, as_json: bool, **values: Any) -> None:
         if isinstance(values.get("start"), str):
             values["start"] = _point(values["start"])
+        if out is not None:
+            from ravine.simulate.files import check
+
+            check(out)  # before the work, not after it
         outcome = scenario(**values)
         if as_json:
             click.echo(outcome.to_json())
@@ -67,7 +71,8 @@ def command(name: str, scenario: Callable[..., Outcome]) -> click.Command:
             if not as_json:
                 click.echo(f"wrote {written}")
 
-    return click.Command(name, params=options, callback=callback, help=inspect.getdoc(scenario))
+    explained = (inspect.getdoc(scenario) or "").partition("Raises ")[0]  # exceptions are for callers of the function
+    return click.Command(name, params=options, callback=callback, help=explained)
 
 
 def _option(names: list[str], key: str, **settings: Any) -> click.Option:
@@ -98,19 +103,27 @@ def show(outcome: Outcome) -> None:
     console.print(Text(outcome.story))
     names = rules()
     for t in outcome.tables:
-        table = Table(title=t.title, caption=t.note or None, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+        table = Table(
+            title=t.title,
+            caption=t.note or None,
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for i, heading in enumerate(t.columns):
             longest = max(
                 len(word) for word in [*heading.split(), *(word for row in t.rows for word in cell(row[i]).split())]
             )
-            table.add_column(Text(heading), justify="left" if i == 0 else "right", min_width=min(longest, 16))
+            table.add_column(Text(heading), justify="left" if i == 0 else "right", min_width=longest)
         for row in t.rows:
             first = cell(row[0])
             named = first.partition(",")[0]
             color = palette.style(named).color if named in names else ""
             table.add_row(Text(first, style=color), *(Text(cell(c)) for c in row[1:]))
         console.print()
-        console.print(table)
+        needed = console.measure(table).minimum  # in a narrow terminal too long a line is better than half a number
+        console.print(table, width=max(needed, console.width), crop=False)
     if outcome.claims:
         console.print()
     for claim in outcome.claims:

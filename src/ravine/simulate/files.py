@@ -39,16 +39,24 @@ def figure(outcome: Outcome) -> tuple[Figure, Moving]:
     return made, moving
 
 
+def check(path: str | Path) -> Path:
+    """The path of a picture to write. Raises ValueError for an ending that no picture has, and without a folder."""
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"a picture's name must end in {', '.join(SUFFIXES)}; got {str(path)!r}")
+    if not target.parent.is_dir():
+        raise ValueError(f"can't write {str(path)!r}: there is no folder {str(target.parent)!r}")
+    return target
+
+
 def save(outcome: Outcome, path: str | Path) -> Path:
     """Write the picture: .png or .svg a still, .gif or .mp4 a film, .html a page with the still and the tables.
 
-    Raises ValueError for another ending; ImportError, naming what to install, where Matplotlib or (for .mp4) ffmpeg
-    is missing.
+    Raises ValueError for another ending or a folder that is not there; ImportError, naming what to install, where
+    Matplotlib or (for .mp4) ffmpeg is missing.
     """
-    target = Path(path)
+    target = check(path)
     suffix = target.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"a picture's name must end in {', '.join(SUFFIXES)}; got {str(path)!r}")
     if suffix == ".html":
         from ravine.simulate.page import page
 
