@@ -153,6 +153,7 @@ def test_stochastic_rounding_goes_the_right_way_on_average(name: str) -> None:
 
 def test_every_value_is_rounded_to_a_neighbour_and_exact_ones_stay() -> None:
     x = torch.cat([torch.randn(2000), torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 3.39e38, 1e-40])])
+    x = torch.cat([x, torch.tensor([0x7FFFFFFF, -1], dtype=torch.int32).view(torch.float32)])  # NaN of all ones
     rounded = stochastic(x, 7)
     near = x.to(torch.bfloat16)
     assert torch.equal(rounded.isnan(), x.isnan())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -12,123 +11,9 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
-from ravine.engines import eager
-from ravine.engines.fused.storage import Storage
-from ravine.torch import checkpoint, delegate, guards, local, rounding
-from ravine.torch.bucket import Bucket, storage
+from ravine.torch import checkpoint, delegate, guards
 from ravine.torch.method import Method
-
-
-class Plan:
-    """How the parameters of one group that have a gradient are stepped: in buckets, the rest one by one."""
-
-    def __init__(
-        self,
-        method: Method,
-        params: Sequence[Tensor],
-        states: Sequence[dict[str, Any]],
-        group: MutableMapping[str, Any],
-    ) -> None:
-        self.method, self.params = method, list(params)
-        self.is_rounded, self.seeds = rounding.is_asked_for(group), [0] * len(params)
-        grads: list[Any] = [p.grad for p in params]
-        self.rest: list[int] = []
-        self.buckets: list[tuple[list[int], Bucket]] = []
-        groups: dict[Storage | None, list[int]] = {}
-        counts = _count_type(is_fused=bool(group.get("fused")))
-        fresh = [_complete(method, p, s, counts) for p, s in zip(params, states, strict=True)]
-        self.is_distributed = any(map(local.is_distributed, params))
-        if self.is_distributed:
-            keys = list(method.arrays.values())
-            all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
-            params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
-        for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            kind = storage(p, g, state, method)
-            if kind is not None and self.is_rounded and p.dtype is torch.bfloat16:
-                kind = replace(kind, is_stochastic=True)
-            groups.setdefault(kind, []).append(i)
-        for kind, members in groups.items():
-            if kind is not None:
-                chosen = [[column[i] for i in members] for column in (params, grads, states, fresh)]
-                bucket = Bucket(method, kind, *chosen)  # type: ignore[arg-type]
-                if not bucket.overlaps():
-                    self.buckets.append((members, bucket))
-                    continue
-            self.rest += members
-        self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
-
-    def is_current(self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
-        """Whether it still fits; new addresses of gradients are taken in."""
-        if method is not self.method or len(params) != len(self.params) or not all(map(is_, params, self.params)):
-            return False
-        if self.rest or self.is_distributed:
-            return False
-        if len(self.buckets) == 1:
-            return self.buckets[0][1].is_current(grads)
-        return all(b.is_current([grads[i] for i in members]) for members, b in self.buckets)
-
-    def draw_seeds(self, group: MutableMapping[str, Any]) -> None:
-        """Those of the next step's rounding."""
-        self.seeds = rounding.next_seeds(group, self.params)
-        for members, bucket in self.buckets:
-            if bucket.storage.is_stochastic:
-                bucket.table.set_seeds([self.seeds[i] for i in members])
-
-    def step_rest(self, hyper: tuple[float, ...]) -> None:
-        """One step of every parameter that is in no bucket."""
-        for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
-            if self.is_rounded and p.dtype is torch.bfloat16:
-                wide = p.detach().float()
-                eager_step(self.method, wide, g, state, hyper, is_first=is_first)
-                with torch.no_grad():
-                    p.copy_(rounding.stochastic(wide, self.seeds[i]))
-            else:
-                eager_step(self.method, p, g, state, hyper, is_first=is_first)
-        if self.is_distributed:
-            torch.autograd.graph.increment_version(self.params)
-
-
-def _complete(method: Method, p: Tensor, state: dict[str, Any], counts: torch.dtype) -> bool:
-    """Make what is missing of a parameter's state. Returns whether an array was missing."""
-    if method.step is not None and method.step not in state:
-        state[method.step] = torch.zeros((), dtype=counts)
-    for name, key in method.scalars.items():
-        if key not in state:
-            kind = counts if method.counts_like_torch else torch.float64
-            state[key] = torch.full((), method.start[name], dtype=kind)
-    missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
-    for name, key in missing:
-        start = method.start[name]
-        state[key] = torch.full_like(
-            p,
-            complex(start, start) if p.is_complex() else start,
-            dtype=None if p.is_complex() else method.dtype,
-            requires_grad=False,
-            memory_format=torch.preserve_format,
-        )
-    return bool(missing)
-
-
-def _count_type(*, is_fused: bool) -> torch.dtype:
-    """The type of step counts, as torch keeps them: float64 where that is the default type, but not with fused=True."""
-    return torch.float64 if torch.get_default_dtype() is torch.float64 and not is_fused else torch.float32
-
-
-def eager_step(
-    method: Method, x: Tensor, g: Tensor, state: dict[str, Any], hyper: tuple[float, ...], *, is_first: bool
-) -> None:
-    """One step of one tensor x with gradient g by the eager engine."""
-    t: float = 1.0 if is_first else 2.0
-    if method.step is not None:
-        state[method.step] += 1
-        t = float(state[method.step])
-    slots: dict[str, Any] = {n: state[key] for n, key in method.arrays.items()}
-    slots.update({n: float(state[key]) for n, key in method.scalars.items()})
-    slots = {n: slots[n] for n in method.rule.slots}
-    with torch.no_grad():
-        new = eager.step(method.rule, x, g, slots, t, dict(zip(method.rule.hyperparameters, hyper, strict=True)))
-        for name, value in new.items():
-            state[method.scalars[name]].fill_(value)
+from ravine.torch.plan import Plan
 
 
 class Stepper(torch.optim.Optimizer):
