@@ -76,6 +76,7 @@ def test_it_stops_when_the_gradient_is_within_tol() -> None:
     assert result.success
     assert np.abs(result.jac).max() <= 1e-3
     assert result.nit < 10_000
+    assert ravine.minimize(bowl, [0.0, 0.0], "gd", jac=slope).nit == 0  # exactly tol is within tol, zero too
 
 
 @pytest.mark.parametrize("stop", ["true", "StopIteration"])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
 import ravine
+from ravine.math import where
 from ravine.trace import latex, mathml, text
 from ravine.trace.graph import OPERATIONS, node, topological
 
@@ -97,3 +102,19 @@ def test_brackets_are_where_they_must_be() -> None:
     lines = text.equation(brackets).splitlines()
     assert lines[0] == "mₜ = −mₜ₋₁·(gₜ + 1) / μ"
     assert lines[1] == "xₜ = xₜ₋₁ − lr·(gₜ − mₜ₋₁ + gₜ)·gₜ / (mₜ₋₁·μ)"
+
+
+@pytest.mark.parametrize("comparison", [operator.gt, operator.ge, operator.lt, operator.le])
+def test_comparisons_are_traced_as_they_are_written(comparison: Callable[[Any, Any], Any]) -> None:
+    """On both sides and at equality, in the traced kernel as in the function itself."""
+
+    @ravine.rule
+    def choosy(g, *, lr=1.0):  # type: ignore[no-untyped-def]
+        return where(comparison(g, lr), g, -g)
+
+    recipe = ravine.recipe(choosy)
+    x, g = np.zeros(3), np.array([0.5, 1.0, 2.0])
+    plain, _ = recipe.update(g, recipe.init(x), x)
+    np.testing.assert_array_equal(plain, np.where(comparison(g, 1.0), g, -g))
+    recipe.update_(g, recipe.init(x), x)
+    np.testing.assert_array_equal(x, plain)
