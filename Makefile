@@ -48,6 +48,18 @@ ecosystem: $(VENV)/.installed-dev  ## install Lightning, Accelerate and transfor
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json
 
+lab-null: $(VENV)/.installed-dev  ## nine copies must not come out different, a planted difference must; records it
+	$(BIN)/python bench/lab_null.py --task breast-cancer --steps 60 --out bench/results/lab_null.json
+
+lab-overhead: $(VENV)/.installed-dev  ## what the lab adds to a bare training loop; records it
+	$(BIN)/python bench/lab_overhead.py --out bench/results/lab_overhead.json
+
+claims: $(VENV)/.installed-dev  ## run the comparisons behind docs/claims.md and write their numbers into it
+	$(BIN)/python bench/lab_claims.py
+
+suite: $(VENV)/.installed-lab  ## compare over all four tasks; writes out/suite/suite.html
+	$(BIN)/ravine compare --suite --out out/suite
+
 playground: $(VENV)/.installed-lab  ## write and open the playground
 	mkdir -p out
 	$(BIN)/ravine playground --out out/playground.html

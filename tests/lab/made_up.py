@@ -5,35 +5,44 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ravine.lab.contender import parse
-from ravine.lab.protocol import Protocol, remaining
+from ravine.lab.contender import Contender, parse
+from ravine.lab.protocol import Protocol, missing
 from ravine.lab.records import DIVERGED, FINISHED, Record, Settings
 from ravine.lab.results import Results
 
+Loss = Callable[[Settings], float]
 
-def make_up(
-    optimizers: str, loss: Callable[[Settings], float], task: str = "made-up", protocol: Protocol | None = None
-) -> Results:
+
+def header(optimizers: str, task: str = "made-up", protocol: Protocol | None = None) -> Results:
+    """A comparison without records."""
+    described = [c.describe() for c in parse(optimizers)]
+    about = {"spec": task, "digest": "", "name": task, "title": task, "about": "", "batch_size": 1, "evaluations": 2}
+    environment = {"ravine": "0", "torch": "0", "python": "0", "system": "", "processor": ""}
+    return Results(about, protocol or Protocol(steps=10, trials=4, seeds=3), described, environment, [])
+
+
+def make_up(optimizers: str, loss: Loss, task: str = "made-up", protocol: Protocol | None = None) -> Results:
     """Results of a whole comparison, as if every run had ended with `loss(settings)`; infinite: it diverged."""
-    protocol = protocol or Protocol(steps=10, trials=4, seeds=3, tuning_seeds=1)
-    contenders = parse(optimizers)
-    described = [c.describe() for c in contenders]
-    results = Results(
-        {"name": task, "title": task, "about": "", "batch_size": 1},
-        protocol,
-        described,
-        {"ravine": "0", "torch": "0", "python": "0", "system": "", "processor": ""},
-        [],
-    )
-    spaces = {c["name"]: c["space"] for c in described}
-    while ready := remaining(protocol, task, contenders, spaces, results.records)[0]:
-        results.records.extend(made_up_record(settings, loss(settings)) for settings in ready)
+    results = header(optimizers, task, protocol)
+    for c in results.contenders:
+        contender = Contender(c["name"], c["rule"], c["fixed"])
+        results.records.extend(finish(results.protocol, contender, c["space"], [], loss))
     return results
 
 
-def made_up_record(settings: Settings, loss: float) -> Record:
+def finish(protocol: Protocol, contender: Contender, space, records: list[Record], loss: Loss) -> list[Record]:
+    """The records, and those of the runs that are missing."""
+    records = list(records)
+    while ready := missing(protocol, "made-up", contender, space, records)[0]:
+        records += [record(s, loss(s)) for s in ready]
+    return records
+
+
+def record(settings: Settings, loss: float) -> Record:
     """A run from loss 2 to `loss` in a straight line, or one that broke off."""
     if math.isinf(loss):
         return Record(settings, DIVERGED, {"step": [0, 5], "loss": [2.0, math.nan]}, timing=[0.0, 0.005])
-    curve = {"step": [0, 5, 10], "loss": [2.0, (2 + loss) / 2, loss], "accuracy": [0.1, 0.5, 0.9]}
+    middle = (2 + loss) / 2
+    curve = {"step": [0, 5, 10], "loss": [2.0, middle, loss], "accuracy": [0.1, 0.5, 0.9]}
+    curve["train_loss"] = [2.0, middle, loss - 0.01]
     return Record(settings, FINISHED, curve, timing=[0.0, 0.005, 0.01])

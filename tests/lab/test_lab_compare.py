@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,18 +12,21 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 pytest.importorskip("torch", reason="the lab needs torch")
 pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 pytest.importorskip("matplotlib", reason="the lab draws with Matplotlib")
 
 from ravine.cli import group
-from ravine.lab import pool
+from ravine.lab import budget as budget_module
+from ravine.lab import pool, tasks
+from ravine.lab.contender import parse
+from ravine.lab.protocol import Protocol
 from ravine.lab.records import Settings
 from ravine.lab.results import Results
 
-SMALL = ["breast-cancer", "--steps", "20", "--trials", "3", "--seeds", "2", "--tuning-seeds", "1"]
+SMALL = ["breast-cancer", "--steps", "20", "--trials", "2", "--seeds", "2"]
 
 
 def ravine(*args: str, cwd: Path, **kwargs) -> subprocess.Popen:
@@ -38,6 +42,13 @@ def ravine(*args: str, cwd: Path, **kwargs) -> subprocess.Popen:
     )
 
 
+def invoke(*args: str, exit_code: int = 0) -> Result:
+    """The command in this process, which has torch already."""
+    result = CliRunner().invoke(group, args)
+    assert result.exit_code == exit_code, result.output
+    return result
+
+
 def test_a_comparison_with_a_users_rule_and_a_transformed_one(tmp_path: Path):
     (tmp_path / "mine.py").write_text(
         "import ravine\nfrom ravine.math import sign\n\n\n"
@@ -50,7 +61,7 @@ def test_a_comparison_with_a_users_rule_and_a_transformed_one(tmp_path: Path):
     assert "my_rule" in output
     results = Results.load(tmp_path / "out" / "results.json")
     assert results.is_complete
-    assert len(results.records) == 3 * (3 + 2)
+    assert len(results.records) == 3 * 2 * (2 + 2)
     assert {r.settings.hyper.get("weight_decay") for r in results.of("weight_decay(gd)[weight_decay=0.01]")} == {0.01}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Sign descent" in page
@@ -60,10 +71,10 @@ def test_a_comparison_with_a_users_rule_and_a_transformed_one(tmp_path: Path):
 def test_the_records_are_the_same_however_many_workers(tmp_path: Path):
     found = []
     for workers in ("1", "2"):
-        args = ["compare", *SMALL, "--optimizers", "adam,nesterov", "--workers", workers, "--out", str(tmp_path)]
-        result = CliRunner().invoke(group, args)
-        assert result.exit_code == 0, result.output
-        found.append(Results.load(tmp_path / "results.json").records)
+        out = str(tmp_path / workers)
+        args = ["compare", *SMALL, "--optimizers", "adam,nesterov", "--workers", workers, "--out", out]
+        invoke(*args)
+        found.append(Results.load(tmp_path / workers / "results.json").records)
     assert found[0] == found[1]
 
 
@@ -73,13 +84,14 @@ def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
         cwd=tmp_path,
     )
     _read_until(process, "tuned gd")
+    time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Interrupted" in output
     assert "Traceback" not in errors
     data = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert 1 <= len(data["records"]) < 2 * 21
+    assert 1 <= len(data["records"]) < 2 * 50
     assert not data["complete"]
     assert "not complete" in (tmp_path / "out" / "report.html").read_text()
 
@@ -102,22 +114,59 @@ def test_a_run_whose_worker_dies_goes_to_another_and_fails_after_three(tmp_path:
         "    os.kill(os.getpid(), 9)\n"
     )
     settings = [
-        Settings("breast-cancer", "d", f"{tmp_path / 'deadly.py'}:deadly", {"lr": 0.1}, seed, 5, "final")
+        Settings("breast-cancer", "d", f"{tmp_path / 'deadly.py'}:deadly", {"lr": 0.1}, seed, 5, "final", seed)
         for seed in range(3)
     ]
     for deaths, statuses in {2: ["finished"] * 3, 3: ["failed", "finished", "finished"]}.items():
         for mark in tmp_path.glob("died-*"):
             mark.unlink()
         os.environ["DEATHS"] = str(deaths)
+        records = []
         try:
-            queue = list(settings)
-            records = list(pool.run_all(lambda queue=queue: queue.pop(0) if queue else None, workers=1))
+            with contextlib.closing(pool.Pool(workers=1)) as crew:
+                for each in settings:
+                    crew.start(each)
+                    while crew.busy:
+                        records += crew.wait(60)
         finally:
             del os.environ["DEATHS"]
         assert [r.settings.seed for r in records] == [0, 1, 2]
         assert [r.status for r in records] == statuses
-    assert "3 workers died" in records[0].message
+    assert "3 worker processes died" in records[0].message
     assert "-9" in records[0].message
+
+
+def test_a_configuration_file_and_the_same_command_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "small.toml").write_text(
+        'task = "breast-cancer[batch_size=8]"\nsteps = 20\ntrials = 2\nseeds = 2\noptimizers = ["gd", "adam"]\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    again = ("compare", "small.toml", "--out", "out", "--workers", "1")
+    assert "are there" not in invoke(*again).output
+    assert "16 of 16 runs are there already" in invoke(*again).output
+    assert "8 of 16 runs are there already" in invoke(*again, "--optimizers", "gd,lion").output
+    results = Results.load(tmp_path / "out" / "results.json")
+    assert results.task["batch_size"] == 8
+    assert results.names == ["gd", "lion"]
+
+
+def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "mine.py").write_text(
+        "def train(make_optimizer, seed, report):\n    import torch\n"
+        "    x = torch.nn.Parameter(torch.ones(1))\n    o = make_optimizer([x])\n"
+        "    if seed % 2 == 0 and o.param_groups[0]['lr'] > 0.1:\n        raise KeyError('planted')\n"
+        "    for step in range(9):\n        x.grad = x.detach().clone()\n"
+        "        report(step, float(x.detach().abs()))\n"
+        "        o.step()\n"
+    )
+    args = ["compare", "mine.py", "--optimizers", "gd", "--trials", "2", "--seeds", "2", "--workers", "1"]
+    monkeypatch.chdir(tmp_path)
+    assert "KeyError: 'planted'" in invoke(*args, "--out", "out").output
+    assert {r.status for r in Results.load(tmp_path / "out" / "results.json").of("gd", "final")} == {"finished"}
+    (tmp_path / "mine.py").write_text("def train(make_optimizer, seed, report):\n    raise KeyError('planted')\n")
+    tasks.find.cache_clear()
+    sys.modules.pop(f"ravine_task:{tmp_path / 'mine.py'}")
+    assert "every run failed" in invoke(*args, "--out", "out", exit_code=1).output
 
 
 @pytest.mark.parametrize(
@@ -130,15 +179,62 @@ def test_a_run_whose_worker_dies_goes_to_another_and_fails_after_three(tmp_path:
         (["--seeds", "1"], "seeds must be at least 2"),
         (["--workers", "0"], "workers must be at least 1"),
         (["--steps", "many"], "not a valid integer"),
+        (["--schedule", "cosine"], "'cosine' is not one of"),
+        (["--storage", "nonsense"], "the storage"),
+        (["nothing.toml"], "can't read 'nothing.toml'"),
+        (["wrong.toml"], "did you mean 'optimizers'"),
+        (["wrong.py"], "holds neither `task`"),
         (["--out", "file/below"], "can't write to --out 'file/below'"),
         (["--out", "/proc/ravine"], "can't write to --out"),
     ],
 )
 def test_a_mistake_is_named_before_anything_runs(args: list[str], message: str, tmp_path: Path):
     (tmp_path / "file").touch()
+    (tmp_path / "wrong.toml").write_text('optimizer = ["adam"]\n')
+    (tmp_path / "wrong.py").touch()
     process = ravine("compare", *args, cwd=tmp_path)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert message in errors
     assert "Traceback" not in errors
     assert "starting workers" not in output
+
+
+def test_a_budget_is_kept_to_and_its_plan_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    args = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "20", "--seeds", "3", "--workers", "1"]
+    planned = Protocol(steps=20, trials=3, seeds=3)
+    calls = []
+
+    def plan(protocol, task, contenders, budget, workers):
+        calls.append(budget)
+        return budget_module.Plan(planned, "Planned: 3 trials.")
+
+    monkeypatch.setattr(budget_module, "plan", plan)
+    assert "Planned: 3 trials." in invoke(*args, "--budget", "1.5m", "--out", "out").output
+    again = invoke(*args, "--budget", "1.5m", "--out", "out").output
+    assert "Planned: 3 trials. (Planned before.)" in again
+    assert "30 of 30 runs are there" in again
+    assert calls == [90.0]
+
+
+@pytest.mark.parametrize(
+    ("cost", "budget", "expected"),
+    [(1.0, 102.0, (15, 5)), (1.0, 20.0, (2, 4)), (0.001, 1000.0, (64, 5)), (1.0, 10.0, None)],
+)
+def test_what_fits_into_a_budget(cost, budget, expected, monkeypatch: pytest.MonkeyPatch):
+    """85% of the time, over the cost of a run of everybody times repetitions, less the two runs that are no trials."""
+    monkeypatch.setattr(budget_module, "_probe", lambda *_: [cost / 2, cost / 2])
+    contenders = parse("gd,adam")
+    if expected is None:
+        with pytest.raises(ValueError, match="too short: 2 trials and 3 repetitions take about 14 s"):
+            budget_module.plan(Protocol(steps=1), "digits", contenders, budget, 1)
+        return
+    made = budget_module.plan(Protocol(steps=1), "digits", contenders, budget, 1)
+    assert (made.protocol.trials, made.protocol.seeds) == expected
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-3s", "0s", "10 parsecs"])
+def test_a_budget_that_is_no_time(text):
+    with pytest.raises(ValueError, match="a budget is a number and s, m or h"):
+        budget_module.seconds(text)

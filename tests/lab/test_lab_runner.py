@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,7 @@ def one_thread():
 
 
 def settings(task="toy", rule="gd", steps=20, seed=3, **hyper):
-    return Settings(task, rule, rule, {"lr": 0.1, **hyper}, seed, steps, "tuning", 0)
+    return Settings(task, rule, rule, {"lr": 0.1, **hyper}, seed, steps, "tuning", 0, 0)
 
 
 def toy(**changed):
@@ -50,7 +51,7 @@ def toy(**changed):
 @pytest.mark.parametrize("name", tasks.BUILT_IN)
 def test_every_built_in_task_learns(name):
     task = tasks.find(name)
-    record = run(task, settings(name, "adam", steps=12 if name == "stdlib-lm" else 60, lr=0.003))
+    record = run(lambda: task, settings(name, "adam", steps=12 if name == "stdlib-lm" else 60, lr=0.003))
     assert record.status == FINISHED
     assert record.curve["step"][0] == 0
     assert record.curve["step"][-1] == record.settings.steps
@@ -60,10 +61,10 @@ def test_every_built_in_task_learns(name):
 
 
 def test_a_run_comes_out_the_same_bit_for_bit():
-    first, second = run(toy(), settings()), run(toy(), settings())
+    first, second = run(toy, settings()), run(toy, settings())
     assert first == second
     assert first.timing != second.timing
-    assert run(toy(), settings(seed=4)).curve != first.curve
+    assert run(toy, settings(seed=4)).curve != first.curve
 
 
 def test_optimizers_of_a_seed_start_alike_and_see_the_same_batches():
@@ -76,17 +77,17 @@ def test_optimizers_of_a_seed_start_alike_and_see_the_same_batches():
                 batches.append(targets.clone())
             return torch.nn.functional.mse_loss(outputs, targets)
 
-        run(toy(loss=loss), settings(rule=rule))
+        run(lambda: toy(loss=loss), settings(rule=rule))
     assert len(seen["gd"]) == 20
     assert all(torch.equal(a, b) for a, b in zip(seen["gd"], seen["adam"], strict=True))
 
 
 def test_the_look_ahead_of_nesterov_is_in_the_optimizer():
-    assert run(toy(), settings(rule="nesterov", lr=0.01)).curve != run(toy(), settings(rule="momentum", lr=0.01)).curve
+    assert run(toy, settings(rule="nesterov", lr=0.01)).curve != run(toy, settings(rule="momentum", lr=0.01)).curve
 
 
 def test_a_diverged_run_is_recorded_as_far_as_it_went():
-    record = run(toy(), settings(steps=400, lr=100.0))
+    record = run(toy, settings(steps=400, lr=1000.0))
     assert record.status == DIVERGED
     assert not math.isfinite(record.curve["loss"][-1])
     assert 0 < record.curve["step"][-1] < 400
@@ -99,7 +100,7 @@ def test_a_diverged_run_is_recorded_as_far_as_it_went():
 
 
 def test_a_run_that_ends_worse_than_it_began_has_diverged():
-    record = run(toy(), settings(steps=5, lr=2.0))
+    record = run(toy, settings(steps=5, lr=2.0))
     assert math.isfinite(record.curve["loss"][-1])
     assert record.curve["loss"][-1] > record.curve["loss"][0]
     assert record.status == DIVERGED
@@ -109,24 +110,39 @@ def test_an_exception_in_the_task_is_a_failed_run_with_its_traceback():
     def loss(outputs, targets):
         raise ZeroDivisionError("planted")
 
-    record = run(toy(loss=loss), settings())
+    record = run(lambda: toy(loss=loss), settings())
     assert record.status == FAILED
     assert "ZeroDivisionError: planted" in record.message
     assert math.isinf(record.loss)
 
 
 def test_a_record_survives_json_bit_for_bit():
-    record = run(toy(), settings())
+    record = run(toy, settings())
     assert Record.from_dict(json.loads(json.dumps(record.to_dict(), allow_nan=False))) == record
 
 
 def test_steps_to_a_target():
-    record = run(toy(), settings())
+    record = run(toy, settings())
     losses = record.curve["loss"]
     assert record.first_at(losses[2]) == (record.curve["step"][2], record.timing[2])
     assert record.first_at(-1.0) == (math.inf, math.inf)
 
 
-def test_an_unknown_task_is_named():
-    with pytest.raises(ValueError, match="did you mean 'digits-cnn'"):
-        tasks.find("digit-cnn")
+def test_the_learning_rate_falls_to_zero_or_stays():
+    rates = {}
+    for schedule in ("linear", "constant"):
+        seen = rates[schedule] = []
+
+        class Watched(Task):
+            def train(self, make_optimizer, seed, report, steps, seen=seen):
+                optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+                optimizer.register_step_post_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
+                for _ in range(steps):
+                    optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+                    optimizer.step()
+                report(steps, 1.0)
+
+        watched = Watched(**vars(toy()))
+        assert run(lambda watched=watched: watched, replace(settings(steps=4), schedule=schedule)).status == FINISHED
+    assert rates["linear"] == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert rates["constant"] == [0.1] * 4

@@ -2,155 +2,205 @@
 
 from __future__ import annotations
 
-import math
+import json
 import os
 import sys
-import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
+from click.core import ParameterSource
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import Protocol
-from ravine.lab.records import DIVERGED, FAILED, FINAL, TUNING, Record
+from ravine.lab.records import CONSTANT, FAILED, LINEAR
 
 if TYPE_CHECKING:
     from ravine.lab.results import Results
 
 INTERRUPTED = 130
-SECONDS_BETWEEN_LINES = 5.0
 
 
 @click.command()
 @click.argument("task", default="digits")
 @click.option("--optimizers", default=",".join(DEFAULT), show_default=True, metavar="LIST", help="Who is compared.")
 @click.option("--steps", type=int, help="Steps of a run; the task's own number if not given.")
-@click.option("--trials", type=int, default=8, show_default=True, help="Tuning runs for each optimizer.")
-@click.option("--seeds", type=int, default=5, show_default=True, help="Fresh seeds with the best setting.")
-@click.option("--tuning-seeds", type=int, default=2, show_default=True, help="Runs of each tuning trial.")
+@click.option("--trials", type=int, default=8, show_default=True, help="Tuning runs in each repetition.")
+@click.option("--seeds", type=int, default=5, show_default=True, help="Repetitions, each tuned anew, with fresh seeds.")
+@click.option(
+    "--schedule",
+    type=click.Choice([LINEAR, CONSTANT]),
+    default=LINEAR,
+    show_default=True,
+    help="The learning rate falls to zero, or stays.",
+)
 @click.option("--workers", type=int, help="Processes; one for each core if not given.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("ravine-compare"), show_default=True, help="Folder to write."
 )
-def compare(
-    task: str,
-    optimizers: str,
-    steps: int | None,
-    trials: int,
-    seeds: int,
-    tuning_seeds: int,
-    workers: int | None,
-    out: Path,
-) -> None:
+@click.option(
+    "--storage", metavar="URL", help="Keep the runs there (postgresql://…), not in the folder's runs.sqlite3."
+)
+@click.option("--fresh", is_flag=True, help="Forget the runs that the folder has, and start anew.")
+@click.option("--suite", is_flag=True, help="All four built-in tasks, and a performance profile over them.")
+@click.option("--budget", metavar="TIME", help="Fit the number of trials to a time, as 90s, 10m or 2h.")
+@click.option("--parquet", is_flag=True, help="Write runs.parquet as well.")
+@click.option("--tensorboard", is_flag=True, help="Write event files as well.")
+@click.pass_context
+def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     """Tune every optimizer equally on TASK, run the best settings on fresh seeds, and report.
 
-    TASK is one of digits (default), digits-cnn, breast-cancer, stdlib-lm. LIST is separated by commas; each is a rule
-    of `ravine list`, a transformed one such as 'clip_value(adam)', one of yours as FILE.py:RULE, any of these with
-    hyperparameters held fixed as 'adam[beta1=0.8]', and with a name of your choice as 'mine=adam[beta1=0.8]'.
+    TASK is digits (default), digits-cnn, breast-cancer or stdlib-lm; one of these with options, as
+    'digits[batch_size=8]'; a file of yours (see `ravine new-task`); or a FILE.toml that holds all of this, with the
+    options below as keys.
 
-    Ctrl-C ends it early: runs that have ended are kept, and the report is made from them.
+    LIST is separated by commas; each is a rule of `ravine list`, a transformed one such as 'clip_value(adam)', one of
+    yours as FILE.py:RULE, any of these with hyperparameters held fixed as 'adam[beta1=0.8]', and with a name of your
+    choice as 'mine=adam[beta1=0.8]'.
+
+    Ctrl-C, or any other end, loses no run that has ended: the same command goes on where it stopped.
     """
-    from ravine.lab import compare as lab
-    from ravine.lab import report, tasks
-
-    found = tasks.find(task)
-    contenders = parse(optimizers)
-    steps = found.steps if steps is None else steps
-    protocol = Protocol(steps=steps, trials=trials, seeds=seeds, tuning_seeds=tuning_seeds)
-    workers = cores() if workers is None else workers
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    writable(out)
-
+    if task.endswith(".toml"):
+        task = configured(ctx, Path(task), given)
+    out: Path = given["out"]
     console = Console()
-    results = lab.prepare(task, contenders, protocol)
-    interrupted = False
-    try:
-        run_with_progress(results, contenders, workers, console)
-    except KeyboardInterrupt:
-        interrupted = True
-    console.print(table(results))
-    show_failures(results, console)
-    for path in report.write_all(results, out):
+    if not given["suite"]:
+        compare_one(task, given, out, console)
+        return
+    if ctx.get_parameter_source("task") == ParameterSource.COMMANDLINE:
+        raise ValueError("--suite runs all built-in tasks: give no TASK with it")
+    from ravine.lab.report.suite import write_suite
+    from ravine.lab.tasks import BUILT_IN
+
+    writable(out)
+    many = {name: compare_one(name, given, out / name, console) for name in BUILT_IN}
+    for path in write_suite(many, out):
+        console.print(f"wrote {path}", highlight=False, soft_wrap=True)
+
+
+def compare_one(task: str, given: dict[str, Any], out: Path, console: Console) -> Results:
+    """One comparison, from the check of what was given to the report."""
+    from ravine.lab import compare as lab
+    from ravine.lab import report
+    from ravine.lab.store import Store
+
+    contenders = parse(given["optimizers"])
+    found: Any = tasks_find(task)
+    steps = found.steps if given["steps"] is None else given["steps"]
+    protocol = Protocol(steps=steps, trials=given["trials"], seeds=given["seeds"], schedule=given["schedule"])
+    workers = worker_count(given["workers"])
+    writable(out)
+    store = Store(given["storage"] or in_folder(out, given["fresh"]))
+    if given["budget"]:
+        protocol = planned(protocol, task, contenders, given["budget"], workers, out, console)
+
+    header = lab.prepare(task, contenders, protocol)
+    interrupted = run_with_progress(header, store, workers, console)
+    results = lab.collect(header, store)
+    show(results, console)
+    for path in report.write_all(results, out, given["parquet"], given["tensorboard"]):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
     if interrupted:
-        console.print("Interrupted: the report is made from the runs that had ended.")
+        console.print("Interrupted. The same command goes on from here.")
         sys.exit(INTERRUPTED)
     if all(r.status == FAILED for r in results.records):
         raise click.ClickException("every run failed")
+    return results
 
 
-def run_with_progress(results: Results, contenders: Sequence[Contender], workers: int, console: Console) -> None:
-    """Run what is missing under a bar with the time left; where there is no terminal, with a line now and then."""
+def planned(
+    protocol: Protocol, task: str, contenders: list[Contender], budget: str, workers: int, out: Path, console: Console
+) -> Protocol:
+    """The protocol that fits the budget. It is kept in the folder, so that the same command goes on with it."""
+    from ravine.lab import budget as planner
+    from ravine.lab.results import write
+
+    asked = {"budget": budget, "task": task, "optimizers": [asdict(c) for c in contenders], "asked": asdict(protocol)}
+    file = out / "plan.json"
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["for"] == asked:
+            console.print(f"{kept['text']} (Planned before.)", highlight=False)
+            return Protocol(**kept["protocol"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    made = planner.plan(protocol, task, contenders, planner.seconds(budget), workers)
+    console.print(made.text, highlight=False)
+    write(file, json.dumps({"for": asked, "protocol": asdict(made.protocol), "text": made.text}))
+    return made.protocol
+
+
+def tasks_find(task: str) -> Any:
+    """The task, found in this process, so that a mistake shows before anything runs."""
+    from ravine.lab import tasks
+
+    return tasks.find(task)
+
+
+def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
+    """Fill in from a configuration file what was not given on the command line; return the task.
+
+    Raises ValueError for a file that is not TOML, a key that is no option, or a value of another type.
+    """
+    import tomllib
+
+    from ravine.errors import unknown
+
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"can't read {str(file)!r}: {error}") from None
+    task = data.pop("task", "digits")
+    data.pop("about", None)  # for the reader of the file
+    if "optimizers" in data and isinstance(data["optimizers"], list):
+        data["optimizers"] = ",".join(map(str, data["optimizers"]))
+    options = {p.name: p for p in ctx.command.params if p.name in given}
+    for name, value in data.items():
+        if name not in options:
+            raise unknown(f"key in {file}:", name, ["task", "about", *options])
+        if ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
+            given[name] = options[name].type_cast_value(ctx, value)
+    if not isinstance(task, str):
+        raise ValueError(f"{file}: task must be text, got {task!r}")
+    return task
+
+
+def run_with_progress(header: Any, store: Any, workers: int, console: Console) -> bool:
+    """Run what is missing under a bar with the time left. Returns whether Ctrl-C ended it."""
+    from ravine.cli.progress import Bar
     from ravine.lab import compare as lab
 
-    p = results.protocol
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("· left"),
-        TimeRemainingColumn(),
-    )
-    total = sum(p.runs if c["space"] else p.tuning_seeds + p.seeds for c in results.contenders)
-    spoken = -math.inf
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("starting workers", total=total)
-
-        def show(record: Record, left: int) -> None:
-            nonlocal spoken
-            progress.update(bar, completed=total - left, description=doing(record))
-            if not console.is_terminal and time.monotonic() - spoken > SECONDS_BETWEEN_LINES:
-                spoken = time.monotonic()
-                console.print(f"{total - left} of {total} runs: {doing(record)}", highlight=False)
-
-        lab.run(results, contenders, workers, show)
+    total = sum(header.protocol.runs(c["space"]) for c in header.contenders)
+    try:
+        with Bar(console, total, str(header.task["name"])) as bar:
+            lab.run(header, store, workers, bar.show)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
-def doing(record: Record) -> str:
-    """What the progress display says after a run."""
-    stage = {TUNING: "tuned", FINAL: "scored"}[record.settings.stage]
-    how = f" ({record.status})" if record.status in (DIVERGED, FAILED) else ""
-    return f"{stage} {record.settings.contender}{how}"
-
-
-def table(results: Results) -> Table:
-    """The result, as a table for the terminal."""
-    from ravine.lab.report import figures, words
+def show(results: Any, console: Console) -> None:
+    """The verdict, the table, and the first traceback if runs failed."""
+    from ravine.cli.progress import failures, table
+    from ravine.lab.report import words
     from ravine.lab.summary import summary
 
     made = summary(results)
-    shown = Table(
-        title=str(results.task["title"]),
-        caption=words.notes(results, made),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        pad_edge=False,
-        show_edge=False,
-    )
-    for heading in words.SHORT_HEADINGS:
-        shown.add_column(heading, justify="left" if heading == "optimizer" else "right")
-    for row in made.rows:
-        name, *cells = words.short_cells(row)
-        shown.add_row(Text(name, style=figures.style(results, row.name)["color"]), *(Text(c) for c in cells))
-    return shown
+    console.print(table(results, made))
+    console.print()
+    console.print(" ".join(words.verdict(results, made)), highlight=False)
+    failures(results, console)
 
 
-def show_failures(results: Results, console: Console) -> None:
-    """The traceback of the first failed run, and how many there are."""
-    failed = [r for r in results.records if r.status == FAILED]
-    if failed:
-        console.print(f"{len(failed)} runs failed; the first ({failed[0].settings.contender}) with:")
-        console.print(Text(failed[0].message.strip()))
+def in_folder(out: Path, fresh: bool) -> str:
+    """The URL of the folder's own storage, emptied if `fresh`."""
+    file = out / "runs.sqlite3"
+    if fresh:
+        for path in out.glob("runs.sqlite3*"):
+            path.unlink()
+    return f"sqlite:///{file}"
 
 
 def writable(out: Path) -> None:
@@ -164,6 +214,10 @@ def writable(out: Path) -> None:
         raise OSError(f"can't write to --out {str(out)!r}: {error.strerror}") from None
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def worker_count(workers: int | None) -> int:
+    """The number asked for, or the cores that this process may use. Raises ValueError below 1."""
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    return workers

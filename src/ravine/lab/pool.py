@@ -11,8 +11,9 @@ import multiprocessing as mp
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -31,51 +32,67 @@ class Worker:
     settings: Settings | None = None
 
 
-def run_all(next_run: Callable[[], Settings | None], workers: int) -> Iterator[Record]:
-    """Yield a record for every run that `next_run` hands out, as they end.
+class Pool:
+    """`workers` processes, started when first needed, ended by `close()`."""
 
-    `next_run` is asked whenever a worker is free, after the caller has seen all records so far; None says that there is
-    nothing to start now, and when then no worker is busy all is done. Closing the generator ends the workers.
-    """
-    context = mp.get_context("spawn")  # a fork would copy torch's threads in an unknown state
-    crew: list[Worker] = []
-    again: list[Settings] = []
-    deaths: dict[tuple[Any, ...], int] = {}
-    try:
-        while True:
-            busy = [w for w in crew if w.settings is not None]
-            while len(busy) < workers and (settings := again.pop() if again else next_run()):
-                worker = next((w for w in crew if w.settings is None), None)
-                if worker is None:
-                    worker = _start(context)
-                    crew.append(worker)
-                worker.settings = settings
-                worker.pipe.send(settings)
-                busy.append(worker)
-            if not busy:
-                return
-            ready = wait([w.pipe for w in busy])
-            for worker in [w for w in busy if w.pipe in ready]:
-                settings = worker.settings
-                assert settings is not None
-                worker.settings = None
-                try:
-                    record: Record = worker.pipe.recv()
-                except (EOFError, OSError):
-                    crew.remove(worker)
-                    worker.process.join()
-                    deaths[settings.key] = deaths.get(settings.key, 0) + 1
-                    if deaths[settings.key] < ATTEMPTS:
-                        again.append(settings)
-                        continue
-                    message = f"{ATTEMPTS} workers died in this run; the last with exit code {worker.process.exitcode}"
-                    record = Record(settings, FAILED, {"step": [], "loss": []}, message)
-                yield record
-    finally:
-        for worker in crew:
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._context = mp.get_context("spawn")  # a fork would copy torch's threads in an unknown state
+        self._crew: list[Worker] = []
+        self._deaths: dict[tuple[Any, ...], int] = {}
+
+    def close(self) -> None:
+        """End the processes, whatever they are at."""
+        for worker in self._crew:
             worker.process.kill()
-        for worker in crew:
+        for worker in self._crew:
             worker.process.join()
+
+    @property
+    def busy(self) -> list[Worker]:
+        """The workers that have a run."""
+        return [w for w in self._crew if w.settings is not None]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a run can start at once."""
+        return len(self.busy) < self.workers
+
+    def start(self, settings: Settings) -> None:
+        """Give a run to a worker that has none."""
+        worker = next((w for w in self._crew if w.settings is None), None)
+        if worker is None:
+            worker = _start(self._context)
+            self._crew.append(worker)
+        worker.settings = settings
+        with contextlib.suppress(OSError):  # it died while it had nothing to do: wait() will see that
+            worker.pipe.send(settings)
+
+    def wait(self, seconds: float) -> list[Record]:
+        """The records of the runs that have ended, after at most `seconds`."""
+        records = []
+        busy = self.busy
+        ready = wait([w.pipe for w in busy], timeout=seconds)
+        for worker in [w for w in busy if w.pipe in ready]:
+            settings = worker.settings
+            assert settings is not None
+            try:
+                records.append(worker.pipe.recv())
+                worker.settings = None
+            except (EOFError, OSError):
+                self._crew.remove(worker)
+                worker.process.join()
+                records += self._again(settings, worker.process.exitcode)
+        return records
+
+    def _again(self, settings: Settings, exit_code: int) -> list[Record]:
+        """Give the run of a worker that died to another, or give it up."""
+        count = self._deaths[settings.key] = self._deaths.get(settings.key, 0) + 1
+        if count < ATTEMPTS:
+            self.start(settings)
+            return []
+        message = f"{ATTEMPTS} worker processes died in this run; the last with exit code {exit_code}"
+        return [Record(settings, FAILED, {"step": [], "loss": []}, message)]
 
 
 def _start(context: Any) -> Worker:
@@ -116,12 +133,9 @@ def _work(pipe: Connection) -> None:
         if parent is None or not parent.is_alive():
             os._exit(1)
 
-    loaded: dict[str, Any] = {}
     while True:
         try:
             settings = pipe.recv()
         except EOFError:
             return
-        if settings.task not in loaded:
-            loaded[settings.task] = tasks.find(settings.task)
-        pipe.send(run(loaded[settings.task], settings, end_with_parent))
+        pipe.send(run(partial(tasks.find, settings.task), settings, end_with_parent))

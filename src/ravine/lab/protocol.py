@@ -4,52 +4,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+from ravine.errors import unknown
 from ravine.lab.contender import Contender
-from ravine.lab.records import FAILED, FINAL, TUNING, Record, Settings
+from ravine.lab.records import CONSTANT, DEFAULTS, FAILED, FINAL, LINEAR, TUNING, Record, Settings
 
-Spaces = Mapping[str, Mapping[str, Sequence[float]]]
-"""For each contender by name: hyperparameter → [low, high], searched in powers of ten."""
+Space = Mapping[str, Sequence[float]]
+"""Hyperparameter → [low, high], searched in powers of ten."""
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Every contender gets `trials` trials, each another point of its search space run on each of the tuning seeds. The
-    point with the lowest mean final validation loss is then run on `seeds` fresh seeds; only those runs are scored.
+    """Every contender is tuned and scored `seeds` times over, each repetition with a tuning seed and a fresh seed.
+
+    In a repetition `trials` points of the search space are run with the tuning seed; the one with the lowest final
+    validation loss is run with the fresh seed, and only that run is scored. So the spread of scores holds the luck of
+    tuning as well as that of training: with one tuning for all seeds, copies of one optimizer would come out different
+    whenever they were tuned to different points. The rule's defaults are run with the fresh seed too.
     """
 
     steps: int
     trials: int = 8
     seeds: int = 5
-    tuning_seeds: int = 2
     first_seed: int = 0
+    schedule: str = LINEAR
 
     def __post_init__(self) -> None:
-        for name, least in {"steps": 1, "trials": 1, "seeds": 2, "tuning_seeds": 1, "first_seed": 0}.items():
+        if self.schedule not in (CONSTANT, LINEAR):
+            raise unknown("schedule", self.schedule, (CONSTANT, LINEAR))
+        for name, least in {"steps": 1, "trials": 1, "seeds": 2, "first_seed": 0}.items():
             value = getattr(self, name)
             if value < least:
                 raise ValueError(f"{name.replace('_', '-')} must be at least {least}, got {value}")
 
-    @property
-    def final_seeds(self) -> range:
-        """The fresh seeds: those after the tuning seeds."""
-        return range(self.first_seed + self.tuning_seeds, self.first_seed + self.tuning_seeds + self.seeds)
+    def tuning_seed(self, repetition: int) -> int:
+        """The seed of a repetition's trials."""
+        return self.first_seed + 2 * repetition
 
-    @property
-    def runs(self) -> int:
-        """Runs of one contender that has something to tune."""
-        return self.trials * self.tuning_seeds + self.seeds
+    def fresh_seed(self, repetition: int) -> int:
+        """The seed of a repetition's scored run."""
+        return self.first_seed + 2 * repetition + 1
 
-    def trial_points(self, space: Mapping[str, Sequence[float]]) -> list[dict[str, float]]:
+    def runs(self, space: Space) -> int:
+        """How many runs a contender with this search space has in all."""
+        return self.seeds * ((self.trials if space else 0) + 2)
+
+    def trial_points(self, space: Space) -> list[dict[str, float]]:
         """The points of a search space to try, log-uniform: a Sobol sequence, moved to the middle of its cells.
 
         For one hyperparameter and 2ᵏ trials that is an even grid, in an order in which every beginning is spread out.
-        A rule with nothing to tune has one trial.
         """
         if not space:
-            return [{}]
+            return []
         from scipy.stats import qmc
 
         power = math.ceil(math.log2(self.trials))
@@ -59,62 +66,53 @@ class Protocol:
             for point in points
         ]
 
-    def tuning(self, task: str, contender: Contender, space: Mapping[str, Sequence[float]]) -> list[Settings]:
-        """The tuning runs of one contender."""
-        return [
-            self._settings(task, contender, point, seed, TUNING, trial)
-            for trial, point in enumerate(self.trial_points(space))
-            for seed in range(self.first_seed, self.first_seed + self.tuning_seeds)
-        ]
 
-    def final(self, task: str, contender: Contender, best: Mapping[str, float]) -> list[Settings]:
-        """The scored runs of one contender, with the best point of its tuning."""
-        return [self._settings(task, contender, best, seed, FINAL, -1) for seed in self.final_seeds]
-
-    def _settings(
-        self, task: str, contender: Contender, point: Mapping[str, float], seed: int, stage: str, trial: int
-    ) -> Settings:
-        hyper: dict[str, Any] = {**contender.fixed, **point}
-        return Settings(task, contender.name, contender.rule, hyper, seed, self.steps, stage, trial)
-
-
-def trial_losses(tuning: Iterable[Record]) -> dict[int, float]:
-    """The mean final validation loss of each trial; infinite if one of its runs did not finish."""
-    losses: dict[int, list[float]] = {}
-    for record in tuning:
-        losses.setdefault(record.settings.trial, []).append(record.loss)
-    return {trial: sum(values) / len(values) for trial, values in sorted(losses.items())}
-
-
-def best_trial(tuning: Sequence[Record]) -> Record | None:
-    """A run of the trial with the lowest mean loss (of equals the first); None if no trial finished on all seeds."""
-    losses = trial_losses(tuning)
-    best = min(losses, key=lambda trial: losses[trial], default=None)
-    if best is None or not math.isfinite(losses[best]):
-        return None
-    return next(r for r in tuning if r.settings.trial == best)
-
-
-def remaining(
-    protocol: Protocol, task: str, contenders: Sequence[Contender], spaces: Spaces, records: Sequence[Record]
+def missing(
+    protocol: Protocol, task: str, contender: Contender, space: Space, records: Iterable[Record]
 ) -> tuple[list[Settings], int]:
-    """(the runs that can start now, how many more will follow), given the records there are.
+    """(the runs of a contender that can start now, how many more will follow), given the records there are.
 
-    A contender's scored runs follow when all its tuning runs are there. Where none of these finished, the first trial's
-    point is scored all the same, so that its divergence shows.
+    A repetition's scored run follows when all its trials are there. Where no trial finished, the first is scored all
+    the same, so that its divergence shows. A contender with nothing to tune is scored as it is.
     """
-    done = {r.settings.key for r in records}
+    done = {r.settings.key: r for r in records if r.settings.contender == contender.name}
+    points = protocol.trial_points(space)
     ready: list[Settings] = []
     later = 0
-    for contender in contenders:
-        tuning = protocol.tuning(task, contender, spaces[contender.name])
-        missing = [s for s in tuning if s.key not in done]
-        if missing:
-            ready += missing
-            later += protocol.seeds
-            continue
-        mine = [r for r in records if r.settings.contender == contender.name and r.settings.stage == TUNING]
-        chosen = best_trial(mine) or min(mine, key=lambda r: (r.status == FAILED, r.settings.trial))
-        best = {n: chosen.settings.hyper[n] for n in spaces[contender.name]}
-        ready += [s for s in protocol.final(task, contender, best) if s.key not in done]
-    return ready, later
+    for repetition in range(protocol.seeds):
+        base = Settings(
+            task,
+            contender.name,
+            contender.rule,
+            contender.fixed,
+            -1,
+            protocol.steps,
+            "",
+            repetition,
+            -1,
+            protocol.schedule,
+        )
+        fresh = replace(base, seed=protocol.fresh_seed(repetition))
+        trials = [
+            replace(
+                base,
+                seed=protocol.tuning_seed(repetition),
+                stage=TUNING,
+                trial=trial,
+                hyper={**contender.fixed, **point},
+            )
+            for trial, point in enumerate(points)
+        ]
+        ready += [s for s in trials if s.key not in done]
+        if all(s.key in done for s in trials):
+            best = best_of([done[s.key] for s in trials])
+            ready.append(replace(fresh, stage=FINAL, hyper=best.settings.hyper if best else contender.fixed))
+        else:
+            later += 1
+        ready.append(replace(fresh, stage=DEFAULTS))
+    return [s for s in ready if s.key not in done], later
+
+
+def best_of(trials: Sequence[Record]) -> Record | None:
+    """The trial with the lowest loss, of equals the first; those that failed by an exception come last."""
+    return min(trials, key=lambda r: (r.status == FAILED, r.loss, r.settings.trial), default=None)

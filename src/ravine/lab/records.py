@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
-TUNING, FINAL = "tuning", "final"
+TUNING, FINAL, DEFAULTS = "tuning", "final", "defaults"
+CONSTANT, LINEAR = "constant", "linear"
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,9 @@ class Settings:
     """Everything that decides a run's numbers.
 
     `contender` is the name in the comparison; `rule` what `ravine.rule` finds; `hyper` the hyperparameters that are
-    not the rule's defaults. `stage` is tuning (then `trial` counts from 0) or final.
+    not the rule's defaults; `schedule` what becomes of the learning rate: linear (to zero at `steps`) or constant.
+    `stage` is tuning (then `trial` counts from 0), final (with the best of the tuning of its `repetition`) or defaults
+    (with the rule's own defaults).
     """
 
     task: str
@@ -26,12 +29,14 @@ class Settings:
     seed: int
     steps: int
     stage: str
+    repetition: int
     trial: int = -1
+    schedule: str = LINEAR
 
     @property
     def key(self) -> tuple[str, str, int, int]:
         """What tells a run from the others of one comparison."""
-        return self.contender, self.stage, self.trial, self.seed
+        return self.contender, self.stage, self.repetition, self.trial
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ravine.lab.protocol import Protocol
-from ravine.lab.records import FINAL, TUNING, Record
+from ravine.lab.records import Record
 
 FORMAT = 1
 
@@ -26,17 +26,9 @@ class Results:
     records: Sequence[Record] = field(default_factory=list)
 
     def of(self, contender: str, stage: str | None = None) -> list[Record]:
-        """The records of a contender, of one stage or of all, by trial and seed."""
+        """The records of a contender, of one stage or of all, by repetition and trial."""
         chosen = [r for r in self.records if r.settings.contender == contender and stage in (None, r.settings.stage)]
         return sorted(chosen, key=lambda r: r.settings.key)
-
-    def finals(self, contender: str) -> list[Record]:
-        """Its scored runs."""
-        return self.of(contender, FINAL)
-
-    def tuning(self, contender: str) -> list[Record]:
-        """Its tuning runs."""
-        return self.of(contender, TUNING)
 
     @property
     def names(self) -> list[str]:
@@ -45,8 +37,8 @@ class Results:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every contender has all its scored runs."""
-        return all(len(self.finals(n)) == self.protocol.seeds for n in self.names)
+        """Whether every contender has all its runs."""
+        return all(len(self.of(c["name"])) == self.protocol.runs(c["space"]) for c in self.contenders)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

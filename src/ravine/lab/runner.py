@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import ravine
-from ravine.lab.records import DIVERGED, FAILED, FINISHED, Record, Settings
-from ravine.lab.task import Task
+from ravine.lab.records import DIVERGED, FAILED, FINISHED, LINEAR, Record, Settings
+from ravine.lab.task import Trainable
 
 TRACEBACK_CHARACTERS = 8000
 
@@ -54,22 +54,20 @@ class Reporter:
             raise StopRun
 
 
-def run(task: Task, settings: Settings, on_report: Callable[[int], None] = lambda step: None) -> Record:
-    """Train `task` as `settings` say. Never raises an Exception: what went wrong is in the record."""
-
-    def make_optimizer(params: Iterable[Any]) -> Any:
-        return ravine.recipe(settings.rule).replace(**settings.hyper).torch(params)
-
+def run(
+    load: Callable[[], Trainable], settings: Settings, on_report: Callable[[int], None] = lambda step: None
+) -> Record:
+    """Load a task and train it as `settings` say. What goes wrong in the task's code is in the record."""
     report = Reporter(on_report)
     status, message = FINISHED, ""
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # what a task prints would break the progress display
-            task.train(make_optimizer, settings.seed, report, settings.steps)
+            load().train(_optimizer_maker(settings), settings.seed, report, settings.steps)
         if not report.timing:
-            raise RuntimeError(f"task {task.name} ended without a call of report()")
+            raise RuntimeError(f"task {settings.task} ended without a call of report()")
     except StopRun:
         pass
-    except Exception:
+    except (Exception, SystemExit):
         status, message = FAILED, traceback.format_exc()[-TRACEBACK_CHARACTERS:]
     if status == FINISHED and diverged(report.columns["loss"]):
         status = DIVERGED
@@ -79,3 +77,29 @@ def run(task: Task, settings: Settings, on_report: Callable[[int], None] = lambd
 def diverged(losses: list[float]) -> bool:
     """Whether the last loss is not finite, or worse than the first."""
     return not math.isfinite(losses[-1]) or (len(losses) > 1 and losses[-1] > losses[0])
+
+
+def _optimizer_maker(settings: Settings) -> Callable[[Iterable[Any]], Any]:
+    """What a task calls with its parameters: an optimizer that follows the settings, its learning rate the schedule."""
+
+    def make_optimizer(params: Iterable[Any]) -> Any:
+        optimizer = ravine.recipe(settings.rule).replace(**settings.hyper).torch(params)
+        if settings.schedule == LINEAR:
+            _decay_linearly(optimizer, settings.steps)
+        return optimizer
+
+    return make_optimizer
+
+
+def _decay_linearly(optimizer: Any, steps: int) -> None:
+    """Step k of n has the learning rate lr·(1 − k/n), k from 0; a rule without a learning rate is left alone."""
+    rates = [(group, group["lr"]) for group in optimizer.param_groups if "lr" in group]
+    taken = 0
+
+    def before_step(*_: Any) -> None:
+        nonlocal taken
+        for group, rate in rates:
+            group["lr"] = rate * max(0.0, 1 - taken / steps)
+        taken += 1
+
+    optimizer.register_step_pre_hook(before_step)

@@ -1,32 +1,44 @@
-"""From records to the numbers of the table. Reads records, runs nothing."""
+"""From records to the numbers of the report. Reads records, runs nothing."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics as stdlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ravine.lab.protocol import best_trial
-from ravine.lab.records import DIVERGED, FAILED, FINISHED, Record
-from ravine.lab.statistics import Interval, mean_interval
+from ravine.lab.protocol import best_of
+from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, FINISHED, TUNING, Record
+from ravine.lab.statistics import NOTHING, Interval, Pair, mean_interval, pairs, rank_intervals
 
 if TYPE_CHECKING:
     from ravine.lab.results import Results
 
+ROBUST = 1.1
+"""A learning rate is good if the loss is at most this many times the best."""
+
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's line. A mean over seeds is given only where all scored runs finished: a diverged run has no final
+    """One contender. A mean over repetitions is given only where all scored runs finished: a diverged run has no final
     loss, and leaving it out would flatter. `median_loss` counts it as infinite."""
 
     name: str
-    best: dict[str, float]
+    best: Mapping[str, float]
+    """Each tuned hyperparameter: the (geometric) median of the repetitions' best."""
+    best_range: Mapping[str, tuple[float, float]]
     at_edge: tuple[str, ...]
+    """Hyperparameters whose best was at the end of its range in at least half of the repetitions."""
     loss: Interval
     accuracy: Interval
+    gap: Interval
+    """Validation loss less training loss at the end."""
+    defaults_loss: Interval
+    """The final loss with the rule's default hyperparameters."""
     median_loss: float
+    rank: Interval
     steps_to_target: float
     seconds_to_target: float
     reached: int
@@ -36,38 +48,62 @@ class Row:
     diverged: int
     failed: int
     seconds_per_step: float
+    robust_decades: float
+    """Over how many powers of ten of the learning rate the tuning loss is within 10% of its best."""
+    tuning_curve: tuple[float, ...]
+    """The best tuning loss after 1, 2, … trials, mean over repetitions."""
 
     @property
     def diverged_share(self) -> float:
-        """The share of this contender's runs, tuning and scored, that diverged."""
+        """The share of this contender's runs, tuning and all, that diverged."""
         return self.diverged / self.runs if self.runs else math.nan
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows, best first, and the target: the median of the contenders' median final losses."""
+    """The rows, best first; the target, the median of the contenders' median final losses; every pair, best first."""
 
     target: float
     rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+
+    def pair(self, a: str, b: str) -> Pair | None:
+        """The pair of these two, in either order."""
+        return next((p for p in self.pairs if {p.a, p.b} == {a, b}), None)
 
 
 def summarise(results: Results) -> dict[str, Any]:
     """The summary as it stands in results.json."""
     made = summary(results)
-    return {"target": made.target, "rows": [{**vars(r), "diverged_share": r.diverged_share} for r in made.rows]}
+    return {
+        "target": made.target,
+        "rows": [{**vars(r), "diverged_share": r.diverged_share} for r in made.rows],
+        "pairs": [{**vars(p), "separated": p.separated} for p in made.pairs],
+    }
 
 
 def summary(results: Results) -> Summary:
-    """The numbers of the table."""
-    medians = [m for n in results.names if math.isfinite(m := median_loss(results.finals(n)))]
+    """The numbers of the report."""
+    medians = [m for n in results.names if math.isfinite(m := median_loss(results.of(n, FINAL)))]
     target = stdlib.median(medians) if medians else math.nan
-    rows = [_row(results, c["name"], c["space"], target) for c in results.contenders]
-    return Summary(target, tuple(sorted(rows, key=_order)))
+    losses = {n: [r.loss for r in results.of(n, FINAL)] for n in results.names}
+    ranks = rank_intervals(losses)
+    rows = [_row(results, c["name"], c["space"], target, ranks.get(c["name"], NOTHING)) for c in results.contenders]
+    rows.sort(key=_order)
+    return Summary(target, tuple(rows), tuple(pairs({r.name: losses[r.name] for r in rows})))
 
 
 def median_loss(records: Sequence[Record]) -> float:
     """The median final loss; runs that did not finish count as infinite."""
     return stdlib.median(r.loss for r in records) if records else math.inf
+
+
+def trial_losses(tuning: Sequence[Record]) -> dict[int, float]:
+    """The mean final validation loss of each trial over the repetitions; infinite if one of its runs did not finish."""
+    losses: dict[int, list[float]] = {}
+    for record in tuning:
+        losses.setdefault(record.settings.trial, []).append(record.loss)
+    return {trial: sum(values) / len(values) for trial, values in sorted(losses.items())}
 
 
 def _order(row: Row) -> tuple[float, float, float]:
@@ -76,23 +112,26 @@ def _order(row: Row) -> tuple[float, float, float]:
     return (0 if whole else 1, row.loss.value if whole else math.inf, row.median_loss)
 
 
-def _row(results: Results, name: str, space: dict[str, list[float]], target: float) -> Row:
-    tuning, finals, runs = results.tuning(name), results.finals(name), results.of(name)
+def _row(results: Results, name: str, space: Mapping[str, Any], target: float, rank: Interval) -> Row:
+    tuning, finals, runs = results.of(name, TUNING), results.of(name, FINAL), results.of(name)
     finished = [r for r in finals if r.status == FINISHED]
-    whole = len(finished) == len(finals)
-    chosen = best_trial(tuning)
-    best = {n: chosen.settings.hyper[n] for n in space} if chosen else {}
+    chosen = [best for r in finals if (best := best_of(_of_repetition(tuning, r))) is not None]
+    tuned = {n: [r.settings.hyper[n] for r in chosen] for n in space if chosen}
+    tried = {n: [r.settings.hyper[n] for r in tuning] for n in space}
+    edges = {n: sum(v in (min(tried[n]), max(tried[n])) for v in tuned[n]) for n in tuned if len(set(tried[n])) > 2}
     reached = [r.first_at(target) for r in finals]
     steps = [r.seconds_per_step for r in runs if math.isfinite(r.seconds_per_step)]
-    nothing = Interval(math.nan, math.nan, math.nan)
-    accuracies = [r.accuracy for r in finished if math.isfinite(r.accuracy)]
     return Row(
         name=name,
-        best=best,
-        at_edge=tuple(n for n in best if _is_at_edge(best[n], [r.settings.hyper[n] for r in tuning])),
-        loss=mean_interval([r.loss for r in finals]) if whole else nothing,
-        accuracy=mean_interval(accuracies) if whole else nothing,
+        best={n: math.exp(stdlib.median(map(math.log, values))) for n, values in tuned.items()},
+        best_range={n: (min(values), max(values)) for n, values in tuned.items()},
+        at_edge=tuple(n for n, count in edges.items() if 2 * count >= len(chosen)),
+        loss=_mean(finals, lambda r: r.loss),
+        accuracy=_mean(finals, lambda r: r.accuracy),
+        gap=_mean(finals, lambda r: r.loss - r.curve["train_loss"][-1] if "train_loss" in r.curve else math.nan),
+        defaults_loss=_mean(results.of(name, DEFAULTS), lambda r: r.loss),
         median_loss=median_loss(finals),
+        rank=rank,
         steps_to_target=stdlib.median(s for s, _ in reached) if reached else math.inf,
         seconds_to_target=stdlib.median(s for _, s in reached) if reached else math.inf,
         reached=sum(math.isfinite(s) for s, _ in reached),
@@ -102,9 +141,48 @@ def _row(results: Results, name: str, space: dict[str, list[float]], target: flo
         diverged=sum(r.status == DIVERGED for r in runs),
         failed=sum(r.status == FAILED for r in runs),
         seconds_per_step=stdlib.median(steps) if steps else math.nan,
+        robust_decades=robust_decades(tuning),
+        tuning_curve=_tuning_curve(tuning),
     )
 
 
-def _is_at_edge(value: float, tried: Sequence[float]) -> bool:
-    """Whether a better value may lie outside of what was tried."""
-    return len(tried) > 2 and value in (min(tried), max(tried))
+def _mean(records: Sequence[Record], value: Any) -> Interval:
+    """The mean and its interval, where there are runs, all finished, and all have the value."""
+    if not records or any(r.status != FINISHED for r in records):
+        return NOTHING
+    values = [value(r) for r in records]
+    return mean_interval(values) if all(map(math.isfinite, values)) else NOTHING
+
+
+def _of_repetition(tuning: Sequence[Record], scored: Record) -> list[Record]:
+    return [r for r in tuning if r.settings.repetition == scored.settings.repetition]
+
+
+def robust_decades(tuning: Sequence[Record]) -> float:
+    """The width in powers of ten of the learning rates whose mean tuning loss is within 10% of the best: lines between
+    the rates that were tried, in log(lr), and no further than these go. NaN if lr was not tuned alone."""
+    losses = trial_losses(tuning)
+    points = {r.settings.trial: r.settings.hyper.get("lr", math.nan) for r in tuning}
+    curve = sorted((math.log10(points[t]), loss) for t, loss in losses.items() if math.isfinite(points[t]))
+    if len(curve) < 2 or not math.isfinite(best := min(loss for _, loss in curve)):
+        return math.nan
+    limit = best + (ROBUST - 1) * abs(best)
+    width = 0.0
+    for (x0, y0), (x1, y1) in itertools.pairwise(curve):
+        low, high = min(y0, y1), max(y0, y1)
+        if high <= limit:
+            width += x1 - x0
+        elif low <= limit and math.isfinite(high):
+            width += (x1 - x0) * (limit - low) / (high - low)
+    return width
+
+
+def _tuning_curve(tuning: Sequence[Record]) -> tuple[float, ...]:
+    """Of each repetition, the lowest loss among the first k trials; the mean over repetitions, infinite if one has no
+    finished trial yet. Only repetitions with all their trials count."""
+    repetitions: dict[int, list[float]] = {}
+    for record in sorted(tuning, key=lambda r: r.settings.trial):
+        repetitions.setdefault(record.settings.repetition, []).append(record.loss)
+    trials = max(map(len, repetitions.values()), default=0)
+    whole = [v for v in repetitions.values() if len(v) == trials]
+    return tuple(sum(min(v[: k + 1]) for v in whole) / len(whole) for k in range(trials))

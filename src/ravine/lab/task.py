@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,17 @@ class Report(Protocol):
         train_loss: float | None = None,
         seconds: float | None = None,
     ) -> None: ...
+
+
+class Trainable(Protocol):
+    """What the runner needs of a task."""
+
+    @property
+    def name(self) -> str:
+        """The task's name in the comparison."""
+
+    def train(self, make_optimizer: MakeOptimizer, seed: int, report: Report, steps: int) -> None:
+        """Train once."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,6 @@ class Task:
     steps: int = 500
     evaluations: int = 40
     about: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def loaded(self) -> Data:
@@ -120,6 +131,42 @@ class Task:
             outputs = model(examples[0])
             loss = float(self.loss(outputs, examples[1]))
             return loss, None if self.accuracy is None else self.accuracy(outputs, examples[1])
+
+
+@dataclass(frozen=True)
+class FunctionTask:
+    """A task that is a training loop of the user's: `function(make_optimizer, seed, report)`, and `steps` if it takes
+    that. It reports as often as it likes, the loss that counts being the last one.
+    """
+
+    function: Callable[..., None]
+    name: str
+    batch_size: None = None
+    evaluations: None = None
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.name
+
+    @property
+    def about(self) -> str:
+        """The first line of the function's documentation."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+    @property
+    def steps(self) -> int:
+        """How many steps a run has: the default of the function's parameter `steps`, or 500."""
+        parameter = inspect.signature(self.function).parameters.get("steps")
+        return 500 if parameter is None or parameter.default is parameter.empty else int(parameter.default)
+
+    def train(self, make_optimizer: MakeOptimizer, seed: int, report: Report, steps: int) -> None:
+        """Call the function; torch's generator is seeded before."""
+        import torch
+
+        torch.manual_seed(seed)
+        wants_steps = "steps" in inspect.signature(self.function).parameters
+        self.function(make_optimizer, seed, report, **({"steps": steps} if wants_steps else {}))
 
 
 def share_correct(outputs: Tensor, targets: Tensor) -> float:

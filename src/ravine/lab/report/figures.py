@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ravine import palette
-from ravine.lab.protocol import trial_losses
-from ravine.lab.records import FINISHED
+from ravine.lab.records import FINAL, FINISHED, TUNING
 from ravine.lab.results import Results
-from ravine.lab.summary import Summary, summary
+from ravine.lab.summary import Summary, summary, trial_losses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +28,7 @@ def curves(results: Results, made: Summary) -> Figure:
     """Validation loss against steps: the mean over the scored seeds, and a band from the lowest to the highest."""
     figure, axes = _axes("steps", "validation loss", results)
     for row in made.rows:
-        finals = [r for r in results.finals(row.name) if r.status == FINISHED]
+        finals = [r for r in results.of(row.name, FINAL) if r.status == FINISHED]
         if not finals:
             continue
         steps = finals[0].curve["step"]
@@ -48,7 +47,7 @@ def lr_sensitivity(results: Results, made: Summary) -> Figure:
     """The mean final validation loss of each tuning trial against its learning rate; crosses on top did not finish."""
     figure, axes = _axes("learning rate", "final validation loss", results)
     for row in made.rows:
-        tuning = results.tuning(row.name)
+        tuning = results.of(row.name, TUNING)
         rates = {r.settings.trial: r.settings.hyper["lr"] for r in tuning if "lr" in r.settings.hyper}
         losses = trial_losses(tuning)
         tried = sorted((rate, losses[trial]) for trial, rate in rates.items())
@@ -63,11 +62,16 @@ def lr_sensitivity(results: Results, made: Summary) -> Figure:
     return _finish(figure, axes)
 
 
-def style(results: Results, name: str) -> dict[str, Any]:
-    """Colour and dashes for Matplotlib: the rule's, or where two contenders share a rule, each one's own."""
+def look(results: Results, name: str) -> palette.Style:
+    """Colour and dashes: the rule's, or where contenders share a rule, each one's own."""
     rules = {c["name"]: c["rule"] for c in results.contenders}
     shared = list(rules.values()).count(rules[name]) > 1
-    color, dash = palette.style(name if shared else rules[name].rpartition(":")[2])
+    return palette.style(name if shared else rules[name].rpartition(":")[2])
+
+
+def style(results: Results, name: str) -> dict[str, Any]:
+    """The same for Matplotlib."""
+    color, dash = look(results, name)
     return {"color": color, "linestyle": (0, dash) if dash else "solid"}
 
 
@@ -81,13 +85,19 @@ def _scale(axes: Any, results: Results) -> None:
 
 
 def _axes(x: str, y: str, results: Results) -> tuple[Figure, Any]:
+    figure, axes = plain_axes(x, y)
+    axes.set_title(str(results.task["title"]).replace("$", r"\$"), loc="left", fontsize="medium")
+    return figure, axes
+
+
+def plain_axes(x: str, y: str) -> tuple[Figure, Any]:
+    """A figure with axes in the report's manner."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.set_title(str(results.task["title"]).replace("$", r"\$"), loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.2)
     return figure, axes

@@ -1,15 +1,21 @@
-"""The report as one HTML file that needs nothing else: no network, no script."""
+"""The report as one HTML file that needs nothing else: its style and script are in it, its charts are drawn from its
+data, and a policy forbids it any request."""
 
 from __future__ import annotations
 
-import base64
-import io
+import math
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
+from typing import Any
 
-from ravine.lab.report import figures, words
+from ravine.lab.records import FAILED
+from ravine.lab.report import data, words
+from ravine.lab.report.figures import look
 from ravine.lab.results import Results
-from ravine.lab.summary import Summary, summary
+from ravine.lab.summary import Row, Summary, summary
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 def page(results: Results) -> str:
@@ -18,72 +24,186 @@ def page(results: Results) -> str:
     title = escape(str(results.task["title"]))
     body = "\n".join(
         [
-            f"<h1>{title}</h1>",
+            f'<header><h1>{title}</h1><button id="theme" type="button">light / dark</button></header>',
             f'<p class="about">{escape(str(results.task.get("about", "")))}</p>',
-            ""
-            if results.is_complete
-            else '<p class="warning">This comparison is not complete: some runs are missing.</p>',
+            "" if results.is_complete else _warning("This comparison is not complete: some runs are missing."),
+            '<div class="verdict">' + "".join(f"<p>{escape(v)}</p>" for v in words.verdict(results, made)) + "</div>",
             _table(results, made),
-            _figure(
-                results, made, "curves", "Validation loss: mean over the fresh seeds; bands from lowest to highest."
-            ),
-            _figure(
-                results,
-                made,
-                "lr",
-                "Final validation loss against the learning rate, on the tuning seed. × did not finish.",
-            ),
+            _charts(results, made),
+            _pairs(results, made),
+            _more(results, made),
             _equations(results),
-            _method(results, made),
+            _failures(results),
+            "<h2>How it was measured</h2>\n" + "\n".join(f"<p>{escape(p)}</p>" for p in words.method(results)),
         ]
     )
-    style = files("ravine.lab.report").joinpath("page.css").read_text(encoding="utf-8")
+    return shell(f"{title} · ravine compare", body, data.for_script(results, made), "page.js")
+
+
+def shell(title: str, body: str, script_data: str, script: str) -> str:
+    """A page around a body; the title is escaped already."""
+    folder = files("ravine.lab.report")
+    style = folder.joinpath("page.css").read_text(encoding="utf-8")
+    code = folder.joinpath(script).read_text(encoding="utf-8") if script else ""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title} · ravine compare</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f'<script type="application/json" id="data">{script_data}</script>\n<script>\n{code}</script>\n'
         "</body>\n</html>\n"
     )
 
 
+def _warning(text: str) -> str:
+    return f'<p class="warning">{escape(text)}</p>'
+
+
+def swatch(color: str) -> str:
+    """A dot of a colour of the palette."""
+    return f'<span class="swatch" style="background:{color}"></span>'
+
+
+def rows(headings: Any, lines: Any, kind: str = "wide") -> str:
+    """A table: headings as text, lines of (first cell as HTML, other cells as text)."""
+    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in headings)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
+        for first, cells in lines
+    )
+    table = f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
+
+
+def _name(results: Results, name: str) -> str:
+    return swatch(look(results, name).color) + escape(name)
+
+
 def _table(results: Results, made: Summary) -> str:
-    head = "".join(f'<th scope="col">{escape(h)}</th>' for h in words.HEADINGS)
-    rows = []
-    for row in made.rows:
-        name, *cells = (escape(c) for c in words.cells(row))
-        swatch = f'<span class="swatch" style="background:{_color(results, row.name)}"></span>'
-        rows.append(f'<tr><th scope="row">{swatch}{name}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+    lines = [(_name(results, r.name), words.cells(r)[1:]) for r in made.rows]
+    return rows(words.HEADINGS, lines) + f'<p class="note">{escape(words.notes(results, made))}</p>'
+
+
+def _charts(results: Results, made: Summary) -> str:
+    buttons = "".join(
+        f'<button type="button" aria-pressed="true" data-name="{escape(r.name)}">{_name(results, r.name)}</button>'
+        for r in made.rows
+    )
+    available = [n for n in data.METRICS if any(n in r.curve for r in results.records)] or ["loss"]
+    choices = {
+        "metric": ("show", {n: data.METRICS[n] for n in available}),
+        "across": ("against", {"step": "steps", "seconds": "seconds"}),
+        "axis": ("scale", {"log": "logarithmic", "linear": "linear"}),
+    }
+    controls = "".join(_choice(name, *choice) for name, choice in choices.items())
+    curves = (
+        "Mean over the repetitions that finished; bands from the lowest to the highest. A thin line that ends in a "
+        "cross is a scored run that did not finish. Arrow keys move through the chart."
+    )
+    lr = (
+        "Validation loss at the end of tuning runs, mean over the repetitions. A cross on top: at least one did not "
+        "finish."
+    )
+    tuning = "The best validation loss among the first trials of a tuning, mean over the repetitions."
     return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-        f'<p class="note">{escape(words.notes(results, made))}</p>'
+        '<h2>Learning curves</h2>\n<div id="legend" role="group" aria-label="Which optimizers are shown">'
+        f'{buttons}<button type="button" id="all">all / none</button></div>\n<div class="controls">{controls}</div>\n'
+        f'{_figure("curves", curves)}\n<div class="two">\n'
+        f"<div><h2>Sensitivity to the learning rate</h2>{_figure('lr', lr)}</div>\n"
+        f"<div><h2>What tuning buys</h2>{_figure('tuning', tuning)}</div>\n</div>"
     )
 
 
-def _figure(results: Results, made: Summary, name: str, caption: str) -> str:
-    drawn = figures.curves(results, made) if name == "curves" else figures.lr_sensitivity(results, made)
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, dpi=150)
-    data = base64.b64encode(buffer.getvalue()).decode()
+def _choice(name: str, label: str, options: Mapping[str, str]) -> str:
+    inside = "".join(f'<option value="{value}">{text}</option>' for value, text in options.items())
+    return f'<label>{label} <select id="{name}">{inside}</select></label>'
+
+
+def _figure(name: str, caption: str) -> str:
     return (
-        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}"><figcaption>{escape(caption)}'
-        "</figcaption></figure>"
+        f'<figure><div class="chart" id="{name}" tabindex="0"></div><div class="tip" aria-live="polite" hidden></div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
+
+
+def _pairs(results: Results, made: Summary) -> str:
+    names = [r.name for r in made.rows]
+    if not made.pairs:
+        return ""
+    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in names)
+    lines = []
+    for a in names:
+        cells = "".join(_pair(made, a, b) for b in names)
+        lines.append(f'<tr><th scope="row">{_name(results, a)}</th>{cells}</tr>')
+    note = (
+        "How probable it is that a run of the row ends lower than one of the column. Bold with a dot: these seeds "
+        "separate the two; elsewhere they don't. Point at a cell for the ratio of their losses."
+    )
+    return (
+        f'<h2>Who beats whom</h2><div class="scroll"><table class="pairs"><thead><tr><th></th>{head}</tr></thead>'
+        f'<tbody>{"".join(lines)}</tbody></table></div><p class="note">{note}</p>'
+    )
+
+
+def _pair(made: Summary, a: str, b: str) -> str:
+    pair = made.pair(a, b)
+    if pair is None:
+        return '<td class="self">·</td>'
+    wins = pair.wins.value if pair.a == a else 1 - pair.wins.value
+    text = f"{wins:.0%}" + (" ●" if pair.separated else "")
+    about = f"p = {pair.p:.2g}, corrected for all pairs"
+    if math.isfinite(pair.ratio.value):
+        kind = "difference" if pair.is_difference else "ratio"
+        about = f"{kind} of losses, {pair.b} to {pair.a}: {words.interval(pair.ratio)}; {about}"
+    return f'<td class="{"sure" if pair.separated else ""}" title="{escape(about)}">{text}</td>'
+
+
+def _more(results: Results, made: Summary) -> str:
+    """Ranks, defaults, robustness, generalisation, cost."""
+    described = {c["name"]: c for c in results.contenders}
+
+    def cells(row: Row) -> tuple[str, ...]:
+        rank = row.rank
+        decades = row.robust_decades
+        return (
+            f"{rank.value:g} ({rank.low:g} to {rank.high:g})" if math.isfinite(rank.value) else "–",
+            words.interval(row.defaults_loss),
+            f"×{10**decades:.2g}" if math.isfinite(decades) else "–",
+            words.interval(row.gap),
+            f"{row.seconds_to_target:.2g} s" if math.isfinite(row.seconds_to_target) else "–",
+            f"{described[row.name]['state_bytes']} B",
+        )
+
+    headings = (
+        *("optimizer", "rank", "loss with defaults", "lr within 10%", "valid. − train."),
+        *("to target", "state"),
+    )
+    note = (
+        "Rank by mean loss, and its 95% interval. Loss with all hyperparameters at the rule's defaults, untuned. The "
+        "factor of learning rates over which the loss stays within 10% of the best. Validation loss less training loss "
+        "at the end. Seconds of training until the target. State: bytes for each float32 parameter."
+    )
+    lines = [(_name(results, r.name), cells(r)) for r in made.rows]
+    return f'<h2>More numbers</h2>{rows(headings, lines)}<p class="note">{note}</p>'
 
 
 def _equations(results: Results) -> str:
     parts = ["<h2>The equations</h2>", '<div class="equations">']
     for c in results.contenders:
-        swatch = f'<span class="swatch" style="background:{_color(results, c["name"])}"></span>'
+        fixed = f" With {escape(words.hyper(c['fixed']))}." if c["fixed"] else ""
         parts.append(
-            f"<section><h3>{swatch}{escape(c['name'])}</h3>{c['mathml']}"
-            f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}</p></section>'
+            f"<section><h3>{_name(results, c['name'])}</h3>{c['mathml']}"
+            f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed}</p></section>'
         )
     return "\n".join([*parts, "</div>"])
 
 
-def _method(results: Results, made: Summary) -> str:
-    return "<h2>How it was measured</h2>\n" + "\n".join(f"<p>{escape(p)}</p>" for p in words.method(results, made))
-
-
-def _color(results: Results, name: str) -> str:
-    return str(figures.style(results, name)["color"])
+def _failures(results: Results) -> str:
+    failed = [r for r in results.records if r.status == FAILED]
+    if not failed:
+        return ""
+    first = failed[0]
+    return (
+        f"<h2>Failed runs</h2>{_warning(f'{len(failed)} runs failed; the first one, of {first.settings.contender}:')}"
+        f"<pre>{escape(first.message)}</pre>"
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ravine.lab.records import CONSTANT, LINEAR
 from ravine.lab.results import Results
-from ravine.lab.statistics import Interval
+from ravine.lab.statistics import SOURCES, Interval
 from ravine.lab.summary import Row, Summary
 
 HEADINGS = ("optimizer", "tuned", "final loss", "accuracy", "steps to target", "diverged", "ms/step")
@@ -31,20 +32,18 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def short_cells(row: Row) -> tuple[str, ...]:
     """`cells` in as little width as can be."""
-    short = [
-        c.removeprefix("lr ").replace(" to ", "–").replace(" of ", "/").replace("not reached", "not")
-        for c in cells(row)
-    ]
+    short = [c.removeprefix("lr ").replace(" to ", "–").replace(" of ", "/") for c in cells(row)]
     short[3] = re.sub(r"(\d+)\.\d(?=[–)])", r"\1", short[3]).replace("%", "")
+    short[4] = short[4].replace("not reached", "not")
     return tuple(short)
 
 
 def best(row: Row) -> str:
     """The tuned hyperparameters; an asterisk where a better value may lie outside of what was tried."""
-    if not row.best and not row.scored:
+    if not row.scored:
         return "–"
     values = (f"{n} {number(v)}{'*' if n in row.at_edge else ''}" for n, v in row.best.items())
-    return ", ".join(values) or "nothing to tune"
+    return ", ".join(values) or "not tuned"
 
 
 def steps_to_target(row: Row) -> str:
@@ -84,44 +83,101 @@ def number(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def hyper(values: Mapping[str, float]) -> str:
-    """Hyperparameters in a line."""
-    return ", ".join(f"{n} {v:g}" for n, v in values.items())
+def listed(names: Sequence[str]) -> str:
+    """Such as: a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def verdict(results: Results, made: Summary) -> list[str]:
+    """What came out, in sentences. A difference is claimed only where the seeds separate the two."""
+    scored = [r for r in made.rows if r.scored]
+    if len(scored) < 2:
+        return ["There are not enough finished runs to compare."]
+    first, others = scored[0], scored[1:]
+    seeds = f"these {results.protocol.seeds} seeds"
+    if not math.isfinite(first.loss.value):
+        return [f"No optimizer finished all its scored runs; {first.name} did in {first.scored_finished}."]
+    apart = [r for r in others if (p := made.pair(first.name, r.name)) and p.separated]
+    together = [r for r in others if r not in apart]
+    said = [f"{first.name} ended lowest, with a validation loss of {interval(first.loss)}."]
+    if not apart:
+        said.append(f"But {seeds} don't separate it from any of the others.")
+    else:
+        if together:
+            said.append(f"{seeds.capitalize()} don't separate it from {listed([r.name for r in together])}.")
+        said.append(f"They do separate it from {listed([_behind(made, first.name, r.name) for r in apart])}.")
+    said += [
+        f"{r.name} finished {r.scored_finished} of its {r.scored} scored runs."
+        for r in scored
+        if r.scored_finished < r.scored
+    ]
+    defaults = [r for r in scored if math.isfinite(r.defaults_loss.value)]
+    if defaults:
+        untuned = min(defaults, key=lambda r: r.defaults_loss.value)
+        said.append(
+            f"With default hyperparameters, {untuned.name} ended lowest, with {interval(untuned.defaults_loss)}."
+        )
+    robust = [r for r in (first, *together) if math.isfinite(r.robust_decades)]  # a flat curve of a bad one is no merit
+    if len(robust) > 1:
+        widest = max(robust, key=lambda r: r.robust_decades)
+        said.append(
+            f"Among those not separated from the lowest, the learning rate of {widest.name} may be chosen most freely: "
+            f"its loss stays within 10% of its best over a factor of {number(10**widest.robust_decades)}."
+        )
+    return said
+
+
+def _behind(made: Summary, first: str, other: str) -> str:
+    pair = made.pair(first, other)
+    if pair is None or pair.is_difference or not math.isfinite(pair.ratio.value):
+        return other
+    ratio = pair.ratio.value if pair.a == first else 1 / pair.ratio.value
+    return f"{other} ({100 * (ratio - 1):.0f}% higher)" if ratio < 2 else f"{other} ({number(ratio)} times as high)"
 
 
 def notes(results: Results, made: Summary) -> str:
     """What must be said below the table."""
     text = (
-        f"Sorted by final validation loss on {results.protocol.seeds} fresh seeds; in brackets the 95% confidence "
-        f"interval of the mean. Target: validation loss {number(made.target)}, the field's median."
+        f"Sorted by mean final validation loss over {results.protocol.seeds} repetitions; in brackets the 95% "
+        f"confidence interval. Target: validation loss {number(made.target)}, the field's median."
     )
     edges = [r.name for r in made.rows if r.at_edge]
     if edges:
         text += (
-            f" * The best value tried by {', '.join(edges)} was at the end of its range: a better one may lie outside."
+            f" * The best value tried by {listed(edges)} was mostly at the end of the range: a better one may lie "
+            "outside."
         )
     return text
 
 
-def method(results: Results, made: Summary) -> list[str]:
+def method(results: Results) -> list[str]:
     """How it was measured, in paragraphs."""
-    p, e = results.protocol, results.environment
-    batches, points = results.task["batch_size"], results.task.get("evaluations", 40)
+    p, e, task = results.protocol, results.environment, results.task
+    batches = f" (batches of {task['batch_size']})" if task.get("batch_size") else ""
+    rate = {CONSTANT: "stays constant", LINEAR: "falls linearly to zero"}[p.schedule]
     return [
-        f"Every optimizer had {p.trials} tuning trials, each another learning rate: a grid with equal steps in log(lr) "
-        "over four decades around the rule's own default, from default/32 to default·316. Every trial was run for "
-        f"{p.steps} steps (batches of {batches}) with {p.tuning_seeds} tuning seeds, the same for all. Other "
-        "hyperparameters kept their defaults unless the table says otherwise; the learning rate is constant.",
-        "The trial with the lowest mean validation loss at its end was run again with "
-        f"{p.seeds} fresh seeds, the same for all. A seed decides the model's start and the order of the data. Only "
-        "these runs are scored.",
+        f"Everything was done {p.seeds} times over, each time with two new seeds that are the same for all optimizers. "
+        f"In each repetition an optimizer is tuned: {p.trials} runs of {p.steps} steps{batches} with the first seed, "
+        "each with another point of its search space, spread evenly in powers of ten (a Sobol sequence). The space is "
+        "the learning rate, over four decades around the rule's own default, from default/32 to default·316; all else "
+        f"keeps its default unless the table says otherwise. During a run the learning rate {rate}.",
+        "The point with the lowest validation loss at its end is run with the second seed, and only that run is "
+        "scored. So the spread holds the luck of tuning as well as that of training. A seed decides the model's start "
+        "and the order of the data.",
         "A run diverged if its validation loss was not finite, or ended worse than before the first step. Diverged "
         "runs are recorded as such: never left out, never filled up. A mean is given only where all scored runs "
         "finished.",
-        f"Steps to target: the first of about {points} measurements at which the validation loss was at most the "
-        "target, the median over the fresh seeds. The target is the median of the optimizers' median final losses. "
-        "Intervals: bootstrap over seeds, expanded for few values (Hesterberg 2015).",
+        "Steps to target: the first measurement at which the validation loss was at most the target, the median over "
+        "the repetitions. The target is the median of the optimizers' median final losses.",
+        f"Intervals: {SOURCES['interval']}. Separated or not, at the 5% level: {SOURCES['separation']}. Probability "
+        f"that one beats the other: {SOURCES['probability']}. Ranks: {SOURCES['rank']}. The protocol: "
+        f"{SOURCES['protocol']}.",
         f"Ravine {e['ravine']}, torch {e['torch']}, Python {e['python']}, {e['system']}, {e['processor']}; one thread "
         "a run. Time per step is the median over all runs, evaluation not counted; other work on the machine shows "
         "in it.",
     ]
+
+
+def hyper(values: Mapping[str, float]) -> str:
+    """Hyperparameters in a line."""
+    return ", ".join(f"{n} {v:g}" for n, v in values.items())

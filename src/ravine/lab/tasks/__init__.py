@@ -1,11 +1,25 @@
-"""The built-in tasks, one file each. All their data comes with packages: nothing is downloaded."""
+"""The built-in tasks, one file each, and finding a task by what a user calls it.
+
+All data of the built-in tasks comes with packages: nothing is downloaded.
+"""
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import ravine
 from ravine.errors import unknown
-from ravine.lab.task import Task
+from ravine.lab.task import FunctionTask, Task, Trainable
 
 BUILT_IN = {
     "digits": "ravine.lab.tasks.digits",
@@ -13,15 +27,98 @@ BUILT_IN = {
     "breast-cancer": "ravine.lab.tasks.breast_cancer",
     "stdlib-lm": "ravine.lab.tasks.stdlib_lm",
 }
-"""Where each built-in task is: a module whose `task` is a Task."""
+"""Where each built-in task is: a module whose `task` is a function of the task's options that returns a Task."""
 
 
-def find(name: str) -> Task:
-    """The task of that name. Raises ValueError, naming the nearest, for a name that no task has."""
+@cache
+def find(spec: str) -> Trainable:
+    """The task that `spec` names: a built-in one, maybe with options as in `digits[batch_size=16]`; `FILE.py`, whose
+    `task` (a Task) or `train` (a function) is meant; or `FILE.py:NAME`.
+
+    Raises ValueError for a name or option that there isn't, naming the nearest, and for a file that holds no task.
+    """
+    match = re.fullmatch(r"([^\[\]]+)(?:\[([^\]]*)\])?", spec)
+    if not match:
+        raise ValueError(f"can't read task {spec!r}: expected NAME, NAME[OPTION=VALUE], FILE.py or FILE.py:NAME")
+    name, options = match[1], _options(spec, match[2] or "")
+    if ".py" in name:
+        if options:
+            raise ValueError(f"task {spec!r}: options in brackets are for built-in tasks")
+        return _from_file(name)
     if name not in BUILT_IN:
         raise unknown("task", name, BUILT_IN)
     try:
-        found: Task = importlib.import_module(BUILT_IN[name]).task
+        make = importlib.import_module(BUILT_IN[name]).task
     except ModuleNotFoundError as error:
         raise ImportError(f"the lab needs {error.name}: pip install 'ravine[lab]'") from error
+    known = inspect.signature(make).parameters
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of task {name}", option, known)
+    try:
+        found: Task = make(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"task {spec!r}: {error}") from error
     return found
+
+
+def digest(spec: str) -> str:
+    """What changes when a task's code does: a hash of the user's file, or Ravine's version."""
+    name = spec.partition("[")[0]
+    if ".py" not in name:
+        return ravine.__version__
+    return hashlib.sha256(_file(name)[0].read_bytes()).hexdigest()[:16]
+
+
+def _options(spec: str, text: str) -> dict[str, Any]:
+    options = {}
+    for pair in filter(None, (p.strip() for p in text.split(","))):
+        key, equals, value = (p.strip() for p in pair.partition("="))
+        if not (key and equals and value):
+            raise ValueError(f"task {spec!r}: {pair!r} is not OPTION=VALUE")
+        try:
+            options[key] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            options[key] = value
+    return options
+
+
+def _file(name: str) -> tuple[Path, str]:
+    path, _, attribute = name.partition(".py")
+    file = Path(path + ".py")
+    if not file.is_file():
+        raise ValueError(f"no such file: {str(file)!r} (a task of your own is FILE.py or FILE.py:NAME)")
+    return file, attribute.removeprefix(":")
+
+
+def _from_file(name: str) -> Trainable:
+    file, attribute = _file(name)
+    module = _module(file)
+    found = vars(module)
+    chosen = found.get(attribute) if attribute else found.get("task", found.get("train"))
+    if isinstance(chosen, (Task, FunctionTask)):
+        return chosen
+    if callable(chosen):
+        return FunctionTask(chosen, name=attribute if attribute not in ("", "train") else file.stem)
+    if attribute:
+        tasks = [n for n, v in found.items() if isinstance(v, Task) or inspect.isfunction(v)]
+        raise unknown(f"task in {file}:", attribute, tasks)
+    raise ValueError(f"{file} holds neither `task`, a ravine.lab.Task, nor a function `train`; see `ravine new-task`")
+
+
+def _module(file: Path) -> ModuleType:
+    name = f"ravine_task:{file.resolve()}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        if spec is None or spec.loader is None:
+            raise ValueError(f"{str(file)!r} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException as error:
+            del sys.modules[name]
+            if isinstance(error, Exception):
+                raise ValueError(f"{file} can't be run: {type(error).__name__}: {error}") from error
+            raise
+    return sys.modules[name]

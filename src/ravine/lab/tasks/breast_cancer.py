@@ -30,14 +30,16 @@ def share_correct(outputs: Tensor, targets: Tensor) -> float:
     return float(((outputs > 0) == (targets > 0.5)).double().mean())
 
 
-task = Task(
-    name="breast-cancer",
-    title="Breast cancer, logistic regression",
-    about="scikit-learn's 569 cases of 30 measurements, malignant or benign; logistic regression; convex.",
-    data=data,
-    model=model,
-    loss=nn.functional.binary_cross_entropy_with_logits,
-    accuracy=share_correct,
-    batch_size=32,
-    steps=300,
-)
+def task(batch_size: int = 32) -> Task:
+    """The task."""
+    return Task(
+        name="breast-cancer",
+        title="Breast cancer, logistic regression",
+        about="scikit-learn's 569 cases of 30 measurements, malignant or benign; logistic regression; convex.",
+        data=data,
+        model=model,
+        loss=nn.functional.binary_cross_entropy_with_logits,
+        accuracy=share_correct,
+        batch_size=batch_size,
+        steps=300,
+    )

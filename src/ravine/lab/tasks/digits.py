@@ -1,13 +1,16 @@
-"""Handwritten digits (scikit-learn's, 8 × 8 pixels) and a small perceptron."""
+"""Handwritten digits (scikit-learn's, 8 × 8 pixels) and a perceptron, with knobs that make the task hard in one way."""
 
 from __future__ import annotations
 
-from functools import cache
+import itertools
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
 from ravine.lab.task import Data, Task, share_correct
+
+VALIDATION = 360
 
 
 @cache
@@ -20,25 +23,63 @@ def images() -> tuple[Tensor, Tensor]:
     return torch.tensor(pixels / 16, dtype=torch.float32)[order], torch.tensor(labels)[order]
 
 
-def data() -> Data:
-    """1437 images to train on, 360 to validate on."""
+def data(label_noise: float = 0.0, scale_decades: float = 0.0, examples: int = 1437) -> Data:
+    """At most 1437 images to train on, 360 to validate on.
+
+    `label_noise` is the share of training labels drawn anew by chance; pixels are multiplied by factors spread evenly,
+    in random order, over `scale_decades` powers of ten around 1, so that gradients differ in scale as much.
+    """
+    generator = torch.Generator().manual_seed(1)
     inputs, labels = images()
-    return Data(train=(inputs[360:], labels[360:]), validation=(inputs[:360], labels[:360]))
+    factors = 10 ** (scale_decades * (torch.randperm(64, generator=generator) / 63 - 0.5))
+    inputs = inputs * factors
+    train = labels[VALIDATION:].clone()
+    noisy = torch.rand(len(train), generator=generator) < label_noise
+    train[noisy] = torch.randint(10, (int(noisy.sum()),), generator=generator)
+    return Data(
+        train=(inputs[VALIDATION:][:examples], train[:examples]),
+        validation=(inputs[:VALIDATION], labels[:VALIDATION]),
+    )
 
 
-def model() -> nn.Module:
-    """64-64-10 with a ReLU between."""
-    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+def model(width: int = 64, layers: int = 1) -> nn.Module:
+    """64 inputs, `layers` hidden layers of `width` ReLUs, 10 outputs."""
+    sizes = [64] + [width] * layers
+    hidden: list[nn.Module] = []
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        hidden += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Linear(sizes[-1], 10))
 
 
-task = Task(
-    name="digits",
-    title="Handwritten digits, perceptron",
-    about="scikit-learn's 1797 digits of 8 × 8 pixels; a 64-64-10 perceptron with ReLU; cross-entropy.",
-    data=data,
-    model=model,
-    loss=nn.functional.cross_entropy,
-    accuracy=share_correct,
-    batch_size=64,
-    steps=400,
-)
+def task(
+    batch_size: int = 64,
+    width: int = 64,
+    layers: int = 1,
+    label_noise: float = 0.0,
+    scale_decades: float = 0.0,
+    examples: int = 1437,
+) -> Task:
+    """The task; the options are those of `data` and `model`."""
+    if not (0 <= label_noise <= 1 and scale_decades >= 0 and 1 <= examples <= 1437 and width >= 1 and layers >= 0):
+        raise ValueError(
+            "label_noise must be in [0, 1], scale_decades at least 0, examples in [1, 1437], width at least 1, layers "
+            f"at least 0; got {label_noise}, {scale_decades}, {examples}, {width}, {layers}"
+        )
+    changed = {
+        "training labels drawn anew": f"{label_noise:.0%}" if label_noise else "",
+        "powers of ten between the scales of pixels": f"{scale_decades:g}" if scale_decades else "",
+        "training examples": str(examples) if examples < 1437 else "",
+    }
+    extra = "".join(f"; {value} {what}" for what, value in changed.items() if value)
+    shape = "-".join(["64", *[str(width)] * layers, "10"])
+    return Task(
+        name="digits",
+        title="Handwritten digits, perceptron",
+        about=f"scikit-learn's 1797 digits of 8 × 8 pixels; a {shape} perceptron with ReLU; cross-entropy{extra}.",
+        data=partial(data, label_noise, scale_decades, examples),
+        model=partial(model, width, layers),
+        loss=nn.functional.cross_entropy,
+        accuracy=share_correct,
+        batch_size=batch_size,
+        steps=300,
+    )

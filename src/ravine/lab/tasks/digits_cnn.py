@@ -21,14 +21,16 @@ def model() -> nn.Module:
     )
 
 
-task = Task(
-    name="digits-cnn",
-    title="Handwritten digits, convolutional",
-    about="scikit-learn's 1797 digits of 8 × 8 pixels; two small convolutions and a linear layer; cross-entropy.",
-    data=digits.data,
-    model=model,
-    loss=nn.functional.cross_entropy,
-    accuracy=share_correct,
-    batch_size=64,
-    steps=400,
-)
+def task(batch_size: int = 64) -> Task:
+    """The task."""
+    return Task(
+        name="digits-cnn",
+        title="Handwritten digits, convolutional",
+        about="scikit-learn's 1797 digits of 8 × 8 pixels; two small convolutions and a linear layer; cross-entropy.",
+        data=digits.data,
+        model=model,
+        loss=nn.functional.cross_entropy,
+        accuracy=share_correct,
+        batch_size=batch_size,
+        steps=400,
+    )

@@ -13,7 +13,7 @@ from ravine.lab.task import Data, Task
 CONTEXT, WIDTH, HEADS, LAYERS = 64, 64, 4, 2
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 UNKNOWN = len(ALPHABET)
-TRAIN_WINDOWS, VALIDATION_WINDOWS = 16_000, 128
+TRAIN_WINDOWS, VALIDATION_WINDOWS = 16_000, 64
 
 
 def data() -> Data:
@@ -80,18 +80,20 @@ def share_correct(logits: Tensor, targets: Tensor) -> float:
     return float((logits.argmax(-1) == targets.long()).double().mean())
 
 
-task = Task(
-    name="stdlib-lm",
-    title="Python's standard library, character transformer",
-    about=(
-        "The source of Python's standard library, character by character; a transformer of 2 layers, "
-        "width 64, context 64; cross-entropy in nats."
-    ),
-    data=data,
-    model=Transformer,
-    loss=loss,
-    accuracy=share_correct,
-    batch_size=16,
-    steps=300,
-    evaluations=20,
-)
+def task(batch_size: int = 8) -> Task:
+    """The task."""
+    return Task(
+        name="stdlib-lm",
+        title="Python's standard library, character transformer",
+        about=(
+            "The source of Python's standard library, character by character; a transformer of 2 layers, "
+            "width 64, context 64; cross-entropy in nats."
+        ),
+        data=data,
+        model=Transformer,
+        loss=loss,
+        accuracy=share_correct,
+        batch_size=batch_size,
+        steps=200,
+        evaluations=20,
+    )

@@ -1,0 +1,320 @@
+"""Where runs are kept: Optuna's storage, SQLite in the output folder or a PostgreSQL server that many machines share.
+
+Each contender of a comparison is an Optuna study, each run a trial of it. A run is queued as a waiting trial; whoever
+turns it to running owns it; its record is an attribute of the trial. What makes this safe to stop at any moment:
+
+- A run is known by its key. The queue is filled with the keys that no living trial has, so filling it twice adds
+  nothing, and of two trials with one key only the first counts.
+- An owner gives a sign of life every few seconds. A running trial whose owner died (seen at once on this machine, by
+  silence elsewhere) is marked failed, so its key is missing again.
+- A record is written before its trial is marked complete; a record without that mark counts all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ravine.lab.contender import Contender
+from ravine.lab.pool import ATTEMPTS
+from ravine.lab.protocol import Protocol, missing
+from ravine.lab.records import FAILED, FINISHED, Record, Settings
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+    from optuna.trial import FrozenTrial
+
+    from ravine.lab.results import Results
+
+HEARTBEAT, GRACE = 10, 60
+"""Seconds between signs of life, and of silence until a run is given to another."""
+
+
+class StoreError(OSError):
+    """The storage can't be reached or written to."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One contender of one comparison, as a study holds it: all that a worker needs."""
+
+    task: Mapping[str, Any]
+    protocol: Protocol
+    contender: Mapping[str, Any]
+    environment: Mapping[str, Any]
+
+    @property
+    def study(self) -> str:
+        """The study's name: runs are shared by comparisons that agree in all that decides a run's numbers."""
+        decisive = {
+            "task": [self.task["spec"], self.task["digest"]],
+            "protocol": asdict(replace(self.protocol, seeds=2)),  # more repetitions only add runs
+            "contender": {n: self.contender[n] for n in ("name", "rule", "fixed", "equation", "defaults", "space")},
+            "environment": {n: self.environment[n] for n in ("ravine", "torch")},
+        }
+        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+        return f"{self.task['name']} / {self.contender['name']} / {digest}"
+
+    def missing(self, records: Sequence[Record]) -> tuple[list[Settings], int]:
+        """The runs that can start now, and how many more will follow."""
+        c = self.contender
+        contender = Contender(c["name"], c["rule"], c["fixed"])
+        return missing(self.protocol, self.task["spec"], contender, c["space"], records)
+
+
+def entries(results: Results) -> list[Entry]:
+    """The entries of a comparison."""
+    return [Entry(results.task, results.protocol, c, results.environment) for c in results.contenders]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run that is ours, and where it is in the storage."""
+
+    settings: Settings
+    study_id: int
+    trial_id: int
+
+
+class Store:
+    """The runs in a storage. `url` is SQLAlchemy's: sqlite:///file or postgresql://user@host/database."""
+
+    def __init__(self, url: str, heartbeat: int = HEARTBEAT, grace: int = GRACE, host: str = "") -> None:
+        import optuna
+
+        self.owner = f"{host or socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.url, self.heartbeat, self.grace = url, heartbeat, grace
+        self.storage = self._open()
+        self._next_beat = 0.0
+
+    def _open(self) -> RDBStorage:
+        """The storage. Two that make its tables at the same time get in each other's way: then it is tried again."""
+        from optuna.storages import RDBStorage
+
+        for attempt in range(3):
+            with suppress(StoreError) if attempt < 2 else nullcontext(), _storage_errors(self.url):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # heartbeats are marked experimental
+                    storage = RDBStorage(
+                        _with_driver(self.url),
+                        heartbeat_interval=self.heartbeat,
+                        grace_period=self.grace,
+                        engine_kwargs={"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {},
+                    )
+                if self.url.startswith("sqlite"):
+                    _relax_sqlite(storage.engine)
+                return storage
+            time.sleep(0.5 * (attempt + 1))
+        raise AssertionError("the third attempt returns or raises")
+
+    def enter(self, entry: Entry) -> int:
+        """Make the study of an entry, or find it, fill its queue, and return its number."""
+        from optuna.exceptions import DuplicatedStudyError
+        from optuna.study import StudyDirection
+
+        with _storage_errors(self.url):
+            with suppress(DuplicatedStudyError):
+                self.storage.create_new_study([StudyDirection.MINIMIZE], entry.study)
+            study = self.storage.get_study_id_from_name(entry.study)
+            known = self.storage.get_study_user_attrs(study).get("ravine")
+            if known is None or known["protocol"]["seeds"] < entry.protocol.seeds:
+                self.storage.set_study_user_attr(study, "ravine", {**vars(entry), "protocol": asdict(entry.protocol)})
+            self.reclaim(study)
+            self.fill(study, entry)
+            return study
+
+    def entered(self) -> dict[int, Entry]:
+        """Every entry of the storage by the number of its study."""
+        with _storage_errors(self.url):
+            found = {s._study_id: s.user_attrs.get("ravine") for s in self.storage.get_all_studies()}
+        return {i: Entry(**{**e, "protocol": Protocol(**e["protocol"])}) for i, e in found.items() if e}
+
+    def records(self, study: int) -> list[Record]:
+        """The records of a study, one for each run, the first if there are more."""
+        with _storage_errors(self.url):
+            return list(_records(self.storage.get_all_trials(study, deepcopy=False)).values())
+
+    def fill(self, study: int, entry: Entry) -> None:
+        """Queue the runs that can start and that no living trial has. A run that cost several owners is given up."""
+        from optuna.trial import TrialState
+
+        trials = self.storage.get_all_trials(study, deepcopy=False)
+        records = _records(trials)
+        living = {_key(t) for t in trials if t.state in (TrialState.WAITING, TrialState.RUNNING)}
+        lost = [_key(t) for t in trials if t.state == TrialState.FAIL and t.user_attrs.get("lost")]
+        for settings in entry.missing(list(records.values()))[0]:
+            if settings.key in living:
+                continue
+            if lost.count(settings.key) >= ATTEMPTS:
+                message = f"{ATTEMPTS} workers vanished in this run"
+                self._add(study, settings, Record(settings, FAILED, {"step": [], "loss": []}, message))
+            else:
+                self._add(study, settings)
+
+    def claim(self, studies: Sequence[int]) -> Claim | None:
+        """Take the next waiting run of these studies, or None if none waits."""
+        from optuna.trial import TrialState
+
+        with _storage_errors(self.url):
+            for study in studies:
+                for trial in self.storage.get_all_trials(study, deepcopy=False, states=(TrialState.WAITING,)):
+                    if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        continue  # another was faster
+                    self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
+                    self.storage.record_heartbeat(trial._trial_id)
+                    if not self._is_duplicate(study, trial):
+                        return Claim(_settings(trial), study, trial._trial_id)
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return None
+
+    def _is_duplicate(self, study: int, trial: FrozenTrial) -> bool:
+        """Whether an earlier trial has the same run, running or ended: two may fill a queue at the same time."""
+        from optuna.trial import TrialState
+
+        return any(
+            t.number < trial.number
+            and _key(t) == _key(trial)
+            and (t.state == TrialState.RUNNING or "record" in t.user_attrs)
+            for t in self.storage.get_all_trials(study, deepcopy=False)
+        )
+
+    def finish(self, claim: Claim, record: Record) -> None:
+        """Keep the record of a run that was claimed."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with _storage_errors(self.url):
+            try:
+                self.storage.set_trial_user_attr(claim.trial_id, "record", record.to_dict())
+                self._complete(claim.trial_id, record)
+            except UpdateFinishedTrialError:  # we were taken for dead, but are not: the run counts
+                self._add(claim.study_id, claim.settings, record)
+
+    def give_back(self, claims: Sequence[Claim]) -> None:
+        """Put runs that were claimed and not finished back: at an interruption, as far as that is possible."""
+        from optuna.trial import TrialState
+
+        with suppress(Exception):
+            for claim in claims:
+                self.storage.set_trial_state_values(claim.trial_id, TrialState.FAIL)
+
+    def beat(self, claims: Sequence[Claim]) -> None:
+        """Give a sign of life for the runs that are ours, if it is time for one."""
+        if time.monotonic() < self._next_beat:
+            return
+        self._next_beat = time.monotonic() + self.heartbeat
+        with _storage_errors(self.url):
+            for claim in claims:
+                self.storage.record_heartbeat(claim.trial_id)
+
+    def reclaim(self, study: int) -> None:
+        """Mark running trials failed whose owner is dead or silent."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        running = self.storage.get_all_trials(study, deepcopy=False, states=(TrialState.RUNNING,))
+        silent = set(self.storage._get_stale_trial_ids(study)) if running else set()
+        for trial in running:
+            if not (trial._trial_id in silent or self._owner_is_dead(trial)):
+                continue
+            with suppress(UpdateFinishedTrialError):
+                if "record" in trial.user_attrs:
+                    self._complete(trial._trial_id, Record.from_dict(trial.user_attrs["record"]))
+                else:
+                    self.storage.set_trial_user_attr(trial._trial_id, "lost", True)
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+
+    def _owner_is_dead(self, trial: FrozenTrial) -> bool:
+        if "owner" not in trial.user_attrs:  # it died before it could sign
+            began = trial.datetime_start
+            return began is not None and time.time() - began.timestamp() > self.grace
+        host, pid, started = trial.user_attrs["owner"].rsplit(":", 2)
+        return bool(host == self.owner.rsplit(":", 2)[0] and _started(int(pid)) != started)
+
+    def _add(self, study: int, settings: Settings, record: Record | None = None) -> None:
+        from optuna.trial import TrialState, create_trial
+
+        trial = create_trial(state=TrialState.WAITING, user_attrs={"settings": asdict(settings)})
+        number = self.storage.create_new_trial(study, trial)
+        if record is not None and self.storage.set_trial_state_values(number, TrialState.RUNNING):
+            self.storage.set_trial_user_attr(number, "record", record.to_dict())
+            self._complete(number, record)
+
+    def _complete(self, trial_id: int, record: Record) -> None:
+        from optuna.trial import TrialState
+
+        if record.status == FINISHED:
+            self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [record.loss])
+        else:
+            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+
+def _records(trials: Sequence[FrozenTrial]) -> dict[tuple[Any, ...], Record]:
+    found: dict[tuple[Any, ...], Record] = {}
+    for trial in sorted(trials, key=lambda t: t.number):
+        if "record" in trial.user_attrs:
+            record = Record.from_dict(trial.user_attrs["record"])
+            found.setdefault(record.settings.key, record)
+    return found
+
+
+def _settings(trial: FrozenTrial) -> Settings:
+    return Settings(**trial.user_attrs["settings"])
+
+
+def _key(trial: FrozenTrial) -> tuple[Any, ...]:
+    return _settings(trial).key
+
+
+def _with_driver(url: str) -> str:
+    """SQLAlchemy's URL with the driver that the extra `postgresql` brings."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1).replace("postgres://", "postgresql+psycopg://", 1)
+
+
+def _relax_sqlite(engine: Any) -> None:
+    """Write ahead, and don't wait for the disk at every run: only a power cut can lose the last runs."""
+    from sqlalchemy import event
+
+    def set_pragmas(connection: Any, _: Any) -> None:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("pragma synchronous=normal")
+
+    event.listen(engine, "connect", set_pragmas)
+    engine.dispose()
+
+
+def _started(pid: int) -> str:
+    """When a process of this machine began, in the kernel's ticks, or '' if there is none: numbers are used again."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _storage_errors(url: str) -> Iterator[None]:
+    """Turn what the database says into a StoreError in a line, without the password that a URL may hold."""
+    import sqlalchemy
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        try:
+            shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+        except SQLAlchemyError:
+            shown = "that URL"
+        raise StoreError(f"the storage {shown}: {str(cause).strip().splitlines()[0]}") from None

@@ -1,0 +1,1 @@
+"""What `ravine new-task` writes."""

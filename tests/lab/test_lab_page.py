@@ -1,0 +1,163 @@
+"""The report in a browser: its controls, with a mouse and with keys, at two widths."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+
+import pytest
+from made_up import make_up
+
+from ravine.lab.protocol import Protocol
+from ravine.lab.report import html
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --force-device-scale-factor=1 --window-size=1280,900"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs chromium and chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield browser
+    browser.quit()
+
+
+def hostile_loss(s):
+    """gd diverges in a repetition; in another trial of adam too."""
+    if s.contender == "gd" and s.stage == "final" and s.repetition == 1:
+        return math.inf
+    if s.contender == "adam" and s.trial == 3:
+        return math.inf
+    return 0.1 + 0.05 * len(s.contender) + s.seed / 100 + abs(math.log10(s.hyper.get("lr", 0.01)) + 2) / 10
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    """A function that opens the report of a comparison."""
+
+    def open_report(optimizers, task="made-up", **protocol):
+        results = make_up(
+            optimizers, hostile_loss, task, Protocol(**{"steps": 10, "trials": 8, "seeds": 3, **protocol})
+        )
+        file = tmp_path / "report.html"
+        file.write_text(html.page(results), encoding="utf-8")
+        browser.get(file.as_uri())
+        return browser
+
+    yield open_report
+    # A console that says nothing: no error, no request that the policy stopped.
+    assert browser.get_log("browser") == []
+
+
+def count(browser, selector):
+    return len(browser.find_elements("css selector", selector))
+
+
+def wait_until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_legend_hides_and_shows(page):
+    browser = page("adam,gd,rmsprop", task="<script>document.title='run'</script>")
+    assert "<script>" in browser.find_element("css selector", "h1").text
+    assert browser.title.startswith("<script>document.title")
+    assert count(browser, "#curves polyline.curve:not(.broken)") == 3
+    assert count(browser, "#curves polyline.broken") == 1
+    assert count(browser, "#curves .cross") == 1
+    assert count(browser, "#lr .cross") == 1
+    gd = browser.find_element("css selector", 'button[data-name="gd"]')
+    gd.click()
+    assert gd.get_attribute("aria-pressed") == "false"
+    assert count(browser, "#curves polyline") == 2
+    assert count(browser, "#lr polyline") == 2
+    gd.send_keys(" ")  # by keyboard, on again
+    assert count(browser, "#curves polyline") == 4
+    everything = browser.find_element("css selector", "#all")
+    everything.click()
+    assert "nothing to show" in browser.find_element("css selector", "#curves").text
+    everything.click()
+    assert count(browser, "#curves polyline") == 4
+
+
+def test_metrics_axes_and_scales(page):
+    browser = page("adam,gd")
+
+    def choose(control, option):
+        browser.find_element("css selector", f'#{control} option[value="{option}"]').click()
+        return browser.find_element("css selector", "#curves svg").get_attribute("outerHTML")
+
+    pictures = [
+        choose("metric", "accuracy"),
+        choose("metric", "train_loss"),
+        choose("metric", "loss"),
+        choose("axis", "linear"),
+        choose("across", "seconds"),
+    ]
+    assert len(set(pictures)) == 5
+    assert "seconds of training" in pictures[-1]
+
+
+def test_the_chart_is_read_with_arrow_keys_and_with_the_mouse(page):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    browser = page("adam,gd")
+    chart = browser.find_element("css selector", "#curves")
+    tip = chart.find_element("xpath", "../div[@class='tip']")
+    assert not tip.is_displayed()
+    chart.send_keys(Keys.ARROW_RIGHT)
+    assert tip.text.splitlines()[0] == "steps 0"
+    chart.send_keys(Keys.END)
+    assert tip.text.splitlines()[0] == "steps 10"
+    assert {line.split()[0] for line in tip.text.splitlines()[1:]} == {"adam", "gd"}
+    chart.send_keys(Keys.ARROW_LEFT)
+    assert tip.text.splitlines()[0] == "steps 5"
+    ActionChains(browser).move_to_element_with_offset(chart, -chart.size["width"] // 2 + 60, 0).perform()
+    assert tip.text.splitlines()[0] == "steps 0"
+
+
+def test_light_and_dark(page):
+    browser = page("adam,gd")
+
+    def paper():
+        return browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    before = paper()
+    button = browser.find_element("css selector", "#theme")
+    button.click()
+    assert paper() != before
+    button.click()
+    assert paper() == before
+
+
+def test_a_phone_scrolls_only_down(page):
+    browser = page("adam,gd,rmsprop,momentum,nesterov,adagrad,adadelta,adamw,lion", task="a-long-name-" * 12)
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        wait_until(lambda: browser.find_element("css selector", "#curves svg").size["width"] < 390)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_hundreds_of_runs_are_drawn(page):
+    browser = page("adam,gd,rmsprop,momentum,nesterov,adagrad,adadelta,adamw,lion", seeds=10)  # 900 runs
+    assert count(browser, "#curves polyline") >= 9

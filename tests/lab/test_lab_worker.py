@@ -1,0 +1,108 @@
+"""Workers on a PostgreSQL server that this test starts; one of three is killed. And the commands around a task."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch", reason="the lab needs torch")
+pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
+
+from ravine.cli import group
+from ravine.lab.results import Results
+
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(p).parent for p in [shutil.which("initdb")] if p]
+
+
+@pytest.fixture
+def server():
+    """The URL of a server of this test's own, on localhost only."""
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
+    if not BINARIES:
+        pytest.skip("needs PostgreSQL's server: apt install postgresql")
+    folder = Path(tempfile.mkdtemp(prefix="ravine-test-"))  # pytest's own folders are closed to other users
+    become = []
+    if os.geteuid() == 0:  # the server refuses to run as root
+        if not shutil.which("runuser"):
+            pytest.skip("PostgreSQL does not run as root, and there is no runuser")
+        shutil.chown(folder, "postgres", "postgres")
+        become = ["runuser", "-u", "postgres", "--"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([*become, BINARIES[-1] / "initdb", "-D", folder / "data", "-U", "ravine", "-A", "trust"], **where)
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
+    control = [*become, BINARIES[-1] / "pg_ctl", "-D", folder / "data", "-w"]
+    subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], **where)
+    yield f"postgresql://ravine@127.0.0.1:{port}/postgres"
+    stop = subprocess.run(
+        [*control, "-m", "immediate", "stop"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert stop.returncode == 0, stop.stdout + stop.stderr + (folder / "log").read_text()
+    shutil.rmtree(folder)
+
+
+def start(*args, cwd):
+    command = [sys.executable, "-c", "from ravine.cli import main; main()", *args]
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def test_three_workers_on_postgresql_of_which_one_is_killed(server, tmp_path):
+    work = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "60", "--trials", "3", "--seeds", "3"]
+    store = ["--storage", server, "--workers", "1"]
+    workers = [start("worker", *store, "--idle", "5", cwd=tmp_path) for _ in range(2)]
+    comparison = start(*work, *store, "--out", "out", cwd=tmp_path)
+    victim = workers[0]
+    assert any("run of" in line for line in victim.stdout)  # it is at work
+    os.killpg(victim.pid, signal.SIGKILL)
+    output, _ = comparison.communicate(timeout=240)
+    assert comparison.returncode == 0, output
+    other, _ = workers[1].communicate(timeout=120)
+    assert workers[1].returncode == 0, other
+    victim.communicate()
+    results = Results.load(tmp_path / "out" / "results.json")
+    keys = [r.settings.key for r in results.records]
+    assert len(keys) == len(set(keys)) == 2 * 3 * (3 + 2)
+    assert results.is_complete
+    assert {r.status for r in results.records} <= {"finished", "diverged"}
+
+
+@pytest.mark.parametrize("kind", ["task", "train"])
+def test_a_new_task_works_as_it_is(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    made = run(group, ["new-task", "mine.py", "--kind", kind])
+    assert made.exit_code == 0, made.output
+    assert run(group, ["new-task", "mine.py"]).exit_code != 0
+    args = ["compare", "mine.py", "--optimizers", "gd,adam", "--trials", "2", "--seeds", "2", "--steps", "30"]
+    compared = run(group, [*args, "--workers", "1", "--out", "out"])
+    assert compared.exit_code == 0, compared.output
+    page = tmp_path / "out" / "report.html"
+    before = page.read_text()
+    page.unlink()
+    again = run(group, ["report", "out"])
+    assert again.exit_code == 0, again.output
+    assert page.read_text() == before
+    assert isinstance(run(group, ["report", "nowhere"]).exception, ValueError)
+
+
+def test_a_worker_with_nothing_to_do_ends_by_itself(tmp_path):
+    began = time.monotonic()
+    process = start("worker", "--storage", f"sqlite:///{tmp_path / 's.sqlite3'}", "--idle", "0.5", cwd=tmp_path)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Runs done: 0" in output
+    assert time.monotonic() - began < 60
