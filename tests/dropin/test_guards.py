@@ -213,6 +213,19 @@ def test_the_bits_are_the_seeds_and_survive_a_checkpoint() -> None:
     assert torch.equal(run(1), run(1, interrupted=True))
 
 
+def test_a_loaded_rounding_holds_at_once_where_there_is_no_state_to_load() -> None:
+    p, q = (torch.nn.Parameter(torch.ones(64, 64, dtype=torch.bfloat16)) for _ in range(2))
+    plain, rounded = ours("SGD")([p], lr=1e-3), ours("SGD")([q], lr=1e-3, rounding="stochastic")
+    p.grad, q.grad = torch.ones_like(p), torch.ones_like(q)
+    plain.step()
+    assert torch.all(p == 1)
+    plain.load_state_dict(rounded.state_dict())
+    plain.step()
+    rounded.step()
+    assert torch.equal(p, q)
+    assert not torch.all(p == 1)
+
+
 def test_stochastic_rounding_leaves_other_types_alone() -> None:
     p, q = parameter(), parameter()
     rounded, plain = ours("Adam")([p], rounding="stochastic"), ours("Adam")([q])
