@@ -120,6 +120,8 @@ def _find(name: str) -> Rule:
         return transforms.TRANSFORMS[outer](_find(inner))
     if ":" in name:
         return _from_file(name)
+    if name.count("(") != name.count(")"):
+        raise ValueError(f"{name!r} has unequal brackets; a rule with transforms is written weight_decay(adam)")
     _load_family()
     if name not in _registry:
         raise unknown("rule", name, _registry)

@@ -29,3 +29,23 @@ def test_every_slip_is_caught(name: str) -> None:
     pieces = [e for e in ALL if e.rule == name]
     survivors = {m.description for m in mutants(ravine.rule(name)) if not caught(m.rule, pieces)}
     assert survivors == {description for rule, description in EQUIVALENT if rule == name}
+
+
+def test_the_slips_are_of_every_kind() -> None:
+    """A sign, one β for the other, a dropped correction, ε across the root, the old slot for the new, no update."""
+    found = {m.description for m in mutants(ravine.rule("adam"))}
+    v_hat = "div(add(mul(…, …), mul(…, …)), sub(1, power(…, …)))"
+    assert {
+        "in mul(beta2, v), beta2 → beta1",
+        "in mul(beta2, v), v → m",
+        "in power(beta1, t), t → add(t, 1)",
+        "add(mul(beta1, m), mul(sub(…, …), g)) → sub(mul(beta1, m), mul(sub(…, …), g))",
+        f"{v_hat} → add(mul(beta2, v), mul(sub(…, …), mul(…, …)))",
+        f"in {v_hat}, add(mul(beta2, v), mul(sub(…, …), mul(…, …))) → v",
+        "add(sqrt(div(…, …)), eps) → sqrt(add(div(…, …), eps))",
+        "the step: div(mul(neg(…), div(…, …)), add(sqrt(…), eps)) → neg(div(mul(…, …), add(…, …)))",
+        "m: add(mul(beta1, m), mul(sub(…, …), g)) → m",
+    } <= found
+    assert "sqrt(add(add(…, …), eps)) → add(sqrt(add(…, …)), eps)" in {
+        m.description for m in mutants(ravine.rule("rmsprop"))
+    }

@@ -63,6 +63,11 @@ def test_a_file_without_rules_says_so(tmp_path: Path) -> None:
         ravine.rule(f"{tmp_path / 'empty.py'}:adam")
 
 
+def test_a_missing_bracket_is_told() -> None:
+    with pytest.raises(ValueError, match=r"'weight_decay\(adam' has unequal brackets"):
+        ravine.rule("weight_decay(adam")
+
+
 def test_illegal_hyperparameters_are_refused_by_name() -> None:
     adam = ravine.rule("adam")
     with pytest.raises(ValueError, match=r"adam: lr = -0.1 is not legal: it must be ≥ 0"):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from made_up import make_up
@@ -20,6 +21,7 @@ from ravine.lab.records import FINAL, TUNING
 from ravine.lab.report import html, words
 from ravine.lab.report.suite import write_suite
 from ravine.lab.results import Results
+from ravine.lab.statistics import Interval
 from ravine.lab.summary import summary
 
 pytest.importorskip("matplotlib", reason="the lab draws with Matplotlib")
@@ -214,3 +216,17 @@ def test_event_files_for_tensorboard(tmp_path):
     runs = [p.name for p in (tmp_path / "tensorboard").iterdir()]
     assert len(runs) == len(results.records)
     assert "adam-tuning-0-0" in runs
+
+
+def test_the_short_interval_holds_the_value_and_the_interval() -> None:
+    """For 96.8 % (96.7 to 96.9) a terminal shows (96–97), not (96–96)."""
+    row = SimpleNamespace(
+        **{**dict.fromkeys(("name", "scored", "scored_finished", "diverged_share", "seconds_per_step"), 0)},
+        accuracy=Interval(0.968, 0.967, 0.969),
+        loss=Interval(0.1, 0.1, 0.1),
+        best={},
+        at_edge=(),
+        steps_to_target=math.nan,
+        reached=0,
+    )
+    assert words.short_cells(row)[3] == "96.8 (96–97)"

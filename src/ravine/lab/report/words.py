@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from ravine.lab.records import CONSTANT, LINEAR
@@ -33,7 +32,10 @@ def cells(row: Row) -> tuple[str, ...]:
 def short_cells(row: Row) -> tuple[str, ...]:
     """`cells` in as little width as can be."""
     short = [c.removeprefix("lr ").replace(" to ", "–").replace(" of ", "/") for c in cells(row)]
-    short[3] = re.sub(r"(\d+)\.\d(?=[–)])", r"\1", short[3]).replace("%", "")
+    value, low, high = row.accuracy
+    if math.isfinite(value) and "–" in short[3]:  # an interval's ends rounded outwards still hold it
+        short[3] = f"{100 * value:.1f} ({math.floor(100 * low)}–{math.ceil(100 * high)})"
+    short[3] = short[3].replace("%", "")
     short[4] = short[4].replace("not reached", "not")
     return tuple(short)
 
