@@ -51,17 +51,19 @@ _COLUMNS = ("step", "loss", "train_loss", "accuracy")
 
 
 def tensorboard(results: Results, folder: Path) -> None:
-    """Event files, one run each: a scalar for each metric."""
+    """Event files, one run each: a scalar for each metric, at the time of training at which it was measured."""
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary as Scalars
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError as error:
         raise ImportError("--tensorboard needs tensorboard: pip install 'ravine[tensorboard]'") from error
     for record in results.records:
         s = record.settings
         safe = "".join(c if c.isalnum() or c in "_-." else "_" for c in s.contender)
         name = f"{safe}-{s.stage}-{s.repetition}" + (f"-{s.trial}" if s.trial >= 0 else "")
-        with SummaryWriter(str(folder / name)) as writer:
-            for metric, column in record.curve.items():
-                for step, value in zip(record.curve["step"], column, strict=True):
-                    if metric != "step":
-                        writer.add_scalar(metric, value, int(step))
+        writer = EventFileWriter(str(folder / name))
+        for i, step in enumerate(record.curve["step"]):
+            values = [Scalars.Value(tag=n, simple_value=c[i]) for n, c in record.curve.items() if n != "step"]
+            writer.add_event(Event(step=int(step), wall_time=record.timing[i], summary=Scalars(value=values)))
+        writer.close()
