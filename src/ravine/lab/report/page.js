@@ -207,7 +207,13 @@ document.getElementById("theme").addEventListener("click", () => {
   const root = document.documentElement, dark = getComputedStyle(root).getPropertyValue("--is-dark").trim() === "1";
   root.dataset.theme = dark ? "light" : "dark";
 });
-let waiting;
-new ResizeObserver(() => { clearTimeout(waiting); waiting = setTimeout(redraw, 50); }).observe(document.getElementById("curves"));
+const curves = document.getElementById("curves");
+let waiting, drawnWidth = curves.clientWidth;
+new ResizeObserver(() => {
+  if (curves.clientWidth === drawnWidth) return;
+  drawnWidth = curves.clientWidth;
+  clearTimeout(waiting);
+  waiting = setTimeout(redraw, 50);
+}).observe(curves);
 window.addEventListener("beforeprint", redraw);
 redraw();
