@@ -101,6 +101,21 @@ def test_the_page_needs_no_network_and_escapes_what_users_write():
     assert tags.found.count("math") == 2
 
 
+def test_no_name_ends_the_pages_data():
+    results = make_up("adam,gd", lambda s: 0.5)
+    name = "</script><!--"
+    contenders = [{**results.contenders[0], "name": name}, results.contenders[1]]
+    records = [
+        replace(r, settings=replace(r.settings, contender=name)) if r.settings.contender == "adam" else r
+        for r in results.records
+    ]
+    page = html.page(replace(results, contenders=contenders, records=records))
+    assert name not in page
+    start = page.index('id="data">') + len('id="data">')
+    data = json.loads(page[start : page.index("</script>", start)])
+    assert {r["name"] for r in data["rows"]} == {name, "gd"}
+
+
 def test_files_are_written_and_an_incomplete_comparison_says_so(tmp_path):
     results = make_up("adam,gd", lambda s: 0.5 + s.seed / 10)
     written = report.write_all(results, tmp_path)

@@ -56,6 +56,7 @@ def test_runs_are_handed_out_once_and_come_back_as_they_were(url, entry):
     assert again.claim([study]) is None
     records = {r.settings.key: r for r in again.records(study)}
     assert records == {s.key: record(s, 0.5 + 0.1 * s.trial) for s in done}
+    assert len(store.storage.get_all_trials(study)) == 8  # nothing was queued twice, though the queue was filled often
 
 
 def test_more_repetitions_only_add_runs(url, entry):

@@ -147,11 +147,9 @@ def _row(results: Results, name: str, space: Mapping[str, Any], target: float, r
 
 
 def _mean(records: Sequence[Record], value: Any) -> Interval:
-    """The mean and its interval, where there are runs, all finished, and all have the value."""
-    if not records or any(r.status != FINISHED for r in records):
-        return NOTHING
+    """The mean and its interval, where there are runs and all have the value: one that did not finish has none."""
     values = [value(r) for r in records]
-    return mean_interval(values) if all(map(math.isfinite, values)) else NOTHING
+    return mean_interval(values) if values and all(map(math.isfinite, values)) else NOTHING
 
 
 def _of_repetition(tuning: Sequence[Record], scored: Record) -> list[Record]:
