@@ -73,7 +73,7 @@ def show(reports: list[Report], references: tuple[str, ...]) -> None:
         matrix = Table(title="All verdicts")
         matrix.add_column("check", no_wrap=True)
         for reference in references:
-            matrix.add_column(reference.partition(":")[2], justify="center")
+            matrix.add_column(reference.replace(":", "\n"), justify="center")  # of two Adams, which is which
         for row in zip(*(r.findings for r in reports), strict=True):
             matrix.add_row(row[0].check, *(Text(f.verdict, style=STYLES[f.verdict]) for f in row))
         console.print(matrix)
