@@ -152,7 +152,8 @@ def test_a_phone_scrolls_only_down(page):
         "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
     )
     try:
-        wait_until(lambda: browser.find_element("css selector", "#curves svg").size["width"] < 390)
+        width = "return document.querySelector('#curves svg').clientWidth"
+        wait_until(lambda: browser.execute_script(width) < 390)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -38,9 +38,8 @@ def entry():
 def work(store, study, entry, most=100):
     """Claim and finish runs; return what was run."""
     done = []
-    while len(done) < most and (claim := store.claim([study])):
+    while len(done) < most and (claim := store.claim({study: entry})):
         store.finish(claim, record(claim.settings, 0.5 + 0.1 * claim.settings.trial))
-        store.fill(study, entry)
         done.append(claim.settings)
     return done
 
@@ -50,10 +49,10 @@ def test_runs_are_handed_out_once_and_come_back_as_they_were(url, entry):
     study = store.enter(entry)
     done = work(store, study, entry)
     assert len(done) == PROTOCOL.runs(entry.contender["space"]) == 8
-    assert store.claim([study]) is None
+    assert store.claim({study: entry}) is None
     again = Store(url)
     assert again.enter(entry) == study
-    assert again.claim([study]) is None
+    assert again.claim({study: entry}) is None
     records = {r.settings.key: r for r in again.records(study)}
     assert records == {s.key: record(s, 0.5 + 0.1 * s.trial) for s in done}
     assert len(store.storage.get_all_trials(study)) == 8  # nothing was queued twice, though the queue was filled often
@@ -97,10 +96,9 @@ def test_two_that_fill_the_queue_at_once_run_nothing_twice(url, entry):
     for settings in entry.missing([])[0]:  # as if the other had looked before anything was there
         second._add(study, settings)
     done = []
-    while claims := [c for s in (first, second) if (c := s.claim([study]))]:
+    while claims := [c for s in (first, second) if (c := s.claim({study: entry}))]:
         for store, claim in zip((first, second), claims, strict=False):
             store.finish(claim, record(claim.settings, 0.5))
-            store.fill(study, entry)
             done.append(claim.settings.key)
     assert max(Counter(done).values()) == 1
     assert len(first.records(study)) == len(done) == 8
@@ -116,7 +114,7 @@ def test_the_run_of_an_owner_that_died_here_is_given_back_at_once(url, entry):
     dead = Store(url)
     study = dead.enter(entry)
     dead.owner = dead_owner()
-    lost = dead.claim([study]).settings
+    lost = dead.claim({study: entry}).settings
     store = Store(url)
     store.enter(entry)
     assert work(store, study, entry).count(lost) == 1
@@ -126,7 +124,7 @@ def test_the_run_of_an_owner_that_died_here_is_given_back_at_once(url, entry):
 def test_the_run_of_an_owner_elsewhere_is_given_back_after_a_silence(url, entry):
     elsewhere = Store(url, heartbeat=1, grace=2, host="elsewhere")
     study = elsewhere.enter(entry)
-    claim = elsewhere.claim([study])
+    claim = elsewhere.claim({study: entry})
     store = Store(url, heartbeat=1, grace=2)
     store.enter(entry)
     assert claim.settings not in work(store, study, entry)
@@ -136,7 +134,7 @@ def test_the_run_of_an_owner_elsewhere_is_given_back_after_a_silence(url, entry)
     elsewhere.beat([claim])
     time.sleep(1.2)
     store.enter(entry)
-    assert store.claim([study]) is None  # it gave a sign of life
+    assert store.claim({study: entry}) is None  # it gave a sign of life
     time.sleep(2.5)
     store.enter(entry)
     assert claim.settings in work(store, study, entry)
@@ -149,7 +147,7 @@ def test_a_record_counts_though_its_owner_died_before_saying_so(url, entry):
     dead = Store(url)
     study = dead.enter(entry)
     dead.owner = dead_owner()
-    claim = dead.claim([study])
+    claim = dead.claim({study: entry})
     dead.storage.set_trial_user_attr(claim.trial_id, "record", record(claim.settings, 0.5).to_dict())
     store = Store(url)
     store.enter(entry)
@@ -163,12 +161,11 @@ def test_a_run_that_costs_three_owners_is_given_up(url, entry):
         dead = Store(url)
         study = dead.enter(entry)
         dead.owner = dead_owner()
-        claim = dead.claim([study])
+        claim = dead.claim({study: entry})
         while lost is not None and claim.settings != lost:
             dead.give_back([claim])
-            claim = dead.claim([study])
+            claim = dead.claim({study: entry})
         lost = claim.settings
-        dead.fill(study, entry)
     store = Store(url)
     store.enter(entry)
     work(store, study, entry)
@@ -221,7 +218,7 @@ def test_a_full_disk_loses_nothing_that_was_finished(url, entry):
     """A limit on the size of files stands in for the disk."""
     store = Store(url)
     study = store.enter(entry)
-    claims = [store.claim([study]) for _ in range(2)]
+    claims = [store.claim({study: entry}) for _ in range(2)]
     store.finish(claims[0], record(claims[0].settings, 0.5))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

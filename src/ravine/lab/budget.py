@@ -14,7 +14,7 @@ from ravine.lab.protocol import Protocol, missing
 from ravine.lab.records import DEFAULTS
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
-RESERVE = 0.85
+RESERVE = 0.75
 """The part of the time that is planned: estimates are rough, and the report takes its time too."""
 MOST_TRIALS = 64
 

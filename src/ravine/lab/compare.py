@@ -87,10 +87,9 @@ class Crew:
     def work(self, studies: Mapping[int, Entry]) -> list[tuple[int, Record]]:
         """Start what can be started of these studies and wait a little; return (study, record) for what has ended."""
         if not self.is_busy:
-            for study, entry in studies.items():
+            for study in studies:
                 self.store.reclaim(study)
-                self.store.fill(study, entry)
-        while self.pool.has_room and (claim := self.store.claim(list(studies))):
+        while self.pool.has_room and (claim := self.store.claim(studies)):
             self.claims.append(claim)
             self.pool.start(claim.settings)
         ended = []
@@ -98,7 +97,6 @@ class Crew:
             claim = next(c for c in self.claims if c.settings == record.settings)
             self.store.finish(claim, record)
             self.claims.remove(claim)
-            self.store.fill(claim.study_id, studies[claim.study_id])
             ended.append((claim.study_id, record))
         self.store.beat(self.claims)
         return ended

@@ -95,6 +95,8 @@ class Store:
         self.url, self.heartbeat, self.grace = url, heartbeat, grace
         self.storage = self._open()
         self._next_beat = 0.0
+        self._read: dict[int, Record] = {}
+        self._waiting: dict[int, list[FrozenTrial]] = {}
 
     def _open(self) -> RDBStorage:
         """The storage. Two that make its tables at the same time get in each other's way: then it is tried again."""
@@ -117,7 +119,7 @@ class Store:
         raise AssertionError("the third attempt returns or raises")
 
     def enter(self, entry: Entry) -> int:
-        """Make the study of an entry, or find it, fill its queue, and return its number."""
+        """Make the study of an entry, or find it, take back what was lost, and return its number."""
         from optuna.exceptions import DuplicatedStudyError
         from optuna.study import StudyDirection
 
@@ -129,7 +131,6 @@ class Store:
             if known is None or known["protocol"]["seeds"] < entry.protocol.seeds:
                 self.storage.set_study_user_attr(study, "ravine", {**vars(entry), "protocol": asdict(entry.protocol)})
             self.reclaim(study)
-            self.fill(study, entry)
             return study
 
     def entered(self) -> dict[int, Entry]:
@@ -141,14 +142,25 @@ class Store:
     def records(self, study: int) -> list[Record]:
         """The records of a study, one for each run, the first if there are more."""
         with _storage_errors(self.url):
-            return list(_records(self.storage.get_all_trials(study, deepcopy=False)).values())
+            return list(self._records(self.storage.get_all_trials(study, deepcopy=False)).values())
+
+    def _records(self, trials: Sequence[FrozenTrial]) -> dict[tuple[Any, ...], Record]:
+        """The records of trials by key, the first of each; read once, since a record does not change."""
+        found: dict[tuple[Any, ...], Record] = {}
+        for trial in sorted(trials, key=lambda t: t.number):
+            if "record" in trial.user_attrs:
+                if trial._trial_id not in self._read:
+                    self._read[trial._trial_id] = Record.from_dict(trial.user_attrs["record"])
+                record = self._read[trial._trial_id]
+                found.setdefault(record.settings.key, record)
+        return found
 
     def fill(self, study: int, entry: Entry) -> None:
         """Queue the runs that can start and that no living trial has. A run that cost several owners is given up."""
         from optuna.trial import TrialState
 
         trials = self.storage.get_all_trials(study, deepcopy=False)
-        records = _records(trials)
+        records = self._records(trials)
         living = {_key(t) for t in trials if t.state in (TrialState.WAITING, TrialState.RUNNING)}
         lost = [_key(t) for t in trials if t.state == TrialState.FAIL and t.user_attrs.get("lost")]
         for settings in entry.missing(list(records.values()))[0]:
@@ -160,32 +172,43 @@ class Store:
             else:
                 self._add(study, settings)
 
-    def claim(self, studies: Sequence[int]) -> Claim | None:
-        """Take the next waiting run of these studies, or None if none waits."""
+    def claim(self, studies: Mapping[int, Entry]) -> Claim | None:
+        """Take the next waiting run of these studies, or None if none waits.
+
+        What waits is looked up only when all that was seen the last time is taken: in a long queue that is costly.
+        """
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         with _storage_errors(self.url):
-            for study in studies:
-                for trial in self.storage.get_all_trials(study, deepcopy=False, states=(TrialState.WAITING,)):
-                    if not self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                        continue  # another was faster
-                    self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
-                    self.storage.record_heartbeat(trial._trial_id)
-                    if not self._is_duplicate(study, trial):
-                        return Claim(_settings(trial), study, trial._trial_id)
-                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            for study, entry in studies.items():
+                waiting = self._waiting.get(study) or self._look(study, entry)
+                while waiting:
+                    trial = waiting.pop(0)
+                    with suppress(UpdateFinishedTrialError):
+                        if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                            self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
+                            self.storage.record_heartbeat(trial._trial_id)
+                            return Claim(_settings(trial), study, trial._trial_id)
         return None
 
-    def _is_duplicate(self, study: int, trial: FrozenTrial) -> bool:
-        """Whether an earlier trial has the same run, running or ended: two may fill a queue at the same time."""
+    def _look(self, study: int, entry: Entry) -> list[FrozenTrial]:
+        """Fill the queue and return what waits. Of trials with one run only the first is left: two may fill a queue at
+        the same time."""
         from optuna.trial import TrialState
 
-        return any(
-            t.number < trial.number
-            and _key(t) == _key(trial)
-            and (t.state == TrialState.RUNNING or "record" in t.user_attrs)
-            for t in self.storage.get_all_trials(study, deepcopy=False)
-        )
+        self.fill(study, entry)
+        seen: set[tuple[Any, ...]] = set()
+        waiting = self._waiting[study] = []
+        for trial in sorted(self.storage.get_all_trials(study, deepcopy=False), key=lambda t: t.number):
+            lives = trial.state in (TrialState.WAITING, TrialState.RUNNING) or "record" in trial.user_attrs
+            if trial.state == TrialState.WAITING and _key(trial) not in seen:
+                waiting.append(trial)
+            elif trial.state == TrialState.WAITING:
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            if lives:
+                seen.add(_key(trial))
+        return waiting
 
     def finish(self, claim: Claim, record: Record) -> None:
         """Keep the record of a run that was claimed."""
@@ -255,15 +278,6 @@ class Store:
             self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [record.loss])
         else:
             self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
-
-
-def _records(trials: Sequence[FrozenTrial]) -> dict[tuple[Any, ...], Record]:
-    found: dict[tuple[Any, ...], Record] = {}
-    for trial in sorted(trials, key=lambda t: t.number):
-        if "record" in trial.user_attrs:
-            record = Record.from_dict(trial.user_attrs["record"])
-            found.setdefault(record.settings.key, record)
-    return found
 
 
 def _settings(trial: FrozenTrial) -> Settings:
