@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ravine.torch
-from ravine.engines.fused import pool
+from ravine.engines.fused import openmp, pool
 from ravine.torch.stepper import Stepper
 
 LARGE = 1 << 20  # elements: enough for the helping threads to be called
@@ -43,8 +43,27 @@ def large(kind=ravine.torch.Adam, **options):
     return p, kind([p], **options)
 
 
+def test_the_process_has_a_team_and_a_forked_child_has_none() -> None:
+    """torch brings libgomp; a team in a forked child would hang."""
+    if openmp.team() is None:
+        pytest.skip("this torch has no libgomp")
+    out = run("""
+        import os, torch, ravine.torch
+        from ravine.engines.fused import openmp
+        assert openmp.team() is not None
+        if os.fork() == 0:
+            os._exit(0 if openmp.team() is None else 1)
+        print(os.waitstatus_to_exitcode(os.wait()[1]))
+    """)
+    assert out.strip() == "0"
+
+
 @pytest.mark.usefixtures("two_threads")
-def test_threads_help_and_change_no_bit() -> None:
+@pytest.mark.parametrize("has_team", [True, False])
+def test_threads_help_and_change_no_bit(has_team, monkeypatch) -> None:
+    """By torch's OpenMP threads, and by helpers of our own where there are none."""
+    if not has_team:
+        monkeypatch.setattr(openmp, "team", lambda: None)
     torch.manual_seed(0)
     start, g = torch.randn(LARGE + 5), torch.randn(LARGE + 5)
     results = []
@@ -56,7 +75,8 @@ def test_threads_help_and_change_no_bit() -> None:
         for _ in range(3):
             optimizer.step()
         results.append(p.detach())
-    assert pool._pool._threads >= 2
+    if not has_team:
+        assert pool._pool._threads >= 2
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 

@@ -21,6 +21,11 @@ class Compiled:
     def __init__(self, engine: Any) -> None:
         self._engine = engine
 
+    def address(self, name: str) -> int:
+        """Where one function begins."""
+        found: int = self._engine.get_function_address(name)
+        return found
+
     def function(self, name: str, result: Any, *arguments: Any) -> Any:
         """One function by name, with its ctypes types."""
         return ctypes.CFUNCTYPE(result, *arguments)(self._engine.get_function_address(name))

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ravine.engines.fused import frame, jit, pool
+from ravine.engines.fused import frame, jit, openmp, pool
 from ravine.engines.fused.coefficients import Coefficients
 from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, CONTROL_SIZE, LENGTH, Storage
 from ravine.rule import Rule
@@ -36,6 +36,7 @@ class Kernel:
         self.run = self._compiled.function(
             "run", None, _pointer, _pointer, word, _pointer, _pointer, _pointer, ctypes.c_bool
         )
+        self.team = self._compiled.address("team")
         self.run_alone = self._compiled.function("run_alone", None, _pointer, _pointer, word, _pointer, _pointer)
         self.read = self._compiled.function("read", ctypes.c_bool, _pointer, word, _pointer)
         self.number = ctypes.c_double if storage.compute == "float64" else ctypes.c_float
@@ -136,8 +137,15 @@ class Table:
             self.kernel.run_alone(*self._fixed, c, new_scalars)
             return
         control = (ctypes.c_int64 * CONTROL_SIZE)()
+        threads = min(threads, len(self.chunks))
+        if found := openmp.team():
+            parallel, thread_number = found
+            addresses = (ctypes.addressof(x) for x in (control, c, new_scalars))
+            arguments = (ctypes.c_int64 * 7)(*self._fixed, *addresses, thread_number)
+            parallel(self.kernel.team, ctypes.addressof(arguments), threads, 0)
+            return
         shared = (*self._fixed, control, c, new_scalars)
-        pool.help(self.kernel.run, (*shared, False), self, min(threads, len(self.chunks)) - 1)
+        pool.help(self.kernel.run, (*shared, False), self, threads - 1)
         self.kernel.run(*shared, True)
 
 
