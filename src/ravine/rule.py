@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import pkgutil
 import re
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
 import ravine.rules as family  # the package, here at first import, so that it can't later hide ravine.rules()
+from ravine import userfile
 from ravine.declaration import (
     DECAY,
     FINITE,
@@ -130,24 +128,13 @@ def _find(name: str) -> Rule:
 
 def _from_file(reference: str) -> Rule:
     path, _, attribute = reference.rpartition(":")
-    file = Path(path).resolve()
-    if not file.is_file():
+    if not Path(path).is_file():
         raise ValueError(f"no such file: {path!r} (a rule of your own is named FILE.py:RULE)")
-    module_name = f"ravine_user:{file}"
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, file)
-        if spec is None or spec.loader is None:
-            raise ValueError(f"{path!r} is not a Python file (a rule of your own is named FILE.py:RULE)")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[module_name]
-            at = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
-            where = f"{path}, line {at[-1]}" if at else path
-            raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
-    found = vars(sys.modules[module_name])
+    try:
+        module = userfile.load(path)
+    except Exception as error:
+        raise ValueError(f"{userfile.place(error, path)}: {type(error).__name__}: {error}") from error
+    found = vars(module)
     if not isinstance(found.get(attribute), Rule):
         raise unknown(f"rule in {path}:", attribute, [n for n, v in found.items() if isinstance(v, Rule)])
     result: Rule = found[attribute]

@@ -165,3 +165,23 @@ def test_a_rule_from_a_file(tmp_path: Path) -> None:
         ravine.rule(f"{tmp_path / 'bad.py'}:a")
     with pytest.raises(ValueError, match="no such file"):
         ravine.rule(f"{tmp_path / 'other.py'}:a")
+
+
+def test_a_file_is_run_once_whatever_is_taken_from_it(tmp_path: Path) -> None:
+    """A rule, a task and a surface in one file: a second run would declare other rules of the same names."""
+    pytest.importorskip("torch")
+    from ravine.lab import tasks
+    from ravine.simulate.functions import find
+
+    file = tmp_path / "all.py"
+    file.write_text(
+        "import pathlib, ravine\n"
+        "with pathlib.Path(__file__).with_name('runs').open('a') as runs: runs.write('x')\n"
+        "@ravine.rule\ndef mine(g, *, lr=0.5):\n    return -lr * g\n"
+        "def train(make_optimizer, seed, report): pass\n"
+        "def valley(x, y): return x * x + y * y\n"
+    )
+    ravine.rule(f"{file}:mine")
+    find(f"{file}:valley")
+    tasks.find(str(file))
+    assert (tmp_path / "runs").read_text() == "x"

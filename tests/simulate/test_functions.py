@@ -69,3 +69,6 @@ def test_a_surface_from_a_file(tmp_path):
         find(f"{file}:vally")
     with pytest.raises(ValueError, match="no such Python file"):
         find("nowhere.py:f")
+    file.with_name("bad.py").write_text("x = 1\ny = nothing\n")
+    with pytest.raises(ValueError, match=r"bad\.py, line 2: NameError"):
+        find(f"{file.with_name('bad.py')}:f")

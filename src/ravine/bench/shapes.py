@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ravine import userfile
 from ravine.errors import unknown
 
 Shape = tuple[int, ...]
@@ -62,10 +63,11 @@ def _of_model(reference: str) -> list[Shape]:
         path = Path(module_name).resolve()
         if not path.is_file():
             raise ValueError(f"no such file: {module_name!r} (a model of your own is named FILE.py:FUNCTION)")
-        sys.path.insert(0, str(path.parent))
-        module_name = path.stem
+        sys.path.insert(0, str(path.parent))  # a model's file may import its neighbours
     try:
-        make = getattr(importlib.import_module(module_name), attribute)
+        is_file = module_name.endswith(".py")
+        module = userfile.load(module_name) if is_file else importlib.import_module(module_name)
+        make = getattr(module, attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"no model {reference!r}: {error}") from error
     return [tuple(p.shape) for p in make().parameters()]

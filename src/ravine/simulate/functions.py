@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ravine import userfile
 from ravine.errors import unknown
 from ravine.simulate.surface import Evaluate, Interval, Point, Surface, SurfaceGraph, signature, trace
 from ravine.simulate.surfaces import SURFACES
@@ -74,12 +75,12 @@ def find(reference: str) -> Surface:
             raise unknown("surface", reference, SURFACES)
         return SURFACES[reference]
     path, _, attribute = reference.rpartition(":")
-    file = Path(path).resolve()
-    spec = importlib.util.spec_from_file_location(f"ravine_surface:{file}", file)
-    if not file.is_file() or spec is None or spec.loader is None:
+    if not Path(path).is_file():
         raise ValueError(f"no such Python file: {path!r} (a function of your own is named FILE.py:FUNCTION)")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        module = userfile.load(path)
+    except Exception as error:
+        raise ValueError(f"{userfile.place(error, path)}: {type(error).__name__}: {error}") from error
     found = vars(module).get(attribute)
     if isinstance(found, Surface):
         return found

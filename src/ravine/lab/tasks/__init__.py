@@ -8,16 +8,14 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import importlib.util
 import inspect
 import re
-import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ravine
+from ravine import userfile
 from ravine.errors import unknown
 from ravine.lab.task import FunctionTask, Task, Trainable
 
@@ -93,7 +91,10 @@ def _file(name: str) -> tuple[Path, str]:
 
 def _from_file(name: str) -> Trainable:
     file, attribute = _file(name)
-    module = _module(file)
+    try:
+        module = userfile.load(file)
+    except Exception as error:
+        raise ValueError(f"{file} can't be run: {type(error).__name__}: {error}") from error
     found = vars(module)
     chosen = found.get(attribute) if attribute else found.get("task", found.get("train"))
     if isinstance(chosen, (Task, FunctionTask)):
@@ -104,21 +105,3 @@ def _from_file(name: str) -> Trainable:
         tasks = [n for n, v in found.items() if isinstance(v, Task) or inspect.isfunction(v)]
         raise unknown(f"task in {file}:", attribute, tasks)
     raise ValueError(f"{file} holds neither `task`, a ravine.lab.Task, nor a function `train`; see `ravine new-task`")
-
-
-def _module(file: Path) -> ModuleType:
-    name = f"ravine_task:{file.resolve()}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        if spec is None or spec.loader is None:
-            raise ValueError(f"{str(file)!r} is not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException as error:
-            del sys.modules[name]
-            if isinstance(error, Exception):
-                raise ValueError(f"{file} can't be run: {type(error).__name__}: {error}") from error
-            raise
-    return sys.modules[name]
