@@ -19,7 +19,7 @@ class LatexPrinter(Printer):
 
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
         stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
-        symbol = {"lr": "η", "kappa": "κ"}.get(stem, GREEK.get(stem, stem))
+        symbol = {"lr": "η"}.get(stem, GREEK.get(stem, stem))
         plain = symbol.replace("_", r"\_")
         symbol = COMMANDS.get(symbol, plain if len(plain) == 1 else rf"\mathrm{{{plain}}}")
         if hat:

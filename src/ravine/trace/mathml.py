@@ -23,7 +23,7 @@ class MathMLPrinter(Printer):
 
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
         stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
-        symbol = f"<mi>{escape({'lr': 'η', 'kappa': 'κ'}.get(stem, GREEK.get(stem, stem)))}</mi>"
+        symbol = f"<mi>{escape({'lr': 'η'}.get(stem, GREEK.get(stem, stem)))}</mi>"
         if hat:
             symbol = f'<mover accent="true">{symbol}<mo>^</mo></mover>'
         below = [f"<mn>{digit}</mn>"] if digit else []

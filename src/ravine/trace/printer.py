@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a printed expression holds together
 
 GREEK = {
+    "kappa": "κ",
     "mu": "μ",
     "rho": "ρ",
     "beta": "β",

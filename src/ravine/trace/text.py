@@ -21,7 +21,7 @@ class TextPrinter(Printer):
 
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
         stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
-        symbol = GREEK.get(stem, {"kappa": "κ"}.get(stem, stem)) + ("\u0302" if hat else "")
+        symbol = GREEK.get(stem, stem) + ("\u0302" if hat else "")
         return symbol + (digit + when).translate(SUBSCRIPTS)
 
     def product(self, factors: list[str]) -> str:
