@@ -159,7 +159,7 @@ def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.
     assert {r.status for r in Results.load(tmp_path / "out" / "results.json").of("gd", "final")} == {"finished"}
     (tmp_path / "mine.py").write_text("def train(make_optimizer, seed, report):\n    raise KeyError('planted')\n")
     tasks.find.cache_clear()
-    sys.modules.pop(f"ravine_task:{tmp_path / 'mine.py'}")
+    sys.modules.pop(f"ravine_user:{tmp_path / 'mine.py'}")
     assert "every run failed" in invoke(*args, "--out", "out", exit_code=1).output
 
 

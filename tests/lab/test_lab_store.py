@@ -104,6 +104,18 @@ def test_two_that_fill_the_queue_at_once_run_nothing_twice(url, entry):
     assert len(first.records(study)) == len(done) == 8
 
 
+def test_two_that_drop_the_same_copy_at_once(url, entry, monkeypatch):
+    first, second = Store(url), Store(url)
+    study = first.enter(entry)
+    first.fill(study, entry)
+    for settings in entry.missing([])[0]:
+        second._add(study, settings)
+    seen = second.storage.get_all_trials(study)  # before the first drops the copies
+    assert first.claim({study: entry})
+    monkeypatch.setattr(second.storage, "get_all_trials", lambda *args, **kwargs: seen)
+    assert second.claim({study: entry})
+
+
 def dead_owner() -> str:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()

@@ -194,7 +194,8 @@ class Store:
 
     def _look(self, study: int, entry: Entry) -> list[FrozenTrial]:
         """Fill the queue and return what waits. Of trials with one run only the first is left: two may fill a queue at
-        the same time."""
+        the same time, and both may see the copy, so the other may have dropped it already."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         self.fill(study, entry)
@@ -205,7 +206,8 @@ class Store:
             if trial.state == TrialState.WAITING and _key(trial) not in seen:
                 waiting.append(trial)
             elif trial.state == TrialState.WAITING:
-                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                with suppress(UpdateFinishedTrialError):
+                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             if lives:
                 seen.add(_key(trial))
         return waiting
