@@ -13,6 +13,9 @@ from steplock import NAMES, default_dtype, ours, theirs
 from torch import nn
 from torch.optim import lr_scheduler, swa_utils
 from torch.optim import optimizer as hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import ravine.torch
 
 
 def network() -> nn.Module:
@@ -279,6 +282,54 @@ def test_under_a_grad_scaler(name: str, fused: bool | None) -> None:
         return weights(net), course, steps
 
     both(program, name, 1e-7)
+
+
+class Operations(TorchDispatchMode):
+    """Writes down which operations of torch run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(function.overloadpacket.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_the_kernel_divides_by_the_scale(name: str) -> None:
+    """No pass over the gradients but the kernel's own; where the kernel can't take a tensor, the same result."""
+    torch.manual_seed(0)
+    kind: Any = getattr(ravine.torch, name)
+    makers = [
+        lambda: torch.ones(40),
+        lambda: torch.ones(8, 5),
+        lambda: torch.ones(7).double(),
+        lambda: torch.ones(8, 6)[:, ::2],
+    ]
+    for chosen in ([0, 1, 2], [0, 1, 2, 3], [3]):
+        ours, plain = ([nn.Parameter(makers[i]()) for i in chosen] for _ in range(2))
+        scaling, dividing = kind(ours, lr=0.1, fused=True), kind(plain, lr=0.1)
+        for number, scale in enumerate((3.0, None, 1024.0, 1024.0, 5.0)):
+            for p, q in zip(ours, plain, strict=True):
+                p.grad = torch.randn_like(p) * 7
+                q.grad = p.grad.clone() if scale is None else p.grad / scale
+            versions = [p.grad._version for p in ours]
+            scaling.grad_scale = None if scale is None else torch.tensor(scale)
+            scaling.found_inf = torch.tensor(0.0)
+            with Operations() as seen:
+                scaling.step()
+            dividing.step()
+            assert "div_" not in seen.names or 3 in chosen
+            for p, q in zip(ours, plain, strict=True):
+                assert torch.equal(p.grad, q.grad)
+                assert torch.equal(p, q)
+            assert scale is None or all(p.grad._version > v for p, v in zip(ours, versions, strict=True))
+            if number == 3:  # skipped: nothing changes, neither parameter nor gradient
+                before = [(p.detach().clone(), p.grad.clone()) for p in ours]
+                scaling.found_inf = torch.tensor(1.0)
+                scaling.step()
+                assert all(torch.equal(p, x) and torch.equal(p.grad, g) for p, (x, g) in zip(ours, before, strict=True))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -70,6 +70,45 @@ def test_narrow_storage(name: str, types: tuple[torch.dtype, ...]) -> None:
             assert slots[n] == value if n not in names else same(slots[n], value), (t, n, slots[n], value)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ravine.rules())
+def test_a_scaled_gradient_is_divided_in_the_kernel(name: str, dtype: str) -> None:
+    rule = ravine.rule(name)
+    hyper = default(rule)
+    rng = np.random.default_rng(0)
+    scale = np.asarray(1024.7).astype("float32").astype(dtype)
+    scaled = rng.standard_normal((2, 70)).astype(dtype) * scale
+    g, x = scaled.copy(), rng.standard_normal((2, 70)).astype(dtype)
+    starts = {n: s.start for n, s in rule.slots.items() if s.is_scalar}
+    slots = {n: np.full((2, 70), s.start, dtype) for n, s in rule.slots.items() if not s.is_scalar}
+    counts = [(1.0, tuple(starts.values())), (4.0, tuple(starts.values()))]
+    wanted = []
+    for i, (t, _) in enumerate(counts):
+        own = starts | {n: a[i].copy() for n, a in slots.items()}
+        wanted.append(reference.step(rule, x[i].copy(), scaled[i] / scale, {n: own[n] for n in rule.slots}, t, hyper))
+    rows = [[a.ctypes.data for a in (x[i], g[i], *(s[i] for s in slots.values()))] for i in range(2)]
+    table = Table(rule, Storage(dtype, dtype, (dtype,) * len(slots), is_scaled=True), [70, 70], rows)
+    table.set_scale(float(scale))
+    table.step_rows(counts, [0, 1], hyper_values(rule, hyper), 1)
+    np.testing.assert_array_equal(g, scaled / scale)
+    for i, (new_x, new) in enumerate(wanted):
+        np.testing.assert_array_equal(x[i], new_x)
+        for n, a in slots.items():
+            np.testing.assert_array_equal(a[i], new[n])
+
+
+def test_a_narrow_scaled_gradient_is_used_before_it_is_rounded() -> None:
+    """As torch's fused kernels do it."""
+    x, scaled = torch.zeros(1000), torch.randn(1000).mul(333).bfloat16()
+    g = scaled.clone()
+    storage = Storage("float32", "bfloat16", (), is_scaled=True)
+    table = Table(ravine.rule("gd"), storage, [1000], [[x.data_ptr(), g.data_ptr()]])
+    table.set_scale(3.0)
+    table.step_at(1.0, (), (1.0,), 1)
+    assert torch.equal(x, -(scaled.float() / 3))
+    assert torch.equal(g, (scaled.float() / 3).bfloat16())
+
+
 def test_rounding_to_bfloat16_is_torchs_for_every_kind_of_number() -> None:
     """All 65,536 upper halves with every decisive lower half, through a rule that moves the parameter to −g."""
     upper = np.arange(1 << 16, dtype=np.uint32) << 16

@@ -61,17 +61,22 @@ def are_asked_for(groups: list[dict[str, Any]]) -> bool:
     return any(group.get("on_nonfinite", "propagate") != "propagate" for group in groups)
 
 
-def allow_step(optimizer: Stepper) -> bool:
-    """Whether a step may be taken now; unscales the gradients first where a GradScaler asks for it."""
+def look(optimizer: Stepper) -> tuple[bool, float | None]:
+    """(whether a step may be taken now, by what it must divide the gradients: None if they are not scaled).
+
+    Where gradients are looked at here, they are divided before, since dividing may make one infinite.
+    """
     if optimizer.found_inf is not None and optimizer.found_inf.item():
-        return False
-    scale = getattr(optimizer, "grad_scale", None)
-    if scale is not None:
-        with torch.no_grad():  # in place as torch does it, so that whoever looks at a gradient later sees it unscaled
+        return False, None
+    given = getattr(optimizer, "grad_scale", None)
+    scale = None if given is None else float(given)
+    guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
+    if guarded and scale is not None:
+        with torch.no_grad():
             for group in optimizer.param_groups:
                 for p in _with_gradient(group):
-                    p.grad.div_(float(scale))
-    guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
+                    p.grad.div_(scale)
+        scale = None
     for group in guarded:
         params = _with_gradient(group)
         bad = next((p for p in params if not _is_finite(local.part(p.grad))), None)
@@ -80,8 +85,8 @@ def allow_step(optimizer: Stepper) -> bool:
                 raise FloatingPointError(_complaint(optimizer, bad))
             for each in guarded:
                 each["skipped_steps"] += 1
-            return False
-    return True
+            return False, None
+    return True, scale
 
 
 def _with_gradient(group: Mapping[str, Any]) -> list[Any]:

@@ -26,8 +26,10 @@ class Plan:
         params: Sequence[Tensor],
         states: Sequence[dict[str, Any]],
         group: MutableMapping[str, Any],
+        *,
+        is_scaled: bool = False,
     ) -> None:
-        self.method, self.params = method, list(params)
+        self.method, self.params, self.is_scaled = method, list(params), is_scaled
         self.is_rounded, self.seeds = rounding.is_asked_for(group), [0] * len(params)
         grads: list[Any] = [p.grad for p in params]
         self.rest: list[int] = []
@@ -42,8 +44,9 @@ class Plan:
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
             kind = storage(p, g, state, method)
-            if kind is not None and self.is_rounded and p.dtype is torch.bfloat16:
-                kind = replace(kind, is_stochastic=True)
+            if kind is not None:
+                is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
+                kind = replace(kind, is_stochastic=is_stochastic, is_scaled=is_scaled)
             groups.setdefault(kind, []).append(i)
         for kind, members in groups.items():
             if kind is not None:
@@ -55,8 +58,10 @@ class Plan:
             self.rest += members
         self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
 
-    def is_current(self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor]) -> bool:
+    def is_current(self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor], *, is_scaled: bool) -> bool:
         """Whether it still fits; new addresses of gradients are taken in."""
+        if is_scaled is not self.is_scaled:
+            return False
         if method is not self.method or len(params) != len(self.params) or not all(map(is_, params, self.params)):
             return False
         if self.rest or self.is_distributed:
@@ -71,6 +76,15 @@ class Plan:
         for members, bucket in self.buckets:
             if bucket.storage.is_stochastic:
                 bucket.table.set_seeds([self.seeds[i] for i in members])
+
+    def unscale(self, scale: float, grads: Sequence[Tensor]) -> None:
+        """Have gradients divided by `scale`, as torch does it in place: in the next launch, those of the rest now."""
+        for _, bucket in self.buckets:
+            bucket.table.set_scale(scale)
+        with torch.no_grad():
+            for _, g, _, _ in self._columns:
+                g.div_(scale)
+        torch.autograd.graph.increment_version(grads)
 
     def step_rest(self, hyper: tuple[float, ...]) -> None:
         """One step of every parameter that is in no bucket."""

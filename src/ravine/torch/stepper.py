@@ -68,8 +68,12 @@ class Stepper(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if (self._is_guarded or self.found_inf is not None) and not guards.allow_step(self):
-            return loss
+        scale: float | None = None
+        if self._is_guarded or self.found_inf is not None:
+            is_allowed, scale = guards.look(self)
+            if not is_allowed:
+                return loss
+        is_scaled = scale is not None
         known = len(self.state) == len(self._states) and all(map(is_, self.state.values(), self._states))
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
@@ -80,14 +84,16 @@ class Stepper(torch.optim.Optimizer):
                 params = [p for p in params if p.grad is not None]
             method = self._method(group)
             plan = self._plans.get(number)
-            if plan is None or not known or not plan.is_current(method, params, grads):
+            if plan is None or not known or not plan.is_current(method, params, grads, is_scaled=is_scaled):
                 known = False
                 if delegate.is_needed(group, params):
                     delegate.step(self, group)
                     continue
-                plan = self._plan(number, method, params)
+                plan = self._plan(number, method, params, is_scaled=is_scaled)
             if plan.is_rounded:
                 plan.draw_seeds(group)
+            if scale is not None:
+                plan.unscale(scale, grads)
             hyper, threads = method.values(group), torch.get_num_threads()
             for _, bucket in plan.buckets:
                 bucket.step(hyper, threads)
@@ -118,9 +124,9 @@ class Stepper(torch.optim.Optimizer):
         """Load what `state_dict()` of this class or of torch's gave. The tensors are copied and keep their types."""
         checkpoint.load(self, super().load_state_dict, state_dict)
 
-    def _plan(self, number: int, method: Method, params: list[Tensor]) -> Plan:
+    def _plan(self, number: int, method: Method, params: list[Tensor], *, is_scaled: bool) -> Plan:
         states = [self.state[p] if method.keeps_state else {} for p in params]
-        plan = Plan(method, params, states, self.param_groups[number])
+        plan = Plan(method, params, states, self.param_groups[number], is_scaled=is_scaled)
         self._plans = {**self._plans, number: plan}
         return plan
 

@@ -227,7 +227,7 @@ def _run(graph: Graph, storage: Storage) -> str:
         YIELD=YIELD,
         columns=storage.columns,
         seed_column=storage.columns - 1,  # read in any case, used where there is a seed
-        coefficients=len(coefficients(graph)),
+        coefficients=len(coefficients(graph)) + storage.is_scaled,
         compute=MEMORY[storage.compute],
         scalars=len(storage.scalars),
         addresses="\n".join(addresses),

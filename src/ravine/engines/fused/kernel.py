@@ -84,6 +84,7 @@ class Table:
         self._scalars = np.empty((self.size, len(storage.scalars)), np.float64)
         self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
         self._read_arguments = (self.rows.ctypes.data, self.size, self._scalars.ctypes.data)
+        self._scale: tuple[float, ...] = ()
         self._is_uniform = True
         self._prepared: tuple[Any, Any, Any, Any] = (None, None, None, None)
 
@@ -95,12 +96,16 @@ class Table:
         """The 32-bit seeds of the next step's rounding, one a tensor."""
         self.rows[:, self.kernel.storage.seed_column] = seeds
 
+    def set_scale(self, scale: float) -> None:
+        """What the next step divides its gradients by, where the storage says that they are scaled."""
+        self._scale = (scale,)
+
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
         """One step of every tensor, each by the step count and scalar slots in its own memory, which advance too."""
         if self.kernel.read(*self._read_arguments):
             t, *scalars = self._scalars[0].tolist()
             values, new = self.coefficients.evaluate(t + 1.0, scalars, *hyper)
-            self._launch(values, (t + 1.0, *new), threads)
+            self._launch(values + self._scale, (t + 1.0, *new), threads)
         else:
             distinct, which = np.unique(self._scalars, axis=0, return_inverse=True)
             counts = [(t + 1.0, scalars) for t, *scalars in distinct.tolist()]
@@ -109,7 +114,7 @@ class Table:
     def step_at(self, t: float, scalars: Sequence[float], hyper: tuple[float, ...], threads: int) -> tuple[float, ...]:
         """One step of every tensor at the same t and scalar slots. Returns the new scalar slots."""
         values, new = self.coefficients.evaluate(t, scalars, *hyper)
-        self._launch(values, (t, *new), threads)
+        self._launch(values + self._scale, (t, *new), threads)
         return new
 
     def step_rows(
@@ -117,7 +122,7 @@ class Table:
     ) -> list[tuple[float, ...]]:
         """One step in which tensor i is at counts[which[i]] = (t, scalar slots). Returns new scalar slots by row."""
         rows = [self.coefficients.evaluate(t, scalars, *hyper) for t, scalars in counts]
-        values = tuple(v for row, _ in rows for v in row)
+        values = tuple(v for row, _ in rows for v in row + self._scale)
         numbers = tuple(v for (t, _), (_, new) in zip(counts, rows, strict=True) for v in (t, *new))
         self._launch(values, numbers, threads, which)
         return [new for _, new in rows]

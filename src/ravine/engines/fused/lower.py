@@ -72,6 +72,9 @@ class Elements:
             if n.op in CONDITIONS:
                 lines.append(f"  %c{k}.true = fcmp une {self.type} %c{k}, {self._constant(0.0)}")
                 self.values[n] = f"%c{k}.true"
+        if self.storage.is_scaled:
+            lines.append(f"  %scale.at = getelementptr {self.type}, ptr %c, i64 {len(coefficients(self.graph))}")
+            lines.append(f"  %scale = load {self.type}, ptr %scale.at")
         return lines
 
     def _body(self) -> None:
@@ -80,12 +83,17 @@ class Elements:
             self._emit(f"%{name}.at", f"getelementptr {memory}, ptr %{name}.base, i64 %i")
             self._emit(f"%{name}.stored", f"load {memory}, ptr %{name}.at, align 1")
             self.values[_leaf(name)] = self._widen(name, kind)
+        if self.storage.is_scaled:
+            scaled = self._value(_leaf("g"))
+            self.values[_leaf("g")] = self._emit("%g.unscaled", f"fdiv {self.type} {scaled}, %scale")
         for number, n in enumerate(self.graph.array_nodes):
             self.values[n] = self._operation(f"%v{number}", n)
         x = self._emit("%x.new", f"fadd {self.type} {self._value(_leaf('x'))}, {self._value(self.graph.step)}")
         new = {"x": x, **{name: self._value(self.graph.slots[name]) for name in array_slots(self.graph)}}
+        if self.storage.is_scaled:
+            new["g"] = self._value(_leaf("g"))
         for name, kind in zip(self.names, self.storage.arrays, strict=True):
-            if name != "g":
+            if name in new:
                 bias = self._noise() if name == "x" and self.storage.is_stochastic else None
                 rounded = self._narrow(name, new[name], kind, bias)
                 self.lines.append(f"  store {MEMORY[kind]} {rounded}, ptr %{name}.at, align 1")

@@ -26,6 +26,7 @@ class Storage:
 
     `scalars` are the types of the step count and of each scalar slot, or empty where the caller keeps those itself.
     `is_stochastic` rounds a bfloat16 parameter up or down at random; each row of the table then ends with a seed.
+    `is_scaled` says that the gradient in memory is some number times the gradient; a step leaves it divided by that.
     """
 
     x: str
@@ -33,6 +34,7 @@ class Storage:
     slots: tuple[str, ...]
     scalars: tuple[str, ...] = ()
     is_stochastic: bool = False
+    is_scaled: bool = False
 
     @property
     def compute(self) -> str:
@@ -56,5 +58,5 @@ class Storage:
 
     @property
     def bytes_per_element(self) -> int:
-        """Memory traffic of one step: x and the slots are read and written, g is read."""
-        return 2 * SIZES[self.x] + SIZES[self.g] + 2 * sum(SIZES[s] for s in self.slots)
+        """Memory traffic of one step: x and the slots are read and written, g is read, and written if it is scaled."""
+        return 2 * SIZES[self.x] + (1 + self.is_scaled) * SIZES[self.g] + 2 * sum(SIZES[s] for s in self.slots)
