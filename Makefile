@@ -41,10 +41,6 @@ mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break 
 fuzz: $(VENV)/.installed-dev  ## 3,000 random training programs with torch's optimizers and ours (minutes)
 	RAVINE_FUZZ=3000 $(BIN)/python -m pytest tests/dropin/test_random_programs.py
 
-ecosystem: $(VENV)/.installed-dev  ## install Lightning, Accelerate and transformers, and run one small training each
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[ecosystem]'
-	$(BIN)/python -m pytest tests/dropin/test_ecosystem.py
-
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json
 

@@ -1,4 +1,4 @@
-"""One small real run each of the trainers that people hand an optimizer to. They are not installed by default."""
+"""One small real run each of the trainers that people hand an optimizer to."""
 
 from __future__ import annotations
 
