@@ -12,7 +12,7 @@ import ravine
 
 
 def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from ravine.cli import main; main()", *args]
+    command = [sys.executable, "-m", "ravine", *args]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=None, check=False)
 
 
