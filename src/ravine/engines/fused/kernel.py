@@ -20,8 +20,9 @@ CHUNKS = 64
 SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 14, 1 << 18
 """within these bounds: a thread that reads on in one place is faster (docs/fused.md)."""
 
-WORTH_A_THREAD = 1 << 23
-"""Bytes of memory traffic below which waking another thread costs more than it saves (docs/fused.md)."""
+WORTH_A_TEAM, WORTH_A_THREAD = 1 << 22, 1 << 23
+"""Bytes of memory traffic below which the help of torch's OpenMP team, and of a thread of our own, costs more than it
+saves (docs/fused.md)."""
 
 _pointer = ctypes.c_void_p
 
@@ -138,13 +139,14 @@ class Table:
             c = (self.kernel.number * len(values))(*values)
             new_scalars = (ctypes.c_double * len(numbers))(*numbers)
             self._prepared = (values, numbers, c, new_scalars)  # at once: an interrupt leaves the old or the new
-        if threads == 1 or self.traffic < WORTH_A_THREAD:
+        team = openmp.team() if threads > 1 and self.traffic >= WORTH_A_TEAM else None
+        if team is None and (threads == 1 or self.traffic < WORTH_A_THREAD):
             self.kernel.run_alone(*self._fixed, c, new_scalars)
             return
         control = (ctypes.c_int64 * CONTROL_SIZE)()
         threads = min(threads, len(self.chunks))
-        if found := openmp.team():
-            parallel, thread_number = found
+        if team is not None:
+            parallel, thread_number = team
             addresses = (ctypes.addressof(x) for x in (control, c, new_scalars))
             arguments = (ctypes.c_int64 * 7)(*self._fixed, *addresses, thread_number)
             parallel(self.kernel.team, ctypes.addressof(arguments), threads, 0)
