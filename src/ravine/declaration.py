@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +51,11 @@ def usual_range(name: str) -> Range:
     if name in ("lr", "eps", "weight_decay", "momentum_decay"):
         return NON_NEGATIVE
     return FINITE
+
+
+def is_number(value: object) -> bool:
+    """Whether a value can be a hyperparameter's: a real number, also one of NumPy's; not True or False."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,7 @@ class Rule:
         for name, value in values.items():
             if name not in self.hyperparameters:
                 raise unknown(f"hyperparameter of {self.name}", name, self.hyperparameters)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if not is_number(value):
                 raise TypeError(f"{self.name}: {name} must be a number, got {value!r} of type {type(value).__name__}")
             legal = self.hyperparameters[name].range
             if value not in legal:
@@ -214,12 +220,18 @@ def declare(
         raise TypeError(
             f"rule {name}: the first parameter must be the gradient g (or x, then g), got ({', '.join(arrays)})"
         )
+    for p in signature:
+        if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty:
+            raise TypeError(
+                f"rule {name}: {p.name} has a default: hyperparameters stand after a * in the signature; "
+                f"a slot that does not start at zero is declared with start={{{p.name!r}: {p.default!r}}}"
+            )
     slot_names = arrays[needs_x + 1 :]
     needs_t = keywords.pop("t", None) is not None
     hyperparameters = {}
     for key, default in keywords.items():
         legal = ranges.get(key, usual_range(key))
-        if isinstance(default, bool) or not isinstance(default, (int, float)) or default not in legal:
+        if not is_number(default) or default not in legal:
             raise TypeError(f"rule {name}: hyperparameter {key} needs a default that is a number {legal}")
         hyperparameters[key] = Hyperparameter(float(default), legal)
     for argument, names in {"ranges": ranges, "start": start, "scalar": scalar}.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def minimize(
     x = _start(x0)
     if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
         raise ValueError(f"steps must be a whole number of at least 0, got {steps!r}")
-    if not tol >= 0:
+    if not (isinstance(tol, Real) and tol >= 0):
         raise ValueError(f"tol must be at least 0, got {tol!r}")
 
     if not (callback is None or callable(callback)):
@@ -113,14 +114,16 @@ class _Objective:
 
     def __call__(self, x: Any) -> tuple[Any, Any]:
         if self.jac is True:
-            value, gradient = self._value(x)
+            both = self._value(x)
+            if not (isinstance(both, (tuple, list)) and len(both) == 2):
+                raise TypeError(f"with jac=True fun must return (value, gradient), got {both!r}")
+            value, gradient = both
             self.gradients += 1
         else:
             value = self._value(x)
             gradient = self._difference(x, value) if not callable(self.jac) else self.jac(x.copy(), *self.args)
             self.gradients += callable(self.jac)
-        value = np.asarray(value, dtype=float)
-        gradient = np.asarray(gradient, dtype=self.dtype)
+        value, gradient = _real("fun", value, float), _real("jac", gradient, self.dtype)
         if value.shape != self.shape[:-1] and value.size == np.prod(self.shape[:-1], dtype=int):
             value = value.reshape(self.shape[:-1])
         if value.shape != self.shape[:-1]:
@@ -145,6 +148,16 @@ class _Objective:
             moved[..., i] += h[..., i]
             gradient[..., i] = (np.asarray(self._value(moved), dtype=float) - value) / (moved - wide)[..., i]
         return gradient
+
+
+def _real(name: str, returned: Any, dtype: Any) -> Any:
+    """What the caller's function returned, as an array. NumPy would take None for NaN, and a complex number's part."""
+    try:
+        if returned is None or np.iscomplexobj(returned):
+            raise TypeError("not real")
+        return np.asarray(returned, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must return real numbers, got {returned!r}") from error
 
 
 def _start(x0: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ravine.declaration import is_number
 from ravine.engines import reference
 from ravine.errors import unknown
 from ravine.rule import Rule
@@ -103,7 +104,8 @@ class Recipe:
         _same_shape("g", g, x)
         for name, slot in self.rule.slots.items():
             if name not in state.slots:
-                raise unknown(f"state: {self.rule.name} needs slot", name, state.slots)
+                has = ", ".join(state.slots) or "none"
+                raise ValueError(f"state has no slot {name!r}, which {self.rule.name} needs; it has {has}")
             if not slot.is_scalar:
                 _same_shape(f"slot {name}", state.slots[name], x)
         return x, g, hyper, {n: state.slots[n] for n in self.rule.slots}
@@ -143,29 +145,36 @@ class Recipe:
 
     @staticmethod
     def from_json(text: str) -> Recipe:
-        """The recipe that `to_json` wrote. Raises ValueError for anything else. A rule of your own must be declared."""
+        """The recipe that `to_json` wrote. Raises ValueError for anything else.
+
+        A rule of your own must be declared before; a file that is named in the text is not run.
+        """
         try:
             data = json.loads(text)
             name, hyper, start = data["rule"], data["hyper"], data.get("start", {})
+            if ":" in name:
+                raise ValueError(f"{name!r} names a file, which would have to be run")
+            return recipe(name, start=dict(start), **hyper)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a recipe: {text[:80]!r}; expected {{'rule': …, 'hyper': {{…}}}}") from error
-        return recipe(name, start=start, **hyper)
+            raise ValueError(f"not a recipe: {text[:80]!r}: {error}; expected {{'rule': …, 'hyper': {{…}}}}") from error
 
 
 def recipe(rule: Rule | str, *, start: Mapping[str, float] | None = None, **hyper: float) -> Recipe:
     """A rule (or its name, as for `ravine.rule`) with hyperparameters; those not given have the rule's defaults.
 
     Example: `recipe("adam", lr=1e-3)`. `start` gives slots another value before the first step. Raises ValueError for
-    an unknown rule, hyperparameter or slot, or a value outside the legal range; TypeError for what is no number.
+    an unknown rule, hyperparameter or slot, or a value outside the legal range; TypeError for what is no number, and
+    for a rule whose function can't be traced or doesn't return what its signature promises.
     """
     found = find_rule(rule) if isinstance(rule, str) else rule
     if not isinstance(found, Rule):
         raise TypeError(f"rule must be a Rule or a rule's name, got {rule!r}")
+    _ = found.graph  # raises for a function that is no rule, before anything is done with it
     starts = dict(start or {})
     for name, value in starts.items():
         if name not in found.slots:
             raise unknown(f"slot of {found.name}", name, found.slots)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        if not is_number(value) or not np.isfinite(value):
             raise ValueError(f"{found.name}: the start of slot {name} must be a finite number, got {value!r}")
         starts[name] = float(value)
     return Recipe(found, MappingProxyType(found.check(hyper)), MappingProxyType(starts))
@@ -179,6 +188,8 @@ def _array(value: Any, name: str) -> Any:
         raise TypeError(
             f"{name} must be an array of a floating type, got {array.dtype}: convert it, for instance to float64"
         )
+    if array.dtype.itemsize > 8:
+        raise TypeError(f"{name} is of type {array.dtype}, and arithmetic is done in at most float64: convert it")
     return array
 
 

@@ -92,15 +92,17 @@ def rules() -> dict[str, Rule]:
 
 def register(new: Rule) -> Rule:
     """Add a rule to the registry and return it. Raises ValueError for a name that a built-in rule has."""
-    old = _registry.get(new.name)
-    if old is not None and _is_built_in(old) and not _is_built_in(new):
-        raise ValueError(f"the rule name {new.name!r} is taken by a built-in rule: give the function another name")
+    if not _is_built_in(new):
+        _load_family()
+        if new.name in _registry and _is_built_in(_registry[new.name]):
+            raise ValueError(f"the rule name {new.name!r} is taken by a built-in rule: give the function another name")
     _registry[new.name] = new
     return new
 
 
 def _is_built_in(some: Rule) -> bool:
-    return some.function.__module__.startswith("ravine.")
+    module: str | None = some.function.__module__  # None for a function made by exec()
+    return module is not None and module.startswith("ravine.")
 
 
 def _load_family() -> None:

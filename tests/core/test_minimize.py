@@ -137,6 +137,10 @@ def test_functions_cannot_change_the_trajectory() -> None:
         ({"fun": lambda x: x}, r"fun must return values of shape \(\)"),
         ({"callback": 3}, "callback must be a function"),
         ({"fun": 3}, "fun must be a function"),
+        ({"fun": lambda x: None}, "fun must return real numbers, got None"),
+        ({"jac": lambda x: None}, "jac must return real numbers, got None"),
+        ({"jac": True}, "with jac=True fun must return .value, gradient."),
+        ({"tol": "small"}, "tol must be at least 0, got 'small'"),
         ({"method": "adan"}, "did you mean 'adam'"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 import ravine
 from ravine.declaration import declare
-from ravine.math import ema, sqrt
+from ravine.math import ema, sqrt, where
 
 FAMILY = set(
     """gd momentum momentum_ema momentum_torch nesterov adagrad rmsprop rmsprop_torch rmsprop_momentum
@@ -96,8 +98,20 @@ def test_a_rule_of_ones_own_is_one_function() -> None:
     assert ravine.recipe("own_sign", beta=0.5).rule is own_sign
 
 
+def test_a_built_in_name_is_taken_also_in_a_program_that_has_used_no_rule_yet() -> None:
+    program = "import ravine\n@ravine.rule\ndef adam(g, *, lr=0.1):\n    return -lr * g\n"
+    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=False)
+    assert "'adam' is taken" in done.stderr
+
+
+def test_a_rule_may_be_made_where_modules_have_no_name() -> None:
+    scope: dict[str, object] = {"ravine": ravine, "__name__": None}
+    exec("@ravine.rule\ndef nameless(g, *, lr=0.1):\n    return -lr * g\n", scope)
+    exec("@ravine.rule\ndef nameless(g, *, lr=0.2):\n    return -lr * g\n", scope)
+    assert ravine.rule("nameless").hyperparameters["lr"].default == 0.2
+
+
 def test_a_built_in_name_is_taken() -> None:
-    ravine.rules()
     with pytest.raises(ValueError, match="'adam' is taken"):
 
         @ravine.rule
@@ -106,7 +120,7 @@ def test_a_built_in_name_is_taken() -> None:
 
 
 def declared(source: str, **declaration: object) -> ravine.Rule:
-    scope: dict[str, object] = {"sqrt": sqrt, "np": np}
+    scope: dict[str, object] = {"sqrt": sqrt, "where": where, "np": np}
     exec("def broken" + source, scope)
     return declare(scope["broken"], **declaration)
 
@@ -118,6 +132,8 @@ def declared(source: str, **declaration: object) -> ravine.Rule:
         ("(g, *m, lr=1): return g", "no meaning in a rule"),
         ("(g, *, lr): return g", "hyperparameter lr needs a default"),
         ("(g, *, lr=-1): return g", "lr needs a default that is a number ≥ 0"),
+        ("(g, lr=0.1): return -lr * g", r"lr has a default: .* stand after a \*"),
+        ("(g, m=1.0, *, lr=0.1): return -lr * g, m", r"start=\{'m': 1.0\}"),
     ],
 )
 def test_a_signature_that_declares_no_rule(source: str, message: str) -> None:
@@ -145,11 +161,23 @@ def test_a_declaration_of_something_that_is_not_there(argument: str) -> None:
         ("(g, *, lr=1): return -lr * np.sign(g)", "rule broken: .*functions of ravine.math"),
         ("(g, *, lr=1): return -lr * g.mean()", "rule broken: .*functions of ravine.math.*'mean'"),
         ("(g, *, lr=1): return -lr * (g + 'a')", "can't compute with 'a'"),
+        ("(g, *, lr=1): return -lr * g * (g > 0)", "condition is no number: write where"),
+        ("(g, *, lr=1): return g > 0", "condition is no number"),
+        ("(g, *, lr=1): return where(g, g, -g)", "where.* needs a comparison"),
+        ("(g, *, lr=1): return -lr * g, None", r"returns 2 values; its signature promises \(step\)"),
+        ("(g, m, *, lr=1): return -lr * g, None", "can't compute with None"),
+        ("(g, m, *, lr=1): m *= lr; return -m, m", "can't change m in place: write m = m"),
     ],
 )
 def test_a_function_that_is_no_rule(source: str, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         _ = declared(source).graph
+
+
+def test_a_number_made_in_place_is_no_change_of_an_argument() -> None:
+    both = declared("(g, *, lr=1):\n    lr *= 0.5\n    d = -lr * g\n    d -= g\n    return d")
+    plain = declared("(g, *, lr=1): return -(lr * 0.5) * g - g")
+    assert both.graph.outputs == plain.graph.outputs
 
 
 def test_a_rule_from_a_file(tmp_path: Path) -> None:

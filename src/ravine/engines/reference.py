@@ -51,12 +51,17 @@ def step(
     given = (wide, gradient, *inputs.values())
     with np.errstate(all="ignore"):  # overflow is an honest infinity, as in every other engine
         delta, *new = rule.apply(wide, gradient, tuple(inputs.values()), t, hyper)
-        result = convert(wide + delta, x.dtype)
+        result = _array(convert(wide + delta, x.dtype))
         stored = {
-            n: value if rule.slots[n].is_scalar else convert(_own(value, given), slots[n].dtype)
+            n: value if rule.slots[n].is_scalar else _array(convert(_own(value, given), slots[n].dtype))
             for n, value in zip(slots, new, strict=True)
         }
     return result, stored
+
+
+def _array(result: Any) -> Any:
+    """An array without dimensions, where NumPy's arithmetic has made a number of one."""
+    return np.asarray(result) if isinstance(result, np.generic) else result
 
 
 def _own(value: Any, given: tuple[Any, ...]) -> Any:

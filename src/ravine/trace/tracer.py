@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from ravine.trace.graph import Graph, Node, node
+from ravine.trace.graph import CONDITIONS, Graph, Node, node
 
 
 class _TracingLibrary:
@@ -94,6 +94,24 @@ class Tracer:
 
     __rpow__ = __pow__
 
+    def __iadd__(self, other: Any) -> Tracer:
+        return self._in_place("+", other, self + other)
+
+    def __isub__(self, other: Any) -> Tracer:
+        return self._in_place("-", other, self - other)
+
+    def __imul__(self, other: Any) -> Tracer:
+        return self._in_place("*", other, self * other)
+
+    def __itruediv__(self, other: Any) -> Tracer:
+        return self._in_place("/", other, self / other)
+
+    def _in_place(self, sign: str, other: Any, result: Tracer) -> Tracer:
+        if self.node.op == "array":
+            name = self.node.name
+            raise TypeError(f"a rule can't change {name} in place: write {name} = {name} {sign} …")
+        return result
+
     def __eq__(self, other: object) -> NoReturn:
         raise TypeError("a rule can't use == or !=: write where(t > 1, …, …) with >, >=, < or <=")
 
@@ -137,9 +155,21 @@ def as_node(value: Any) -> Node:
 
 def graph(step: Any, slots: dict[str, Any]) -> Graph:
     """The graph of a rule's returned tracers."""
-    return Graph(as_node(step), {name: as_node(value) for name, value in slots.items()})
+    nodes = {name: as_node(value) for name, value in slots.items()}
+    _refuse_conditions(as_node(step), *nodes.values())
+    return Graph(as_node(step), nodes)
 
 
 def _record(op: str, *operands: Any) -> Tracer:
     kind = next(type(o) for o in operands if isinstance(o, Tracer))  # a subclass of Tracer stays itself
-    return kind(node(op, *(as_node(o) for o in operands)))
+    nodes = [as_node(o) for o in operands]
+    if op == "where" and nodes[0].op not in CONDITIONS:
+        raise TypeError("where() needs a comparison first, such as where(g > 0, …, …)")
+    _refuse_conditions(*nodes[op == "where" :])
+    return kind(node(op, *nodes))
+
+
+def _refuse_conditions(*nodes: Node) -> None:
+    for n in nodes:
+        if n.op in CONDITIONS:
+            raise TypeError("a condition is no number: write where(g > 0, …, …) instead of computing with g > 0")
