@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -122,7 +124,7 @@ class Rule:
         outputs = result if isinstance(result, tuple) else (result,)
         if len(outputs) != 1 + len(self.slots):
             expected = ", ".join(["step", *self.slots])
-            raise TypeError(f"rule {self.name} returns {len(outputs)} values; its signature promises ({expected})")
+            raise TypeError(f"it returns {len(outputs)} values; its signature promises ({expected})")
         return outputs
 
     def look_ahead(self, slots: Mapping[str, Any], hyper: Mapping[str, Any]) -> Any:
@@ -141,13 +143,9 @@ class Rule:
             outputs = self.apply(
                 tracer.array("x"), tracer.array("g"), tuple(inputs.values()), tracer.scalar("t"), hyper
             )
-        except (TypeError, AttributeError) as error:
-            if "Tracer" not in str(error):
-                raise
-            raise TypeError(  # another library's function, or a method of arrays, met a tracer
-                f"rule {self.name}: an equation uses arithmetic and the functions of ravine.math, no others ({error})"
-            ) from error
-        graph = tracer.graph(outputs[0], dict(zip(self.slots, outputs[1:], strict=True)))
+            graph = tracer.graph(outputs[0], dict(zip(self.slots, outputs[1:], strict=True)))
+        except Exception as error:  # the function is the user's: it may raise anything
+            raise TypeError(f"rule {self.name}{_place(error)}: {_reason(error)}") from error
         _check(self, graph)
         return graph
 
@@ -182,6 +180,20 @@ class Rule:
                 raise ValueError(f"{self.name}: {name} = {value!r} is not legal: it must be {finite}{legal}")
             result[name] = float(value)
         return result
+
+
+def _place(error: Exception) -> str:
+    """Where in the user's file an error came from, if it came from there."""
+    own = str(Path(__file__).parent)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(own)]
+    return f", {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (TypeError, AttributeError)) and "Tracer" in str(error):
+        # another library's function, or a method of arrays, met a tracer
+        return f"an equation uses arithmetic and the functions of ravine.math, no others ({error})"
+    return str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
 
 
 def _check(rule: Rule, graph: Graph) -> None:
@@ -220,6 +232,10 @@ def declare(
         raise TypeError(
             f"rule {name}: the first parameter must be the gradient g (or x, then g), got ({', '.join(arrays)})"
         )
+    if "x" in arrays[needs_x:] or "x" in keywords:
+        raise TypeError(f"rule {name}: x is the parameter: it stands before g, where the equation reads it")
+    if "t" in arrays:
+        raise TypeError(f"rule {name}: t is the step count: it stands after a * in the signature")
     for p in signature:
         if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty:
             raise TypeError(

@@ -34,6 +34,23 @@ def test_a_rule_from_a_file_is_explained(tmp_path: Path) -> None:
     assert "xₜ = xₜ₋₁ − lr·gₜ" in run("explain", "mine.py:mine", cwd=tmp_path).stdout
 
 
+def test_the_words_of_a_rule_are_shown_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import ravine\n@ravine.rule(title='[red]T', paper='A [2] B [/x]')\n"
+        "def mine(g, *, lr=0.5):\n    'Over [0, 1) and [/i] and [bold]b.'\n    return -lr * g\n"
+    )
+    out = run("explain", "mine.py:mine", cwd=tmp_path).stdout
+    for part in ("[red]T (mine)", "Over [0, 1) and [/i] and [bold]b.", "A [2] B [/x]"):
+        assert part in out
+
+
+def test_a_mistake_in_a_rule_is_one_line_that_says_where(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import ravine\n@ravine.rule\ndef mine(g, *, lr=0.5):\n    return -lr * sqr(g)\n")
+    done = run("explain", "mine.py:mine", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "Error: rule mine, mine.py, line 4: NameError: name 'sqr' is not defined\n"
+
+
 def test_mistakes_get_one_line_and_a_status() -> None:
     for args, hint in {
         ("explain", "adan"): "did you mean 'adam'",

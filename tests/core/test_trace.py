@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ravine
-from ravine.math import where
+from ravine.math import maximum, where
 from ravine.trace import latex, mathml, text
 from ravine.trace.graph import OPERATIONS, node, topological
 
@@ -92,6 +92,18 @@ def test_printed_formulas_are_well_formed(name: str) -> None:
     assert tex.count(r"\left") == tex.count(r"\right")
     for line in text.equation(rule).splitlines():
         assert line.count("(") == line.count(")")
+
+
+def test_negative_numbers_are_written_with_a_minus_sign() -> None:
+    @ravine.rule
+    def fixed(g, m, *, beta=0.5):  # type: ignore[no-untyped-def]
+        return -0.01 * g - m * -2.0 + -3, maximum(m, -1.0) * -1.0 + beta * -1e-8
+
+    assert text.equation(fixed).splitlines() == [
+        "mₜ = −max(mₜ₋₁, −1) − β·1e-08",
+        "xₜ = xₜ₋₁ − 0.01·gₜ + mₜ₋₁·2 − 3",
+    ]
+    assert r"- 0.01 \, g_{t}" in fixed.equation()
 
 
 def test_brackets_are_where_they_must_be() -> None:

@@ -23,7 +23,7 @@ def list_rules() -> None:
     table.add_column("hyperparameters")
     table.add_column("state", justify="right", no_wrap=True)
     for name, found in rules().items():
-        table.add_row(Text(name, style=palette.style(name).color), found.title, defaults(found), slots(found))
+        table.add_row(Text(name, style=palette.style(name).color), Text(found.title), defaults(found), slots(found))
     console.print(table)
     console.print("\nState in bytes per float32 parameter. `ravine explain RULE` shows one with its equation.")
 
@@ -44,11 +44,12 @@ def explain(name: str, other: str | None, lr: float | None) -> None:
         difference.show([name] if other is None else [name, other], lr)
         return
     found = rule(name)
+    equation = text.equation(found)  # before anything is printed: it raises for what is no rule
     console = Console()
     console.print(Text(f"{found.title} ({found.name})", style=f"bold {palette.style(found.name).color}"))
-    console.print(found.summary, highlight=False)
+    console.print(Text(found.summary))
     console.print()
-    console.print(Text(text.equation(found)))
+    console.print(Text(equation))
     console.print()
     table = Table()
     for heading in ("hyperparameter", "symbol", "default", "legal"):
@@ -60,7 +61,7 @@ def explain(name: str, other: str | None, lr: float | None) -> None:
     state = ", ".join(f"{n}{' (one number)' if s.is_scalar else ''} from {s.start:g}" for n, s in found.slots.items())
     console.print(f"State: {state or 'none'}; {found.state_bytes} bytes per float32 parameter", highlight=False)
     if found.paper:
-        console.print(f"Paper: {found.paper}", highlight=False)
+        console.print(Text(f"Paper: {found.paper}"))
     if found.kin:
         console.print(f"Kin: {', '.join(found.kin)}", highlight=False)
 

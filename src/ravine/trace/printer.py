@@ -94,7 +94,7 @@ class Printer:
             return self.symbols[n], ATOM
         match n.op:
             case "const":
-                return self.number(n.value), ATOM if n.value >= 0 else SUM
+                return (self._sum(n), SUM) if n.value < 0 else (self.number(n.value), ATOM)
             case "array" | "scalar":
                 return self.name(n.name), ATOM
             case "add" | "sub" | "neg":
@@ -121,7 +121,7 @@ class Printer:
         text = ""
         for negative, term in self._terms(n):
             shown, level = self._print(term)
-            if level == SUM and term.op != "const":
+            if level == SUM:
                 shown = self.group(shown)
             if text:
                 text += self.operator("−" if negative else "+") + shown
@@ -131,7 +131,7 @@ class Printer:
 
     def _terms(self, n: Node, negative: bool = False) -> Iterable[tuple[bool, Node]]:
         """A sum's terms with their signs, nested sums opened."""
-        if n in self.symbols or n.op not in ("add", "sub", "neg", "mul", "div"):
+        if n in self.symbols or n.op not in ("add", "sub", "neg", "mul", "div", "const"):
             yield negative, n
         elif n.op == "neg":
             yield from self._terms(n.args[0], not negative)
@@ -146,7 +146,7 @@ class Printer:
             yield negative != minus, positive
 
     def _without_minus(self, n: Node) -> tuple[bool, Node]:
-        """A product's sign and the product without it: −lr·g is a term with a minus sign."""
+        """The sign of a product or number, and the rest: −lr·g is a term with a minus sign."""
         if n in self.symbols:
             return False, n
         if n.op == "neg":
@@ -156,6 +156,8 @@ class Printer:
             minus_a, a = self._without_minus(n.args[0])
             minus_b, b = self._without_minus(n.args[1])
             return minus_a != minus_b, node(n.op, a, b)
+        if n.op == "const" and n.value < 0:
+            return True, node("const", value=-n.value)
         return False, n
 
     def _product(self, n: Node) -> Printed:
