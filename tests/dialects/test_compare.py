@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import ravine
 from ravine import Recipe, recipe
 from ravine.cli.difference import is_foreign
 from ravine.cli.family import explain
@@ -142,6 +143,20 @@ def test_one_alone_and_rules_of_the_family() -> None:
     assert "torch.optim.SGD(params, lr=0.25)" in run("gd", "--lr", "0.25")
     assert not is_foreign("torch.py:mine")
     assert is_foreign("torch.SGD (lr=0.1)")
+    assert is_foreign("tf.compat.v1.train.AdamOptimizer")
+    assert is_foreign("pytorch.Adam()")
+    assert not is_foreign("mine.py")
+    assert not is_foreign("weight_decay(adam)")
+
+
+def test_rules_without_a_learning_rate_are_compared() -> None:
+    @ravine.rule
+    def of_fixed_length(g, m, *, mu=0.5):  # type: ignore[no-untyped-def]
+        return -0.01 * m, mu * m + g
+
+    found = compare(recipe(of_fixed_length), recipe("gd"))
+    assert found.responsible is not None
+    assert compare(recipe(of_fixed_length), recipe(of_fixed_length)).same
 
 
 @pytest.mark.parametrize(

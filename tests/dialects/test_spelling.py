@@ -74,6 +74,10 @@ def test_what_is_refused_is_named(make: Callable[[], Recipe], words: str) -> Non
     [
         ("torch.Adam(**{'lr': 1})", "not unpacked"),
         ("torch.Adam(0.1, lr=0.1)", "given twice"),
+        ("torch.Adam(lr=0.1, lr=0.2)", "lr is given twice"),
+        ("pytorch.Adam()", "unknown framework 'pytorch'; did you mean 'torch'"),
+        ("torch.optim.Adan(params)", "did you mean 'Adam'"),
+        ("keras.SGD(params, 0.1)", "must be a literal, got params"),
         ("torch.Adadelta(1, 2, 3, 4, 5, 6, 7, 8, 9)", "too many"),
         ("torch.Adam(lr=x)", "must be a literal, got x"),
         ("jax.Adam()", "unknown framework 'jax'"),
@@ -83,3 +87,26 @@ def test_what_is_refused_is_named(make: Callable[[], Recipe], words: str) -> Non
 def test_text_that_is_no_call_is_refused(call: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         dialects.parse(call)
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)", torch.SGD(lr=0.1, momentum=0.9)),
+        ("torch.optim.Adam(params=params, betas=(0.8, 0.9))", torch.Adam(betas=(0.8, 0.9))),
+        ("tf.compat.v1.train.RMSPropOptimizer(0.1, momentum=0.5)", tensorflow.RMSPropOptimizer(0.1, momentum=0.5)),
+        ("keras.optimizers.Adam(0.1)", keras.Adam(0.1)),
+        ("tf.keras.optimizers.Adam(0.1)", keras.Adam(0.1)),
+        ("optax.sgd(0.1)", optax.sgd(0.1)),
+    ],
+)
+def test_a_line_of_a_program_is_read_as_it_stands(line: str, meant: Recipe) -> None:
+    constructor, given = dialects.parse(line)
+    assert constructor(**given) == meant
+
+
+@pytest.mark.parametrize("framework", dialects.FRAMEWORKS)
+def test_the_call_that_a_spelling_gives_is_read_again(framework: str) -> None:
+    spelled = torch.SGD(lr=0.1, momentum=0.9).to(framework)
+    constructor, given = dialects.parse(spelled.call)
+    assert (constructor, given) == (spelled.constructor, spelled.arguments)

@@ -49,7 +49,7 @@ class Side:
 
 def is_foreign(name: str) -> bool:
     """Whether a name is a framework's and not a rule's."""
-    return re.match(rf"\s*({'|'.join(dialects.FRAMEWORKS)})\.\w+\s*(\(|$)", name) is not None
+    return re.match(r"\s*(\w+\.)+(?!py$)\w+\s*(\(|$)", name) is not None
 
 
 def side(name: str, lr: float | None) -> Side:

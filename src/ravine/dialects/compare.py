@@ -112,7 +112,8 @@ def _trajectory(chosen: Recipe, drop: float) -> np.ndarray:
     x = np.array([1.0, -2.0, 1.5, -0.5])
     state, points = chosen.init(x), [x]
     for t, g in enumerate(stream()):
-        x, state = chosen.update(g, state, x, lr=chosen.hyper["lr"] * (1.0 if t < DROP else drop))
+        lr = {n: v * (1.0 if t < DROP else drop) for n, v in chosen.hyper.items() if n == "lr"}
+        x, state = chosen.update(g, state, x, **lr)
         points.append(x)
     return np.stack(points)
 
