@@ -271,6 +271,35 @@ def test_every_scenario_opens_without_a_problem(page: Page, preset: Any) -> None
     }
 
 
+def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
+    wanted = parse_qs(next(p.link for p in PRESETS if p.name == "bowl"))
+
+    def seen() -> tuple[str, int, str]:
+        surface = page.find('select[aria-label="Surface"]').get_attribute("value")
+        return surface, len(page.all(".card")), page.find(".ravine").get_attribute("data-theme")
+
+    page.open("preset=bowl&theme=dark")
+    assert seen() == (wanted["surface"][0], len(wanted["opt"]), "dark")
+    page.open("preset=bowl&surface=rosenbrock&opt=adam")  # a link that says more than a name is left as it is
+    assert seen() == ("rosenbrock", 1, "auto")
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("&".join(["opt=adam"] * 30), "24 optimizers"),
+        ("opt=adam&start=1,2,3", "start"),
+        ("opt=adam&view=1,0,0,1", "view"),
+        ("opt=adam&noise=pink,1,1", "noise"),
+        ("surface=formula&f=" + "x%2B" * 200 + "x&opt=adam", "300 characters"),
+        ("opt=adam&map=foo,bar", "map"),
+    ],
+)
+def test_nothing_in_a_link_is_left_out_in_silence(page: Page, link: str, words: str) -> None:
+    page.open(link)
+    assert words in page.find(".notice").text
+
+
 HOSTILE = [
     "surface=formula&f=" + quote("<img src=x onerror=\"document.title='broken'\">"),
     "surface=formula&f=" + quote("x');document.title='broken';//"),
@@ -382,6 +411,16 @@ def test_play_and_step_from_the_keyboard(page: Page) -> None:
     assert page.step() == 9
     body.send_keys(" ")
     page.wait(lambda: page.step() > 9)
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_nothing_sticks_out_of_a_small_phone(page: Page, width: int) -> None:
+    metrics = {"width": width, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.open()
+    assert page.browser.execute_script("return document.documentElement.scrollWidth") == width
+    button = page.find(".top .tools button:last-child")
+    assert button.rect["x"] + button.rect["width"] <= width
 
 
 def test_it_fits_a_phone_and_follows_the_system_s_colours(page: Page) -> None:

@@ -93,7 +93,7 @@ export function encode(state) {
 export function decode(text) {
   const state = defaults();
   const problems = [];
-  const fields = new URLSearchParams(text);
+  const fields = completed(new URLSearchParams(text));
   const number = (key, value, low, high) => {
     const parsed = value === null || value.trim() === "" ? NaN : Number(value);
     if (Number.isFinite(parsed) && parsed >= low && parsed <= high) return parsed;
@@ -116,6 +116,7 @@ export function decode(text) {
       .get(key)
       .split(",")
       .map((part) => number(key, part, -LARGEST, LARGEST));
+    if (parts.length !== count) problems.push(`${key} must be ${count} numbers`);
     return parts.length === count && !parts.includes(null) ? parts : null;
   };
 
@@ -126,7 +127,11 @@ export function decode(text) {
   );
   chooseSurface(state, state.surface);
   oneOf("surface", [...SURFACES.map((s) => s.name), "formula"], (name) => chooseSurface(state, name));
-  if (fields.has("f")) state.formula = fields.get("f").slice(0, LONGEST_FORMULA);
+  if (fields.has("f")) {
+    const formula = fields.get("f");
+    if (formula.length <= LONGEST_FORMULA) state.formula = formula;
+    else problems.push(`a formula may have ${LONGEST_FORMULA} characters`);
+  }
   for (const field of fields.getAll("param")) {
     const [name, value] = field.split(":");
     const k = surfaceNamed(state.surface)?.parameters.findIndex((p) => p.name === name) ?? -1;
@@ -141,15 +146,19 @@ export function decode(text) {
   if (fields.has("view")) {
     const view = list("view", 4);
     if (view && view[0] < view[1] && view[2] < view[3]) state.view = view;
+    else if (view) problems.push("view must be x from, x to, y from, y to");
   }
   whole("steps", STEPS.low, STEPS.high, (value) => (state.steps = value));
   read("speed", SPEED.low, SPEED.high, (value) => (state.speed = value));
   if (fields.has("noise")) {
     const [kind, level, seed] = fields.get("noise").split(",");
     const [l, s] = [number("noise", level ?? null, 0, 1e6), number("noise", seed ?? null, 0, 2 ** 31)];
-    if (Object.hasOwn(NOISES, kind) && l !== null && s !== null) state.noise = { kind, level: l, seed: Math.round(s) };
+    if (!Object.hasOwn(NOISES, kind)) problems.push("noise names nothing on this page");
+    else if (l !== null && s !== null) state.noise = { kind, level: l, seed: Math.round(s) };
   }
-  for (const field of fields.getAll("opt").slice(0, MOST_OPTIMIZERS)) {
+  const optimizers = fields.getAll("opt");
+  if (optimizers.length > MOST_OPTIMIZERS) problems.push(`there is room for ${MOST_OPTIMIZERS} optimizers`);
+  for (const field of optimizers.slice(0, MOST_OPTIMIZERS)) {
     const [name, ...settings] = field.split(/,(?![^(]*\))/);
     const rule = ruleNamed(name);
     if (!rule) {
@@ -169,9 +178,23 @@ export function decode(text) {
   whole("sel", 0, MOST_OPTIMIZERS, (value) => (state.selected = Math.min(value, last)));
   whole("coord", 0, 1, (value) => (state.coordinate = value));
   whole("t", 0, STEPS.high, (value) => (state.at = Math.min(value, state.steps)));
-  if (fields.has("map") && fields.get("map").split(",").length === 2) state.map = fields.get("map").split(",");
+  if (fields.has("map")) {
+    const axes = fields.get("map").split(",");
+    const isKnob = (name) => RULES.some((rule) => rule.hyper.some((knob) => knob.name === name));
+    if (axes.length === 2 && axes.every(isKnob)) state.map = axes;
+    else problems.push("map must name two knobs");
+  }
   oneOf("theme", ["auto", "light", "dark"], (theme) => (state.theme = theme));
   return { state, problems, moment: fields.has("t") };
+}
+
+// A link that names a scenario and no surface or optimizer means all of that scenario.
+function completed(fields) {
+  const preset = PRESETS.find((p) => p.name === fields.get("preset"));
+  if (!preset || fields.has("surface") || fields.has("opt")) return fields;
+  const given = new Set(fields.keys());
+  for (const [key, value] of new URLSearchParams(preset.link)) if (!given.has(key)) fields.append(key, value);
+  return fields;
 }
 
 export function fromPreset(name) {
