@@ -106,6 +106,12 @@ def command(*arguments):
     return CliRunner().invoke(group, ["simulate", *arguments])
 
 
+def test_a_run_that_diverges_is_shown_and_drawn_without_complaint(tmp_path):
+    told = command("paths", "--with", "gd:lr=1", "--with", "adam", "--out", str(tmp_path / "x.png"))
+    assert told.exit_code == 0, told.output
+    assert "gd, lr 1" in told.output
+
+
 @pytest.mark.parametrize("name", ["accumulate", "bias", "knobs", "paths"])
 def test_a_scenario_is_a_command(name):
     shown = command(name)
@@ -138,6 +144,8 @@ def test_options_are_the_functions_keywords(tmp_path):
         (["paths", "--start", "here"], "numbers such as"),
         (["paths", "--noise", "gausian"], "did you mean 'gaussian'"),
         (["accumulate", "--out", "x.jpg"], "must end in"),
+        (["paths", "--start", "nan,1"], "start must be finite"),
+        (["paths", "--steps", "1000000000"], "'--steps': 1000000000 is not in the range x<=1000000"),
     ],
 )
 def test_a_users_mistake_is_one_line(arguments, message, monkeypatch, capsys):

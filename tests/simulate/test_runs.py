@@ -109,6 +109,7 @@ def test_divergence_is_recorded_as_such():
         ({"beta": 0.9}, "did you mean"),
         ({"steps": -1}, "steps must be a whole number"),
         ({"start": [1.0, 2.0, 3.0]}, "start must have 2 coordinates"),
+        ({"start": [1.0, np.nan]}, "start must be finite"),
         ({"lr": np.ones(2), "eps": np.ones(3)}, "don't broadcast"),
     ],
 )

@@ -19,6 +19,7 @@ from ravine.simulate.outcome import Outcome, cell
 from ravine.simulate.scenarios import SCENARIOS
 from ravine.simulate.surfaces import SURFACES
 
+MOST_STEPS = 1_000_000
 REPEATED = {"optimizers": "--with", "rules": "--rule"}
 HELP = {
     "optimizers": "An optimizer: RULE, or RULE:name=value,name=value, or FILE.py:RULE. Give it again for another.",
@@ -44,6 +45,8 @@ def command(name: str, scenario: Callable[..., Outcome]) -> click.Command:
     for key, p in inspect.signature(scenario).parameters.items():
         if key in REPEATED:
             options.append(_option([REPEATED[key], key], key, default=p.default, multiple=True))
+        elif key == "steps":  # more would be recorded than memory holds
+            options.append(_option([f"--{key}"], key, default=p.default, type=click.IntRange(max=MOST_STEPS)))
         elif isinstance(p.default, (int, float)):
             options.append(_option([f"--{key}"], key, default=p.default, type=type(p.default)))
         else:

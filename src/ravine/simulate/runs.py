@@ -222,6 +222,8 @@ def _plan(
     points = np.asarray(on.start if start is None else start, dtype=float)
     if points.ndim == 0 or points.shape[-1] != on.dimension:
         raise ValueError(f"start must have {on.dimension} coordinates in its last axis, got shape {points.shape}")
+    if not np.all(np.isfinite(points)):
+        raise ValueError(f"start must be finite numbers, got {start!r}")
     try:
         batch = np.broadcast_shapes(points.shape[:-1], np.shape(streams), *(np.shape(h) for h in values.values()))
     except ValueError as error:

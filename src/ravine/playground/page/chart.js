@@ -101,7 +101,10 @@ export class Chart {
       context.fillText(this.log && marks.length ? power(label) : format(label, 3), MARGIN.left - 6, y + 4);
     }
     context.textAlign = "center";
-    for (const t of ticks(0, this.steps, width / 80)) context.fillText(format(t), this.x(t), height - 5);
+    for (const t of ticks(0, this.steps, width / 80)) {
+      const half = context.measureText(format(t)).width / 2; // the last label must not stick out
+      context.fillText(format(t), Math.min(this.x(t), width - half - 1), height - 5);
+    }
   }
 
   drawLines(context) {

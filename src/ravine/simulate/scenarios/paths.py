@@ -93,12 +93,17 @@ def _label(chosen: Recipe) -> str:
     return ", ".join([chosen.rule.name, *parts])
 
 
+def _lengths(r: Run) -> Any:
+    """How long each step is; infinite where a diverging run's is beyond measure."""
+    with np.errstate(over="ignore"):
+        return np.sqrt(np.sum(r.step**2, axis=-1))
+
+
 def _table(runs: dict[str, Run], ground: Surface) -> Table:
     names = ("x", "y")[: ground.dimension]
     rows = []
     for label, r in runs.items():
         best = np.fmin.accumulate(r.value)
-        length = np.sqrt(np.sum(r.step**2, axis=-1))
         rows.append(
             (
                 label,
@@ -106,7 +111,7 @@ def _table(runs: dict[str, Run], ground: Surface) -> Table:
                 float(best[-1]),
                 int(np.argmax(r.value == best[-1])),
                 *map(float, r.x[-1]),
-                float(np.sum(length)),
+                float(np.sum(_lengths(r))),
             )
         )
     columns = ("optimizer", "final loss", "least loss", "at step", *(f"final {n}" for n in names), "length of the path")
@@ -132,9 +137,7 @@ def _draw(figure: Figure, runs: dict[str, Run], ground: Surface) -> figures.Movi
             updates.append(figures.balls(axes["map"], r.x, ground, look))
         height = r.value if low is None else np.maximum(r.value - low, 1e-300)
         updates.append(figures.curve(axes["loss"], height, look, label if ground.dimension == 1 else ""))
-        updates.append(
-            figures.curve(axes["size"], np.sqrt(np.sum(r.step**2, axis=-1)), look, xs=np.arange(1, r.steps + 1))
-        )
+        updates.append(figures.curve(axes["size"], _lengths(r), look, xs=np.arange(1, r.steps + 1)))
     axes["loss"].set(title="loss against step" if low is None else "loss − least loss, against step", xlabel="step")
     axes["size"].set(title="step size against step", yscale="log", xlabel="step")
     if low is not None:
