@@ -183,7 +183,7 @@ def test_the_command(saved: Path) -> None:
     assert done.exit_code == 0, done.output
     shown = " ".join(done.output.split())
     assert "state of keras.Adam(epsilon=1e-08)" in shown
-    assert "not possible: ε is outside the root" in shown
+    assert "Training goes on otherwise there: ε is outside the root" in shown
     with np.load(saved.with_name("state.keras.npz"), allow_pickle=False) as file:
         assert {"x_momentum", "x_velocity", "iteration", "learning_rate"} <= set(file.files)
         assert int(file["iteration"]) == 9
@@ -255,6 +255,7 @@ DAMAGE = [
     (lambda p: None, ["--optimizer", "keras.Adam()"], "is from keras.Adam, not from torch"),
     (lambda p: None, ["--optimizer", "torch.RAdam()"], "keeps no such state"),
     (lambda p: None, ["--out", "{folder}/out.txt"], "must end in"),
+    (lambda p: None, ["--out", "{folder}/nowhere/out.npz"], "nowhere/out.npz': there is no folder"),
     (lambda p: None, ["--rename", "z=y"], "unknown parameter 'z'"),
     (lambda p: None, ["--rename", "z"], "expected OLD=NEW"),
     (lambda p: None, ["--transpose", "x"], "is no matrix"),
@@ -295,13 +296,29 @@ def test_an_interrupted_write_leaves_what_was_there(saved: Path, monkeypatch: py
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
 
 
+@pytest.mark.parametrize("kept", [0, 1, 100, 500])
+def test_a_truncated_file_of_torchs_is_refused(kept: int, tmp_path: Path) -> None:
+    torch.save({"state": {}, "param_groups": []}, tmp_path / "a.pt")
+    (tmp_path / "a.pt").write_bytes((tmp_path / "a.pt").read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"a\.pt is damaged"):
+        convert.load(tmp_path / "a.pt", "torch")
+
+
+@pytest.mark.parametrize("name", ["ASGD", "Rprop", "SparseAdam", "Adafactor"])
+def test_an_optimizer_that_no_dialect_has_is_not_taken_for_another(name: str) -> None:
+    w = torch.nn.Parameter(torch.ones(3, 2))
+    optimizer = getattr(torch.optim, name)([w])
+    with pytest.raises(ValueError, match=r"no optimizer of this dialect has these options: .*lr"):
+        convert.from_torch(optimizer.state_dict())
+
+
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     class Harm:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "harm",))
 
     torch.save({"state": Harm(), "param_groups": []}, tmp_path / "bad.pt")
-    with pytest.raises(ValueError, match="damaged, or holds more than tensors"):
+    with pytest.raises(ValueError, match=r"bad\.pt is damaged, or holds more than tensors and plain values$"):
         convert.load(tmp_path / "bad.pt", "torch")
     assert not (tmp_path / "harm").exists()
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ravine import dialects
+from ravine.dialects.identities import CONSTANT, EXACT, IMPOSSIBLE
 
 FRAMEWORK = click.Choice(list(dialects.FRAMEWORKS))
 
@@ -57,4 +58,6 @@ def convert(
     )
     console = Console()
     console.print(Text(f"{out}: state of {outcome.state.call}"))
-    console.print(Text(f"Going on there is {outcome.grade}{': ' * bool(outcome.reasons)}{'; '.join(outcome.reasons)}."))
+    grade = {EXACT: "exactly", CONSTANT: "exactly while lr is constant", IMPOSSIBLE: "otherwise"}[outcome.grade]
+    reasons = f": {'; '.join(outcome.reasons)}" if outcome.reasons else ""
+    console.print(Text(f"Training goes on {grade} there{reasons}."))

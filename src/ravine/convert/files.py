@@ -35,6 +35,8 @@ def save(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> None:
     """Write a file; if anything goes wrong, what was there before stays. Raises ValueError for an unknown kind."""
     if path.suffix not in KINDS:
         raise ValueError(f"{path}: the name must end in {' or '.join(KINDS)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"can't write {str(path)!r}: there is no folder {str(path.parent)!r}")
     text = json.dumps(metadata)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".ravine-") as folder:
         whole = Path(folder) / path.name

@@ -27,8 +27,10 @@ def load_torch(path: Path) -> tuple[Tensors, str]:
 
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged, or holds more than tensors: {str(error).splitlines()[0]}") from error
+    except pickle.UnpicklingError as error:  # its text tells the reader to load the file unsafely
+        raise ValueError(f"{path} is damaged, or holds more than tensors and plain values") from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {str(error).partition('.')[0] or type(error).__name__}") from error
     return from_torch(found)
 
 
@@ -122,7 +124,7 @@ def _array(value: Any, name: str) -> np.ndarray:
 
 def _call(options: dict[str, Any], keys: set[str]) -> str:
     """The torch optimizer that has these options and state."""
-    if "alpha" in options:
+    if {"alpha", "centered"} <= options.keys():
         name = "RMSprop"
     elif "dampening" in options:
         name = "SGD"
@@ -134,10 +136,10 @@ def _call(options: dict[str, Any], keys: set[str]) -> str:
         name = "NAdam"
     elif "amsgrad" in options:
         name = "AdamW" if options.get("decoupled_weight_decay") else "Adam"
-    elif "betas" in options:
+    elif {"betas", "weight_decay"} <= options.keys():
         name = "Adamax" if "exp_inf" in keys else "RAdam"
     else:
-        raise ValueError(f"no optimizer of torch has the options {', '.join(options) or 'that it has'}")
+        raise ValueError(f"no optimizer of this dialect has these options: {', '.join(options) or 'none'}")
     options = {n: v for n, v in options.items() if (name, n) != ("AdamW", "decoupled_weight_decay")}
     numbers = {n: v.item() if hasattr(v, "item") else v for n, v in options.items()}
     return f"torch.{name}({', '.join(f'{n}={v!r}' for n, v in numbers.items())})"
