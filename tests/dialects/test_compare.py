@@ -57,6 +57,7 @@ VERDICTS = [
     ("Adadelta's lr", keras.Adadelta(rho=0.9, epsilon=1e-6), torch.Adadelta(), {"value of lr"}, 1),
     ("decay coupled or not", torch.Adam(weight_decay=0.01), torch.AdamW(), {"weight decay"}, 1),
     ("optax's and torch's decay", optax.adamw(0.001), torch.AdamW(), {"weight decay"}, 1),
+    ("what AMSGrad remembers", optax.amsgrad(0.001), torch.Adam(amsgrad=True), {"maximum"}, 2),
     ("clipping", keras.SGD(), keras.SGD(clipvalue=1.0), {"clipping by value"}, 1),
     ("up or down", torch.SGD(), torch.SGD(maximize=True), {"maximize"}, 1),
     ("centring", keras.RMSprop(), keras.RMSprop(centered=True), {"mean"}, 1),

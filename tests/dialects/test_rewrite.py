@@ -87,10 +87,15 @@ IN_THE_WAY = [
     (torch.SGD(lr=0.1, momentum=0.9, dampening=0.5), "keras", "dampening is 0.5"),
     (torch.NAdam(), "keras", "momentum_decay is 0.004, keras.Nadam has it fixed at 1"),
     (torch.NAdam(), "optax", "β₁ is warmed up"),
-    (torch.RAdam(), "keras", "it has no radam"),
+    (torch.RAdam(), "keras", "no constructor of this dialect is a radam"),
+    (recipe("amsgrad"), "optax", "maximum is of v, in optax.amsgrad it is of the corrected v"),
+    (recipe("rmsprop_nesterov"), "keras", "momentum is Nesterov's, in keras.RMSprop it is heavy ball"),
+    (recipe("rmsprop_nesterov"), "tensorflow", "momentum is Nesterov's"),
+    (recipe("lr_decay(adam)", lr_decay=0.1), "torch", "torch.Adam has no decay of lr"),
+    (recipe("decoupled_weight_decay(gd)", weight_decay=0.1), "torch", "torch.SGD has no decoupled weight decay"),
     (torch.Adagrad(), "tensorflow", "eps is 1e-10, tensorflow.AdagradOptimizer has it fixed at 0"),
     (keras.RMSprop(clipvalue=1.0), "optax", "clipping by value"),
-    (recipe("weight_decay(maximize(gd))", weight_decay=0.1), "torch", "no arguments of torch.SGD mean this"),
+    (recipe("weight_decay(maximize(gd))", weight_decay=0.1), "torch", "torch.SGD does maximize before coupled weight"),
 ]
 
 
@@ -100,6 +105,11 @@ def test_the_term_in_the_way(chosen: Recipe, framework: str, reason: str) -> Non
     assert found.grade == IMPOSSIBLE
     assert reason in " ".join(found.reasons)
     assert reason in str(found)
+
+
+def test_an_epsilon_of_zero_stands_in_no_way() -> None:
+    found = optax.amsgrad(0.1).to("torch")
+    assert found.reasons == ("maximum is of the corrected v, in torch.Adam it is of v",)
 
 
 def test_an_unknown_framework_is_refused() -> None:

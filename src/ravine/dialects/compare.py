@@ -183,8 +183,10 @@ def _with_term(chosen: Recipe, parts: Parts, other: Parts, term: str) -> Recipe 
     switched = (term, "lr") if term == "momentum" and ("momentum" in here) != ("momentum" in there) else (term,)
     wanted = {n: v for n, v in here.items() if n not in switched}
     wanted |= {n: v for n, v in there.items() if n in switched}
+    passed_over = set() if any(p.hyper.get("eps_root") for p in (parts, other)) else {"second ε"}  # zero on both sides
     for name, words in _known().items():
-        if words == wanted and method(name) == method(parts.base):
+        alike = all(words.get(n) == wanted.get(n) for n in {*words, *wanted} - passed_over)
+        if alike and method(name) == method(parts.base):
             return _rebuilt(chosen, parts, other, name)
     return None
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
-from ravine.dialects.spelling import Constructor, Form
+from ravine.dialects.spelling import Constructor, Form, Wrap
 from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.rule import rule
@@ -140,7 +140,7 @@ def _nearest(
     """The constructor that comes nearest, and what stands in the way."""
     alike = [(c, f) for c in known for f in c.forms if method(f.rule) == method(parts.base)]
     if not alike:
-        return None, {}, IMPOSSIBLE, (f"it has no {method(parts.base)}",)
+        return None, {}, IMPOSSIBLE, (f"no constructor of this dialect is a {method(parts.base)}",)
     scored = [
         (abs(len(rule(f.rule).slots) - len(same.start)), len(reasons := _obstacles(same, c, f)), c, reasons)
         for same, _, _ in written_as(parts)
@@ -154,8 +154,8 @@ def _obstacles(parts: Parts, constructor: Constructor, form: Form) -> list[str]:
     """Every reason why a form does not mean these parts."""
     reasons = []
     for term, (here, there) in differences(parts.base, form.rule).items():
-        if term == "second ε" and here == "none":
-            continue  # it can be zero
+        if term == "second ε" and not parts.hyper.get("eps_root"):
+            continue  # it is zero, or can be
         reasons.append(f"{term} is {here}, in {constructor} it is {there}".replace("is none", "is absent"))
     for slot, declared in rule(form.rule).slots.items():
         start = form.start.get(slot, declared.start)
@@ -166,9 +166,20 @@ def _obstacles(parts: Parts, constructor: Constructor, form: Form) -> list[str]:
         if name not in form.names and value != default:
             has = f"has it fixed at {default:g}" if name in rule(form.rule).hyperparameters else "has none"
             reasons.append(f"{name} is {value:g}, {constructor} {has}")
-    offered = {w.transform for w in constructor.wraps}
+    offered = [w.transform for w in reversed(constructor.wraps) if _offers(constructor, w)]
     reasons += [f"{constructor} has no {AROUND_WORDS[name]}" for name in parts.wraps if name not in offered]
+    order = [name for name in offered if name in parts.order]
+    if set(order) == set(parts.order) and order != list(parts.order):
+        reasons.append(f"{constructor} does {' before '.join(AROUND_WORDS[name] for name in order)}")
     return reasons or [f"no arguments of {constructor} mean this"]
+
+
+def _offers(constructor: Constructor, wrap: Wrap) -> bool:
+    """Whether a constructor can turn a transform on: by arguments that it has, or because it always does it."""
+    if wrap.argument not in constructor.defaults:
+        return False
+    settled = {n: wanted for n, wanted in wrap.when.items() if n not in constructor.defaults}
+    return not settled or settled.items() <= constructor.arguments().items()
 
 
 AROUND_WORDS = dict(

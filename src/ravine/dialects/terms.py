@@ -59,15 +59,16 @@ def method(name: str) -> str:
 
 
 def describe(rule: Rule | str) -> dict[str, str]:
-    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "bias correction", "β₁"."""
+    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "maximum", "bias correction", "β₁"."""
     found = find_rule(rule) if isinstance(rule, str) else rule
     graph = found.graph
     result = {
         "ε": _epsilon(graph, "eps"),
         "second ε": _epsilon(graph, "eps_root"),
-        "momentum": _momentum(graph),
+        "momentum": "Nesterov's" if found.look_ahead_function else _momentum(graph),
         "lr": _rate(graph),
         "mean": "subtracted" if _is_centred(graph) else "not subtracted",
+        "maximum": _maximum(graph),
         "bias correction": _correction(graph),
         "β₁": "warmed up" if any(n.op == "power" and n.args[0].op == "const" for n in graph.nodes) else "",
     }
@@ -129,6 +130,14 @@ def _is_centred(graph: Graph) -> bool:
     """Whether a root is taken of a difference of arrays."""
     under = [n for s in graph.nodes if s.op == "sqrt" and s.is_array for n in topological(s.args)]
     return any(n.op == "sub" and all(a.is_array for a in n.args) for n in under)
+
+
+def _maximum(graph: Graph) -> str:
+    """What a slot remembers the largest of, as AMSGrad does."""
+    for name, n in graph.slots.items():
+        if n.op == "maximum" and node("array", name=name) in n.args:
+            return "of the corrected v" if depends(n, "t") else "of v"
+    return ""
 
 
 def _correction(graph: Graph) -> str:
