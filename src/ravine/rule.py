@@ -122,6 +122,8 @@ def _find(name: str) -> Rule:
         return _from_file(name)
     if name.count("(") != name.count(")"):
         raise ValueError(f"{name!r} has unequal brackets; a rule with transforms is written weight_decay(adam)")
+    if name.endswith(".py"):
+        raise ValueError(f"{name!r} is no rule: one of your own is named FILE.py:RULE")
     _load_family()
     if name not in _registry:
         raise unknown("rule", name, _registry)

@@ -51,6 +51,10 @@ def test_a_mistake_in_a_rule_is_one_line_that_says_where(tmp_path: Path) -> None
     assert done.stderr == "Error: rule mine, mine.py, line 4: NameError: name 'sqr' is not defined\n"
 
 
+def test_the_version_is_told_also_where_nothing_is_installed() -> None:
+    assert run("--version").stdout == f"ravine, version {ravine.__version__}\n"
+
+
 def test_mistakes_get_one_line_and_a_status() -> None:
     for args, hint in {
         ("explain", "adan"): "did you mean 'adam'",

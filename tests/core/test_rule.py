@@ -199,6 +199,8 @@ def test_a_rule_from_a_file(tmp_path: Path) -> None:
         ravine.rule(f"{tmp_path / 'bad.py'}:a")
     with pytest.raises(ValueError, match="no such file"):
         ravine.rule(f"{tmp_path / 'other.py'}:a")
+    with pytest.raises(ValueError, match=r"mine\.py' is no rule: one of your own is named FILE\.py:RULE"):
+        ravine.rule(str(file))
 
 
 def test_a_file_is_run_once_whatever_is_taken_from_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+import ravine
 from ravine.errors import missing
 
 COMMANDS = {
@@ -50,7 +51,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="ravine")
+@click.version_option(ravine.__version__)
 def group() -> None:
     """First-order optimizers, each written once as its equation."""
 
