@@ -53,6 +53,13 @@ def test_the_gradient_may_come_with_the_value_or_from_differences() -> None:
     assert (differences.nfev, differences.njev) == (21 * 3, 0)
 
 
+def test_differences_are_as_accurate_as_forward_ones_can_be() -> None:
+    """The error is h/2 times the second derivative, and h is √epsilon of the coordinate's size: 1.5e-8 here, or 1.5e-5."""
+    for at, error in {1.0: 2e-8, 1000.0: 2e-5}.items():
+        found = ravine.minimize(lambda x: np.exp(x[0] / at), [at], "gd", steps=0).jac[0]
+        np.testing.assert_allclose(found, np.e / at, rtol=error)
+
+
 def test_look_ahead_rules_get_the_gradient_at_the_look_ahead_point() -> None:
     asked: list[float] = []
 

@@ -26,6 +26,12 @@ def test_order_matters_as_it_reads() -> None:
     assert decay_then_clip == -1.0
 
 
+def test_clipping_keeps_both_sides_within_the_bound() -> None:
+    recipe = ravine.recipe("clip_value(gd)", lr=1.0, clip_value=0.5)
+    x, g = np.zeros(4), np.array([-3.0, -0.25, 0.25, 3.0])
+    np.testing.assert_array_equal(recipe.update(g, recipe.init(x), x)[0], [0.5, 0.25, -0.25, -0.5])
+
+
 def test_adamw_is_adam_with_decoupled_decay() -> None:
     adamw, made = ravine.rule("adamw"), transforms.decoupled_weight_decay("adam")
     assert adamw.graph.outputs == made.graph.outputs

@@ -286,7 +286,8 @@ def test_a_truncated_safetensors_file_is_refused(saved: Path, tmp_path: Path) ->
 def test_an_interrupted_write_leaves_what_was_there(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = saved.read_bytes()
 
-    def fail(*_: object, **__: object) -> None:
+    def fail(path: Path, **_: object) -> None:
+        Path(path).write_bytes(b"half of it")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, "savez", fail)
