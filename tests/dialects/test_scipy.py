@@ -37,6 +37,18 @@ def test_value_and_gradient_at_once_arguments_and_tolerance() -> None:
     assert found.nit < 1000
 
 
+def test_gtol_is_the_tolerance_where_both_are_given() -> None:
+    def stop(**options: float) -> float:
+        found = optimize.minimize(
+            lambda x: x @ x, X0, jac=lambda x: 2 * x, method=method("gd", lr=0.1), tol=1e-9, options=options
+        )
+        assert found.status == 0
+        return float(np.abs(found.jac).max())
+
+    assert 1e-3 / 2 < stop(gtol=1e-3) <= 1e-3
+    assert stop() <= 1e-9
+
+
 def test_differences_where_no_gradient_is_given() -> None:
     found = optimize.minimize(lambda x: float(np.sum(x**2)), [1.0, -2.0], method=method("gd", lr=0.1))
     np.testing.assert_allclose(found.x, 0, atol=1e-6)
