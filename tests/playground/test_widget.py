@@ -74,3 +74,11 @@ def test_its_module_renders_and_shares_its_state(blank: Any, tmp_path: Path) -> 
     assert len(blank.find_elements("css selector", ".card")) == 1
     assert blank.find_element("css selector", ".now").text == "5"
     assert "#" not in blank.current_url  # the notebook's own address is left alone
+
+
+def test_a_link_runs_no_file_and_its_mistakes_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("raise AssertionError('the file was run')", encoding="utf-8")
+    for field in (f"{file}:rule", f"weight_decay({file}:rule)", "adam,lr=fast", "adam,lr"):
+        with pytest.raises(ValueError, match="not an optimizer of the playground"):
+            _ = Playground(link=f"opt={field}").recipes

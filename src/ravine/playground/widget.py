@@ -36,10 +36,15 @@ class Playground(anywidget.AnyWidget):
 
     @property
     def recipes(self) -> list[Recipe]:
-        """The optimizers that are on the page now, with the knobs as they stand."""
+        """The optimizers that are on the page now, with the knobs as they stand.
+
+        Raises ValueError for a link that this page can't have written. A file that it names is not run.
+        """
         result = []
         for field in parse_qs(self.link).get("opt", []):
             name, hyper = _parts(field)
+            if ":" in name:
+                raise ValueError(f"not an optimizer of the playground: {name!r}")
             result.append(recipe(self._own.get(name, name)).replace(**hyper))
         return result
 
@@ -47,7 +52,10 @@ class Playground(anywidget.AnyWidget):
 def _parts(field: str) -> tuple[str, dict[str, float]]:
     """`adam,lr=0.1` as a name and values."""
     name, *settings = field.split(",")
-    return name, {key: float(value) for key, value in (s.split("=") for s in settings)}
+    try:
+        return name, {key: float(value) for key, value in (s.split("=") for s in settings)}
+    except ValueError as error:
+        raise ValueError(f"not an optimizer of the playground: {field!r}") from error
 
 
 def _scenario(name: str) -> str:
