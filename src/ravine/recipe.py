@@ -98,6 +98,9 @@ class Recipe:
     ) -> tuple[Any, Any, Mapping[str, float], dict[str, Any]]:
         if not isinstance(state, State):
             raise TypeError(f"state must be a State, as init and update return it, got {state!r}")
+        t: Any = state.t  # a number, or JAX's trace of one
+        if isinstance(t, str) or (isinstance(t, (int, float)) and not (t >= 0 and float(t).is_integer())):
+            raise ValueError(f"the state's t must be a whole number of at least 0, got {t!r}")
         x = _parameter(x)
         g = _array(g, "g")
         hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper
@@ -107,6 +110,8 @@ class Recipe:
                 has = ", ".join(state.slots) or "none"
                 raise ValueError(f"state has no slot {name!r}, which {self.rule.name} needs; it has {has}")
             if not slot.is_scalar:
+                if not hasattr(state.slots[name], "shape"):
+                    raise TypeError(f"slot {name} must be an array, got {state.slots[name]!r}")
                 _same_shape(f"slot {name}", state.slots[name], x)
         return x, g, hyper, {n: state.slots[n] for n in self.rule.slots}
 

@@ -164,6 +164,11 @@ def test_wrong_arrays_are_refused() -> None:
         recipe.update(x, ravine.State(0, {}), x)
     with pytest.raises(TypeError, match="state must be a State, as init and update return it, got None"):
         recipe.update(x, None, x)  # type: ignore[arg-type]
+    for t in (-1, 0.5, "1", math.nan):
+        with pytest.raises(ValueError, match=f"the state's t must be a whole number of at least 0, got {t!r}"):
+            recipe.update(x, ravine.State(t, state.slots), x)
+    with pytest.raises(TypeError, match=r"slot m must be an array, got \[0\]"):
+        recipe.update(x, ravine.State(0, {"m": [0], "v": [0]}), x)
     with pytest.raises(ValueError, match="lr = -1"):
         recipe.update(x, state, x, lr=-1.0)
     with pytest.raises(TypeError, match="must be a Rule or a rule's name"):
