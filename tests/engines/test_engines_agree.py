@@ -10,7 +10,7 @@ import ravine
 from ravine.engines import eager, reference
 from ravine.engines.fused.kernel import Table, hyper_values
 from ravine.engines.fused.storage import Storage
-from ravine.rule import Rule
+from ravine.rule import Rule, declare
 
 STEPS = 200
 SIZE = 67  # odd: more than a vector, and a tail
@@ -88,7 +88,10 @@ class Eager:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", RULES)
 def test_bits_of_the_reference(name: str, dtype: str, engine: type[Fused] | type[Eager]) -> None:
-    rule = ravine.rule(name)
+    hold_to_the_reference(ravine.rule(name), dtype, engine)
+
+
+def hold_to_the_reference(rule: Rule, dtype: str, engine: type[Fused] | type[Eager]) -> None:
     hyper = hyper_of(rule)
     rng = np.random.default_rng(0)
     x = rng.standard_normal(SIZE).astype(dtype)
@@ -110,3 +113,31 @@ def test_state_is_never_the_gradients_memory() -> None:
         _, state = recipe.update(g, recipe.init(x), x)
         g *= 5
         assert state.slots["b"].tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("engine", [Fused, Eager])
+def test_slots_may_have_any_name(engine: type[Fused] | type[Eager]) -> None:
+    """Letters of other alphabets, and the names that the kernel's own values have."""
+
+    def odd(g, δ, c0, place, *, lr=0.1):
+        return -lr * (g + δ + c0 + place), δ * lr + g, c0 - g * lr, place * lr - g
+
+    hold_to_the_reference(declare(odd), "float32", engine)
+
+
+def test_a_slot_called_scale_is_not_the_gradients() -> None:
+    def odd(g, scale, *, lr=0.1):
+        return -lr * (g + scale), g
+
+    x, g, scale = np.ones((3, 5))
+    table = Table(
+        declare(odd),
+        Storage(*["float64"] * 2, ("float64",), is_scaled=True),
+        [5],
+        [[a.ctypes.data for a in (x, g, scale)]],
+    )
+    table.set_scale(4.0)
+    table.step_at(1.0, (), (0.1,), threads=1)
+    assert np.array_equal(x, 1 - 0.1 * np.full(5, 1.25))
+    assert np.array_equal(g, np.full(5, 0.25))
+    assert np.array_equal(scale, g)

@@ -47,12 +47,13 @@ class Elements:
         self.graph, self.storage = graph, storage
         self.type = MEMORY[storage.compute]
         self.suffix = {"float": "f32", "double": "f64"}[self.type]
-        self.names = ["x", "g", *array_slots(graph)]
+        # A slot may have any name that Python allows, a register of LLVM's may not.
+        self.registers = {"x": "x", "g": "g", **{name: f"slot{k}" for k, name in enumerate(array_slots(graph))}}
         self.values: dict[Node, str] = {}
         self.lines: list[str] = []
 
     def function(self) -> str:
-        pointers = [f"ptr noalias %{name}.base" for name in self.names]
+        pointers = [f"ptr noalias %{register}.base" for register in self.registers.values()]
         numbers = "ptr noalias %c, i64 %n, i64 %start, i64 %seed"
         head = f"define internal void @elements({', '.join(pointers)}, {numbers}) noinline {{"
         before = ["entry:", *self._load_coefficients(), "  %some = icmp sgt i64 %n, 0"]
@@ -78,11 +79,11 @@ class Elements:
         return lines
 
     def _body(self) -> None:
-        for name, kind in zip(self.names, self.storage.arrays, strict=True):
+        for (name, register), kind in zip(self.registers.items(), self.storage.arrays, strict=True):
             memory = MEMORY[kind]
-            self._emit(f"%{name}.at", f"getelementptr {memory}, ptr %{name}.base, i64 %i")
-            self._emit(f"%{name}.stored", f"load {memory}, ptr %{name}.at, align 1")
-            self.values[_leaf(name)] = self._widen(name, kind)
+            self._emit(f"%{register}.at", f"getelementptr {memory}, ptr %{register}.base, i64 %i")
+            self._emit(f"%{register}.stored", f"load {memory}, ptr %{register}.at, align 1")
+            self.values[_leaf(name)] = self._widen(register, kind)
         if self.storage.is_scaled:
             scaled = self._value(_leaf("g"))
             self.values[_leaf("g")] = self._emit("%g.unscaled", f"fdiv {self.type} {scaled}, %scale")
@@ -92,11 +93,11 @@ class Elements:
         new = {"x": x, **{name: self._value(self.graph.slots[name]) for name in array_slots(self.graph)}}
         if self.storage.is_scaled:
             new["g"] = self._value(_leaf("g"))
-        for name, kind in zip(self.names, self.storage.arrays, strict=True):
+        for (name, register), kind in zip(self.registers.items(), self.storage.arrays, strict=True):
             if name in new:
                 bias = self._noise() if name == "x" and self.storage.is_stochastic else None
-                rounded = self._narrow(name, new[name], kind, bias)
-                self.lines.append(f"  store {MEMORY[kind]} {rounded}, ptr %{name}.at, align 1")
+                rounded = self._narrow(register, new[name], kind, bias)
+                self.lines.append(f"  store {MEMORY[kind]} {rounded}, ptr %{register}.at, align 1")
 
     def _emit(self, name: str, text: str) -> str:
         self.lines.append(f"  {name} = {text}")
@@ -140,14 +141,14 @@ class Elements:
                 return self._emit(out, f"select i1 {nan}, {t} {a[0]}, {t} {number}")
         raise NotImplementedError(f"the fused engine has no code for the operation {n.op!r}")
 
-    def _widen(self, name: str, kind: str) -> str:
+    def _widen(self, register: str, kind: str) -> str:
         """A stored value in the compute type."""
-        value = f"%{name}.stored"
+        value = f"%{register}.stored"
         if kind == "bfloat16":  # the upper half of a float
-            bits = self._emit(f"%{name}.bits", f"zext i16 {value} to i32")
-            high = self._emit(f"%{name}.high", f"shl i32 {bits}, 16")
-            value, kind = self._emit(f"%{name}.float", f"bitcast i32 {high} to float"), "float32"
-        return self._convert(f"%{name}.old", value, kind, self.storage.compute)
+            bits = self._emit(f"%{register}.bits", f"zext i16 {value} to i32")
+            high = self._emit(f"%{register}.high", f"shl i32 {bits}, 16")
+            value, kind = self._emit(f"%{register}.float", f"bitcast i32 {high} to float"), "float32"
+        return self._convert(f"%{register}.old", value, kind, self.storage.compute)
 
     def _noise(self) -> str:
         """16 random bits: the place of the element and the seed, mixed as at the end of MurmurHash3."""
@@ -162,21 +163,21 @@ class Elements:
             h = self._emit(f"%h.mul{k}", f"mul i32 {h}, {signed(factor)}")
         return self._emit("%noise", f"lshr i32 {h}, 16")
 
-    def _narrow(self, name: str, value: str, kind: str, bias: str | None = None) -> str:
+    def _narrow(self, register: str, value: str, kind: str, bias: str | None = None) -> str:
         """A computed value rounded to a storage type: the nearest, ties to even, or as the bias of bfloat16 has it."""
         if kind != "bfloat16":
-            return self._convert(f"%{name}.rounded", value, self.storage.compute, kind)
-        value = self._convert(f"%{name}.single", value, self.storage.compute, "float32")
-        bits = self._emit(f"%{name}.r0", f"bitcast float {value} to i32")
+            return self._convert(f"%{register}.rounded", value, self.storage.compute, kind)
+        value = self._convert(f"%{register}.single", value, self.storage.compute, "float32")
+        bits = self._emit(f"%{register}.r0", f"bitcast float {value} to i32")
         if bias is None:
-            upper = self._emit(f"%{name}.r1", f"lshr i32 {bits}, 16")
-            odd = self._emit(f"%{name}.r2", f"and i32 {upper}, 1")
-            bias = self._emit(f"%{name}.r3", f"add i32 {odd}, 32767")
-        moved = self._emit(f"%{name}.r4", f"add i32 {bits}, {bias}")
-        nearest = self._emit(f"%{name}.r5", f"lshr i32 {moved}, 16")
-        nan = self._emit(f"%{name}.r6", f"fcmp uno float {value}, {value}")
-        safe = self._emit(f"%{name}.r7", f"select i1 {nan}, i32 {0x7FC0}, i32 {nearest}")
-        return self._emit(f"%{name}.rounded", f"trunc i32 {safe} to i16")
+            upper = self._emit(f"%{register}.r1", f"lshr i32 {bits}, 16")
+            odd = self._emit(f"%{register}.r2", f"and i32 {upper}, 1")
+            bias = self._emit(f"%{register}.r3", f"add i32 {odd}, 32767")
+        moved = self._emit(f"%{register}.r4", f"add i32 {bits}, {bias}")
+        nearest = self._emit(f"%{register}.r5", f"lshr i32 {moved}, 16")
+        nan = self._emit(f"%{register}.r6", f"fcmp uno float {value}, {value}")
+        safe = self._emit(f"%{register}.r7", f"select i1 {nan}, i32 {0x7FC0}, i32 {nearest}")
+        return self._emit(f"%{register}.rounded", f"trunc i32 {safe} to i16")
 
     def _convert(self, out: str, value: str, old: str, new: str) -> str:
         if old == new:
