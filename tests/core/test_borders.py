@@ -83,8 +83,9 @@ def test_the_report_loads_nothing_that_could_run() -> None:
     assert not {"ravine.lab.runner", "ravine.lab.pool", "ravine.lab.compare", "torch", "jax"} & set(loaded)
 
 
-def test_importing_ravine_imports_nothing_heavy() -> None:
-    script = "import sys, ravine; print(*{m.partition('.')[0] for m in sys.modules})"
+@pytest.mark.parametrize("module", ["ravine", "ravine.dialects.torch"])
+def test_importing_ravine_imports_nothing_heavy(module: str) -> None:
+    script = f"import sys, {module}; print(*{{m.partition('.')[0] for m in sys.modules}})"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert not HEAVY & set(out.split())
 

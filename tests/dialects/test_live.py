@@ -1,4 +1,4 @@
-"""The installed torch, live: the dialect's recipe as a torch optimizer against torch.optim itself; and one table."""
+"""The dialect as a torch optimizer against the installed torch.optim, and the classes that read its table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ravine import dialects, rule
+from ravine.dialects.spelling import place
 from recorded import Trace, traces
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -53,8 +54,8 @@ CALLS = list(dict.fromkeys(t.call for t in traces("torch")))
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_ravine_torch_and_the_dialect_say_the_same(call: str) -> None:
-    """The drop-in classes and the dialect agree on the rule, on torch's names for it, and on the starts."""
+def test_the_classes_read_in_a_group_what_the_dialect_reads_in_a_call(call: str) -> None:
+    """The rule, its hyperparameters' values, torch's names for its slots, and what they start at."""
     constructor, given = dialects.parse(call)
     optimizer = getattr(ravine.torch, constructor.name)([torch.nn.Parameter(torch.ones(1))], **given)
     group = optimizer.param_groups[0]
@@ -73,3 +74,44 @@ def test_every_class_of_torch_is_in_both() -> None:
     both = {n for n in dialects.constructors("torch") if hasattr(ravine.torch, n)}
     assert both == set(dialects.constructors("torch"))
     assert all(rule(f.rule) for c in dialects.constructors("torch").values() for f in c.forms)
+
+
+@pytest.mark.parametrize("name", dialects.constructors("torch"))
+def test_torch_keeps_in_its_groups_what_the_dialect_names(name: str) -> None:
+    """So that a class finds every option of its table there."""
+    table = dialects.torch.__dict__[name]
+    group = getattr(torch.optim, name)([torch.nn.Parameter(torch.ones(1))]).param_groups[0]
+    named = {place(a)[0] for f in table.forms for a in f.names.values()} | set(table.options)
+    assert named - set(group) <= {"lr_decay", "decoupled_weight_decay"}
+    assert named & set(table.arguments()) <= set(group)
+
+
+def one(name: str, **options: Any) -> Any:
+    return getattr(ravine.torch, name)([torch.nn.Parameter(torch.ones(1))], **options)
+
+
+def test_a_value_that_changes_keeps_the_method_and_another_choice_changes_it() -> None:
+    """A plan lives as long as the method does, so a schedule of the decay must not make new ones."""
+    optimizer = one("Adam", weight_decay=0.1)
+    group = optimizer.param_groups[0]
+    first = optimizer._method(group)
+    assert optimizer._method({**group, "weight_decay": 0.2}) is first
+    assert optimizer._method({**group, "weight_decay": 0.0}) is one("Adam")._method(group | {"weight_decay": 0.0})
+    assert optimizer._method({**group, "weight_decay": 0.0}).rule.name == "adam"
+    assert optimizer._method({**group, "amsgrad": True}).rule.name == "weight_decay(amsgrad)"
+
+
+def test_a_key_of_the_users_own_is_no_option() -> None:
+    """Adam has no lr_decay, though Adagrad does: who keeps a number of that name in a group means something else."""
+    assert one("Adam")._method({**one("Adam").param_groups[0], "lr_decay": 0.9}).rule.name == "adam"
+    assert one("Adagrad", lr_decay=0.9)._method(one("Adagrad", lr_decay=0.9).param_groups[0]).rule.name != "adagrad"
+
+
+def test_a_checkpoint_can_be_older_than_an_option() -> None:
+    optimizer = one("Adagrad")
+    state = optimizer.state_dict()
+    del state["param_groups"][0]["initial_accumulator_value"]
+    optimizer.load_state_dict(state)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+    optimizer.step()
+    assert optimizer.param_groups[0]["params"][0].item() == pytest.approx(0.99)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
-from ravine.dialects.spelling import Constructor, Form, Wrap
+from ravine.dialects.spelling import Constructor, Form, Wrap, place
 from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.rule import rule
@@ -109,10 +109,10 @@ def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, A
         elif on:
             chosen[name] = True
     for hyper, argument in form.names.items():
-        name, _, index = argument.partition("[")
-        if index:
+        name, index = place(argument)
+        if index is not None:
             pair = list(chosen.get(name, constructor.defaults[name]))
-            pair[int(index[:-1])] = parts.hyper[hyper]
+            pair[index] = parts.hyper[hyper]
             chosen[name] = tuple(pair)
         else:
             chosen[name] = parts.hyper[hyper]

@@ -17,7 +17,7 @@ Arguments = dict[str, Any]
 """A constructor's arguments by name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
     """One arithmetic that a framework's optimizer can do: the rule it is, and what the rule's parts are called there.
 
@@ -49,7 +49,38 @@ NAMED = {"decoupled_weight_decay(adam)": "adamw"}
 """Transformed rules that have a name of their own."""
 
 
-class Constructor:
+class Table:
+    """What arguments choose between: the first of `forms` whose `when` holds, with `wraps` around it.
+
+    The first wrap is innermost. An argument that is not given is off.
+    """
+
+    def __init__(self, forms: tuple[Form, ...], wraps: tuple[Wrap, ...] = ()) -> None:
+        self.forms, self.wraps = forms, wraps
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The arguments that choose the rule or what its slots start at."""
+        named = [n for f in self.forms for n in (*f.when, *(v for v in f.start.values() if isinstance(v, str)))]
+        named += [n for w in self.wraps for n in (w.argument, *w.when)]
+        return tuple(dict.fromkeys(named))
+
+    def form(self, arguments: Arguments) -> Form:
+        """The arithmetic that these arguments choose."""
+        return next(f for f in self.forms if _holds(f.when, arguments))
+
+    def choose(self, arguments: Arguments) -> tuple[str, dict[str, str]]:
+        """The name of the rule that these arguments choose, and the argument that each of its hyperparameters is."""
+        form = self.form(arguments)
+        name, names = form.rule, dict(form.names)
+        for wrap in self.wraps:
+            if arguments.get(wrap.argument) and _holds(wrap.when, arguments):
+                name = f"{wrap.transform}({name})"
+                names |= {wrap.hyper: wrap.argument} if wrap.hyper else {}
+        return NAMED.get(name, name), names
+
+
+class Constructor(Table):
     """A framework's constructor: called with its arguments, it returns the Recipe that it stands for."""
 
     def __init__(
@@ -61,9 +92,9 @@ class Constructor:
         common: Mapping[str, Any],
         refuses: Mapping[str, tuple[Any, str]],
     ) -> None:
+        super().__init__(forms, wraps)
         functools.update_wrapper(self, function)
-        self.function, self.framework, self.name = function, framework, function.__name__
-        self.forms, self.wraps, self.refuses = forms, wraps, refuses
+        self.function, self.framework, self.name, self.refuses = function, framework, function.__name__, refuses
         own = inspect.signature(function).parameters
         added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in common.items()]
         self.own = tuple(own)
@@ -103,19 +134,10 @@ class Constructor:
     def __str__(self) -> str:
         return f"{self.framework}.{self.name}"
 
-    def form(self, arguments: Arguments) -> Form:
-        """The arithmetic that these arguments choose."""
-        return next(f for f in self.forms if _holds(f.when, arguments))
-
     def recipe(self, arguments: Arguments) -> Recipe:
         """The recipe that a full set of arguments stands for."""
         form = self.form(arguments)
-        name, names = form.rule, dict(form.names)
-        for wrap in self.wraps:
-            if arguments.get(wrap.argument) and _holds(wrap.when, arguments):
-                name = f"{wrap.transform}({name})"
-                names |= {wrap.hyper: wrap.argument} if wrap.hyper else {}
-        name = NAMED.get(name, name)
+        name, names = self.choose(arguments)
         chosen = rule(name)
         hyper = dict(form.fixed)
         for key, argument in names.items():
@@ -148,24 +170,30 @@ def spelling(
 ) -> Callable[[Callable[..., Arguments]], Constructor]:
     """Make a framework's constructor of a function that has its signature and returns its `locals()`.
 
-    The first form whose `when` holds is taken; `wraps` go around it, the first innermost. `common` are further
-    arguments with their defaults. `refuses` maps arguments to the one value that is supported, and the reason.
-    Arguments that no table mentions don't touch the arithmetic.
+    `forms` and `wraps` are those of a `Table`. `common` are further arguments with their defaults. `refuses` maps
+    arguments to the one value that is supported, and the reason. Arguments that no table mentions don't touch the
+    arithmetic.
     """
     return lambda function: Constructor(function, framework, forms, wraps, common or {}, refuses or {})
 
 
 def _holds(when: Mapping[str, bool], arguments: Arguments) -> bool:
-    return all(bool(arguments[name]) is wanted for name, wanted in when.items())
+    return all(bool(arguments.get(name)) is wanted for name, wanted in when.items())
+
+
+def place(argument: str) -> tuple[str, int | None]:
+    """An argument's name, and the index where an element of it is meant, as in "betas[0]"."""
+    name, _, index = argument.partition("[")
+    return name, int(index[:-1]) if index else None
 
 
 def element(arguments: Arguments, argument: str) -> Any:
     """The value of an argument, or of an element of one, named as in "betas[0]"."""
-    name, _, index = argument.partition("[")
+    name, index = place(argument)
     value = arguments[name]
-    if not index:
+    if index is None:
         return value
     try:
-        return value[int(index[:-1])]
+        return value[index]
     except (TypeError, IndexError) as error:
         raise TypeError(f"{name} must be a pair of numbers, got {value!r}") from error

@@ -17,7 +17,8 @@ DECOUPLED = Wrap("decoupled_weight_decay", "weight_decay", "weight_decay", {"dec
 MAXIMIZE = Wrap("maximize", "maximize")
 LR_DECAY = Wrap("lr_decay", "lr_decay", "lr_decay")
 HOW = {"foreach": None, "maximize": False, "differentiable": False}  # all but maximize: how to compute, not what
-spelling = functools.partial(any_spelling, "torch", wraps=(LR_DECAY, COUPLED, DECOUPLED, MAXIMIZE))
+WRAPS = (LR_DECAY, COUPLED, DECOUPLED, MAXIMIZE)
+spelling = functools.partial(any_spelling, "torch", wraps=WRAPS)
 
 LR = {"lr": "lr"}
 SGD_NAMES = {**LR, "mu": "momentum", "dampening": "dampening"}
@@ -56,7 +57,7 @@ def SGD(
     _no_groups(params)
     if nesterov and (not momentum or dampening):
         raise ValueError("nesterov=True needs a momentum and no dampening")
-    return {**locals(), "decoupled_weight_decay": False}
+    return locals()
 
 
 @spelling(
@@ -79,7 +80,7 @@ def RMSprop(
 ) -> Arguments:
     """RMSprop with ε outside the root and lr outside the momentum buffer."""
     _no_groups(params)
-    return {**locals(), "decoupled_weight_decay": False}
+    return locals()
 
 
 @spelling(
@@ -101,7 +102,7 @@ def Adagrad(
 ) -> Arguments:
     """Adagrad with ε outside the root; the sum starts at zero."""
     _no_groups(params)
-    return {**locals(), "decoupled_weight_decay": False}
+    return locals()
 
 
 @spelling(
@@ -113,7 +114,7 @@ def Adadelta(
 ) -> Arguments:
     """Adadelta as in the paper."""
     _no_groups(params)
-    return {**locals(), "decoupled_weight_decay": False}
+    return locals()
 
 
 ADAM_FORMS = (
@@ -195,4 +196,4 @@ def Adamax(
 ) -> Arguments:
     """Adamax with ε added to |g|, so that u remembers it."""
     _no_groups(params)
-    return {**locals(), "decoupled_weight_decay": False}
+    return locals()

@@ -1,153 +1,137 @@
-"""torch.optim's classes, stepped by rules: only what an option means and what torch calls things is said here.
+"""torch.optim's classes, stepped by rules.
 
-Each inherits its constructor, options, checks and checkpoint handling from torch's class of the same name.
+Each inherits its constructor, options, checks and checkpoint handling from torch's class of the same name. What the
+options mean, and what torch calls things, is read from the dialect, `ravine.dialects.torch`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property, lru_cache
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import torch
 
+from ravine.dialects import torch as dialect
+from ravine.dialects.spelling import Form, Table, place
 from ravine.rule import rule
 from ravine.torch.method import Key, Method, method
 from ravine.torch.stepper import Stepper
-
-Group = Mapping[str, Any]
-
-BETAS: dict[str, Key] = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
-MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq"}
 
 
 class TorchStepper(Stepper):
     """A class of torch.optim whose options choose a rule, and whose names are others than the rule's."""
 
-    hyper: ClassVar[Mapping[str, Key]] = {}
-    state_keys: ClassVar[Mapping[str, str]] = {}
-    step_key: ClassVar[str | None] = "step"
+    table: ClassVar[Table]
 
-    @staticmethod
-    def base(group: Group) -> str:
-        """The rule that a group's options choose, without decay and direction."""
-        raise NotImplementedError
+    def _method(self, group: Mapping[str, Any]) -> Method:
+        return self._chosen(self._values(group))
 
-    def _method(self, group: Group) -> Method:
-        kind: Any = type(self)
-        return _method(
-            kind,
-            self.base(group),
-            bool(group["weight_decay"]) and ("decoupled" if group.get("decoupled_weight_decay") else "coupled"),
-            group["maximize"],
-            group.get("initial_accumulator_value", 0.0),
-        )
+    @property
+    def _options(self) -> tuple[str, ...]:
+        """The options that choose the rule. Another key of a group, though of such a name, is the user's own."""
+        return tuple(n for n in self.table.options if n in self.defaults)
+
+    @cached_property
+    def _values(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        return itemgetter(*self._options)
+
+    @cached_property
+    def _chosen(self) -> Callable[[tuple[Any, ...]], Method]:
+        return _chooser(self.table, self._options)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # a checkpoint can be older than an option
+            for name in self._options:
+                group.setdefault(name, self.defaults[name])
 
 
 @cache
-def _method(kind: Any, base: str, decay: str | bool, maximize: bool, start: float) -> Method:
-    name = f"weight_decay({base})" if decay == "coupled" else base
-    name = f"maximize({name})" if maximize else name
-    name = f"decoupled_weight_decay({name})" if decay == "decoupled" else name
-    found = rule(name)
-    starts = {"s": start} if start else {}
+def _chooser(table: Table, options: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Method]:
+    """A function from the options' values to the method that they choose."""
+
+    @lru_cache(maxsize=1024)  # asked at every step; a schedule may give an option ever new values
+    def chosen(values: tuple[Any, ...]) -> Method:
+        arguments = dict(zip(options, values, strict=True))
+        form = table.form(arguments)
+        name, names = table.choose(arguments)
+        start = {slot: arguments[v] if isinstance(v, str) else v for slot, v in form.start.items()}
+        return _made(form, name, tuple(names.items()), tuple(start.items()))
+
+    return chosen
+
+
+@cache  # so that a rule is one method, whatever the values that chose it
+def _made(form: Form, name: str, names: tuple[tuple[str, str], ...], start: tuple[tuple[str, float], ...]) -> Method:
     return method(
-        found, hyper=kind.hyper, state=kind.state_keys, start=starts, step=kind.step_key, counts_like_torch=True
+        rule(name),
+        hyper={n: _key(argument) for n, argument in names},
+        state=form.state,
+        start=dict(start),
+        step=form.state.get("t"),
+        counts_like_torch=True,
     )
+
+
+def _key(argument: str) -> Key:
+    name, index = place(argument)
+    return name if index is None else (name, index)
 
 
 class SGD(TorchStepper, torch.optim.SGD):
     """`torch.optim.SGD`: gradient descent, with momentum, dampening or Nesterov momentum."""
 
-    hyper: ClassVar[Mapping[str, Key]] = {"mu": "momentum"}
-    state_keys: ClassVar[Mapping[str, str]] = {"b": "momentum_buffer"}
-    step_key = None
-
-    @staticmethod
-    def base(group: Group) -> str:
-        if not group["momentum"]:
-            return "gd"
-        return "nesterov_torch" if group["nesterov"] else "momentum_torch"
+    table = dialect.SGD
 
 
 class RMSprop(TorchStepper, torch.optim.RMSprop):
     """`torch.optim.RMSprop`: ε outside the root; plain, centred, with momentum."""
 
-    hyper: ClassVar[Mapping[str, Key]] = {"rho": "alpha", "mu": "momentum"}
-    state_keys: ClassVar[Mapping[str, str]] = {"s": "square_avg", "a": "grad_avg", "b": "momentum_buffer"}
-
-    @staticmethod
-    def base(group: Group) -> str:
-        momentum = "_momentum" if group["momentum"] > 0 else ""
-        return f"rmsprop_torch{momentum}{'_centered' if group['centered'] else ''}"
+    table = dialect.RMSprop
 
 
 class Adagrad(TorchStepper, torch.optim.Adagrad):
     """`torch.optim.Adagrad`."""
 
-    state_keys: ClassVar[Mapping[str, str]] = {"s": "sum"}
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "lr_decay(adagrad)" if group["lr_decay"] else "adagrad"
+    table = dialect.Adagrad
 
 
 class Adadelta(TorchStepper, torch.optim.Adadelta):
     """`torch.optim.Adadelta`."""
 
-    state_keys: ClassVar[Mapping[str, str]] = {"s": "square_avg", "u": "acc_delta"}
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "adadelta"
+    table = dialect.Adadelta
 
 
 class Adam(TorchStepper, torch.optim.Adam):
     """`torch.optim.Adam`, also with AMSGrad and with decoupled decay."""
 
-    hyper: ClassVar[Mapping[str, Key]] = BETAS
-    state_keys: ClassVar[Mapping[str, str]] = {**MOMENTS, "w": "max_exp_avg_sq"}
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "amsgrad" if group["amsgrad"] else "adam"
+    table = dialect.Adam
 
 
 class AdamW(Adam, torch.optim.AdamW):
     """`torch.optim.AdamW`: Adam with decoupled weight decay."""
 
+    table = dialect.AdamW
+
 
 class NAdam(TorchStepper, torch.optim.NAdam):
     """`torch.optim.NAdam`."""
 
-    hyper: ClassVar[Mapping[str, Key]] = BETAS
-    state_keys: ClassVar[Mapping[str, str]] = {**MOMENTS, "product": "mu_product"}
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "nadam"
+    table = dialect.NAdam
 
 
 class RAdam(TorchStepper, torch.optim.RAdam):
     """`torch.optim.RAdam`."""
 
-    hyper: ClassVar[Mapping[str, Key]] = BETAS
-    state_keys: ClassVar[Mapping[str, str]] = MOMENTS
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "radam"
+    table = dialect.RAdam
 
 
 class Adamax(TorchStepper, torch.optim.Adamax):
     """`torch.optim.Adamax`."""
 
-    hyper: ClassVar[Mapping[str, Key]] = BETAS
-    state_keys: ClassVar[Mapping[str, str]] = {"m": "exp_avg", "u": "exp_inf"}
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "adamax"
+    table = dialect.Adamax
 
 
 class Lion(TorchStepper):
@@ -157,8 +141,10 @@ class Lion(TorchStepper):
     betas outside [0, 1).
     """
 
-    hyper: ClassVar[Mapping[str, Key]] = BETAS
-    state_keys: ClassVar[Mapping[str, str]] = {"m": "exp_avg"}
+    table = Table(
+        (Form("lion", {n: dialect.ADAM[n] for n in ("lr", "beta1", "beta2")}, state={"t": "step", "m": "exp_avg"}),),
+        dialect.WRAPS,
+    )
 
     def __init__(
         self,
@@ -175,7 +161,3 @@ class Lion(TorchStepper):
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         defaults = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, {**defaults, "decoupled_weight_decay": True}, **guards)
-
-    @staticmethod
-    def base(group: Group) -> str:
-        return "lion"
