@@ -142,6 +142,9 @@ def test_one_alone_and_rules_of_the_family() -> None:
     assert "Adam" in run("adam")
     assert compare(recipe("adam"), torch.Adam()).same
     assert "torch.optim.SGD(params, lr=0.25)" in run("gd", "--lr", "0.25")
+    assert "torch.optim.SGD(params, lr=0.25)" in run("gd[lr=0.25]", "--lr", "0.5")  # --lr is for names without one
+    assert "torch.optim.Adam(params, betas=(0.8, 0.999))" in run("mine=adam[beta1=0.8]")
+    assert "They move alike" in run("mine=adam[lr=0.25]", "torch.Adam(lr=0.25)")
     assert not is_foreign("torch.py:mine")
     assert is_foreign("torch.SGD (lr=0.1)")
     assert is_foreign("tf.compat.v1.train.AdamOptimizer")
@@ -164,6 +167,8 @@ def test_rules_without_a_learning_rate_are_compared() -> None:
     ("arguments", "words"),
     [
         (["tensorflow.AdagradOptimizer", "adagrad"], "give it with --lr"),
+        (["adam[beta_1=0.8]"], "did you mean 'beta1'"),
+        (["adam[lr=fast]"], "'lr=fast' is not NAME=NUMBER"),
         (["torch.Adm", "adam"], "did you mean 'Adam'"),
         (["torch.Adam(lr=)", "adam"], "not a constructor's call"),
         (["torch.Adam(lr=__import__('os'))", "adam"], "literal"),

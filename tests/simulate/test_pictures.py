@@ -107,7 +107,7 @@ def command(*arguments):
 
 
 def test_a_run_that_diverges_is_shown_and_drawn_without_complaint(tmp_path):
-    told = command("paths", "--with", "gd:lr=1", "--with", "adam", "--out", str(tmp_path / "x.png"))
+    told = command("paths", "--with", "gd[lr=1]", "--with", "adam", "--out", str(tmp_path / "x.png"))
     assert told.exit_code == 0, told.output
     assert "gd, lr 1" in told.output
 
@@ -124,7 +124,7 @@ def test_a_scenario_is_a_command(name):
 
 def test_options_are_the_functions_keywords(tmp_path):
     target = tmp_path / "x.html"
-    options = ["--with", "adam:lr=0.5", "--surface", "beale", "--start", "-1,0.5", "--steps", "9"]
+    options = ["--with", "adam[lr=0.5]", "--surface", "beale", "--start", "-1,0.5", "--steps", "9"]
     told = command("paths", *options, "--out", str(target))
     assert told.exit_code == 0, told.output
     assert "adam, lr 0.5" in told.output
@@ -140,7 +140,7 @@ def test_options_are_the_functions_keywords(tmp_path):
     [
         (["paths", "--surface", "rosenbrok"], "did you mean 'rosenbrock'"),
         (["paths", "--with", "adm"], "did you mean 'adam"),
-        (["paths", "--with", "adam:learning=3"], "unknown hyperparameter"),
+        (["paths", "--with", "adam[learning=3]"], "unknown hyperparameter"),
         (["paths", "--start", "here"], "numbers such as"),
         (["paths", "--noise", "gausian"], "did you mean 'gaussian'"),
         (["accumulate", "--out", "x.jpg"], "must end in"),

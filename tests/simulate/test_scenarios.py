@@ -14,7 +14,7 @@ from ravine.simulate import gallery, run
 from ravine.simulate.outcome import Claim, Outcome, Table, cell
 from ravine.simulate.scenarios import SCENARIOS, accumulate, bias, bowl, knobs, maps, paths
 from ravine.simulate.scenarios.bowl import START, axes_of, settling, turned
-from ravine.simulate.scenarios.paths import parse_optimizer
+from ravine.simulate.scenarios.paths import labelled
 from ravine.simulate.scenarios.turn import measure
 
 outcome = functools.cache(gallery.outcome_of)
@@ -252,19 +252,20 @@ def test_momentums_edge_on_the_map_is_its_bound():
 # Paths, and what is common to all.
 
 
-def test_optimizers_are_read_from_text(tmp_path):
-    assert parse_optimizer("adam") == recipe("adam")
-    assert parse_optimizer("adam:lr=0.1,beta1=0.5") == recipe("adam", lr=0.1, beta1=0.5)
-    file = tmp_path / "mine.py"
-    file.write_text("from ravine import rule\n\n@rule\ndef mine(g, *, lr=0.5):\n    return -lr * g\n")
-    assert parse_optimizer(f"{file}:mine:lr=0.25").hyper["lr"] == 0.25
-    assert parse_optimizer(f"{file}:mine").rule.name == "mine"
-    with pytest.raises(ValueError, match="lr in 'adam:lr=fast' must be a number"):
-        parse_optimizer("adam:lr=fast")
+def test_optimizers_are_called_by_their_names_or_their_values():
+    found = labelled(["adam", "slow=adam[lr=1e-4]", "adam[lr=0.1,beta1=0.5]", recipe("gd", lr=0.3), "adam"])
+    assert found == {
+        "adam, lr 0.001": recipe("adam"),
+        "slow": recipe("adam", lr=1e-4),
+        "adam, lr 0.1, beta1 0.5": recipe("adam", lr=0.1, beta1=0.5),
+        "gd, lr 0.3": recipe("gd", lr=0.3),
+    }
+    with pytest.raises(ValueError, match="two optimizers are called 'mine'"):
+        labelled(["mine=adam", "mine=gd"])
 
 
 def test_paths_run_what_is_asked():
-    o = paths(optimizers=["gd:lr=0.01"], surface="himmelblau", start=[1.0, 1.0], steps=7, noise="gaussian:2", seed=3)
+    o = paths(optimizers=["gd[lr=0.01]"], surface="himmelblau", start=[1.0, 1.0], steps=7, noise="gaussian:2", seed=3)
     assert list(o.runs) == ["gd, lr 0.01"]
     assert o.runs["gd, lr 0.01"].x.shape == (8, 2)
     assert o.settings["noise"] == "gaussian, scale 2, seed 3"

@@ -13,7 +13,8 @@ from rich.text import Text
 from ravine import dialects
 from ravine.dialects.compare import Comparison, Effect, compare
 from ravine.dialects.spelling import Arguments, Constructor, element
-from ravine.recipe import Recipe, recipe
+from ravine.recipe import Recipe
+from ravine.spelling import read
 from ravine.trace import text
 
 MARK = "≠"
@@ -55,8 +56,9 @@ def is_foreign(name: str) -> bool:
 def side(name: str, lr: float | None) -> Side:
     """What a name from the command line stands for, with this learning rate where it gives none itself."""
     if not is_foreign(name):
-        found = recipe(name)
-        return Side(name, found if lr is None else found.replace(lr=lr))
+        written = read(name)
+        found = written.recipe()
+        return Side(written.name or name, found if lr is None or "lr" in written.values else found.replace(lr=lr))
     constructor, given = dialects.parse(name)
     rate = constructor.forms[0].names["lr"]
     if lr is not None and rate not in given:

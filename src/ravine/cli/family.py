@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ravine import palette
 from ravine.rule import Rule, rule, rules
+from ravine.spelling import read
 from ravine.trace import text
 
 
@@ -35,15 +36,16 @@ def list_rules() -> None:
 def explain(name: str, other: str | None, lr: float | None) -> None:
     """One optimizer: its equation, hyperparameters, state, paper and kin. Two: what differs, and what that does.
 
-    RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', one of yours: FILE.py:NAME, or a
-    framework's own, with arguments if you like: tensorflow.RMSPropOptimizer, 'torch.RMSprop(momentum=0.9)'.
+    RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', or one of yours: FILE.py:NAME;
+    with values if you like: 'adam[lr=0.1,beta1=0.8]'. Or a framework's own, with arguments if you like:
+    tensorflow.RMSPropOptimizer, 'torch.RMSprop(momentum=0.9)'.
     """
     from ravine.cli import difference
 
-    if other is not None or lr is not None or difference.is_foreign(name):
+    if other is not None or lr is not None or difference.is_foreign(name) or read(name).values:
         difference.show([name] if other is None else [name, other], lr)
         return
-    found = rule(name)
+    found = rule(read(name).rule)
     equation = text.equation(found)  # before anything is printed: it raises for what is no rule
     console = Console()
     console.print(Text(f"{found.title} ({found.name})", style=f"bold {palette.style(found.name).color}"))

@@ -22,7 +22,7 @@ from ravine.simulate.surfaces import SURFACES
 MOST_STEPS = 1_000_000
 REPEATED = {"optimizers": "--with", "rules": "--rule"}
 HELP = {
-    "optimizers": "An optimizer: RULE, or RULE:name=value,name=value, or FILE.py:RULE. Give it again for another.",
+    "optimizers": "An optimizer: RULE, RULE[lr=0.1,…] or NAME=RULE[…], FILE.py:RULE too. Give it again for another.",
     "rules": "A rule with momentum. Give it again for another.",
     "surface": "A surface, or FILE.py:FUNCTION for a function of your own.",
     "start": "Where to start: numbers with a comma between.",

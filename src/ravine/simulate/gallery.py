@@ -39,7 +39,7 @@ EXHIBITS = (
         "paths",
         {
             "surface": "saddle",
-            "optimizers": ("gd:lr=0.1", "momentum:lr=0.1", "rmsprop:lr=0.02", "adam:lr=0.1"),
+            "optimizers": ("gd[lr=0.1]", "momentum[lr=0.1]", "rmsprop[lr=0.02]", "adam[lr=0.1]"),
             "steps": 100,
         },
     ),
@@ -48,7 +48,7 @@ EXHIBITS = (
         "paths",
         {
             "surface": "plateau",
-            "optimizers": ("gd:lr=0.5", "momentum:lr=0.5", "rmsprop:lr=0.05", "adam:lr=0.2"),
+            "optimizers": ("gd[lr=0.5]", "momentum[lr=0.5]", "rmsprop[lr=0.05]", "adam[lr=0.2]"),
             "steps": 200,
         },
     ),
@@ -57,7 +57,7 @@ EXHIBITS = (
         "paths",
         {
             "surface": "himmelblau",
-            "optimizers": ("gd:lr=0.01", "momentum:lr=0.01", "rmsprop_momentum:lr=0.03", "adam:lr=0.3"),
+            "optimizers": ("gd[lr=0.01]", "momentum[lr=0.01]", "rmsprop_momentum[lr=0.03]", "adam[lr=0.3]"),
             "steps": 150,
         },
     ),
@@ -66,7 +66,7 @@ EXHIBITS = (
         "paths",
         {
             "surface": "oblong_bowl",
-            "optimizers": ("gd:lr=0.03", "momentum:lr=0.003", "rmsprop:lr=0.05", "adam:lr=0.1"),
+            "optimizers": ("gd[lr=0.03]", "momentum[lr=0.003]", "rmsprop[lr=0.05]", "adam[lr=0.1]"),
             "noise": "heavy_tailed:2",
             "steps": 200,
         },
@@ -89,7 +89,7 @@ def command(exhibit: Exhibit) -> str:
     parts = ["ravine simulate", exhibit.scenario]
     for name, value in exhibit.settings.items():
         if name == "optimizers":
-            parts += [f"--with {optimizer}" for optimizer in value]
+            parts += [f"--with '{optimizer}'" for optimizer in value]
         else:
             parts.append(f"--{name} {value}")
     return " ".join([*parts, f"--out {exhibit.file}"])

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ravine.recipe import Recipe, recipe
+from ravine.recipe import Recipe
 from ravine.simulate import figures
 from ravine.simulate.functions import find
 from ravine.simulate.noise import Noise
 from ravine.simulate.outcome import Outcome, Table
 from ravine.simulate.runs import Run, run
 from ravine.simulate.surface import Surface
+from ravine.spelling import read
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-USUAL = ("momentum:lr=0.001", "rmsprop:lr=0.01", "rmsprop_momentum:lr=0.003", "adam:lr=0.2")
+USUAL = ("momentum[lr=0.001]", "rmsprop[lr=0.01]", "rmsprop_momentum[lr=0.003]", "adam[lr=0.2]")
 
 
 def paths(
@@ -32,16 +33,15 @@ def paths(
 ) -> Outcome:
     """Paths of any optimizers on any surface, with loss and step size against step.
 
-    Optimizers are recipes, or texts such as "adam:lr=0.1,beta1=0.8" or "mine.py:my_rule:lr=0.1"; a surface is a name,
-    a `Surface`, or FILE.py:FUNCTION; noise a `Noise`, or a text such as "gaussian:0.5" or "minibatch:0.5". All
-    optimizers see the same noise. Raises ValueError for what can't be read.
+    Optimizers are recipes, or texts such as "adam[lr=0.1,beta1=0.8]", "slow=adam[lr=0.01]" or "mine.py:my_rule"; a
+    surface is a name, a `Surface`, or FILE.py:FUNCTION; noise a `Noise`, or a text such as "gaussian:0.5" or
+    "minibatch:0.5". All optimizers see the same noise. Raises ValueError for what can't be read, and for two
+    optimizers of one name.
     """
     ground = find(surface) if isinstance(surface, str) else surface
     heard = parse_noise(noise, seed) if isinstance(noise, str) else noise
-    chosen = [parse_optimizer(o) if isinstance(o, str) else o for o in optimizers]
-    if not chosen:
-        raise ValueError("paths needs at least one optimizer")
-    runs = {_label(c): run(c, ground, start=start, steps=steps, noise=heard) for c in chosen}
+    chosen = labelled(optimizers)
+    runs = {label: run(c, ground, start=start, steps=steps, noise=heard) for label, c in chosen.items()}
     return Outcome(
         name="paths",
         title=f"{ground.title}, {steps} steps" + (f", {heard.kind.replace('_', '-')} noise" if heard else ""),
@@ -63,14 +63,22 @@ def paths(
     )
 
 
-def parse_optimizer(text: str) -> Recipe:
-    """A recipe from RULE or RULE:name=value,name=value."""
-    name, _, rest = text.rpartition(":") if "=" in text.rpartition(":")[2] else (text, "", "")
-    hyper: dict[str, Any] = {}
-    for part in filter(None, rest.split(",")):
-        key, _, value = part.partition("=")
-        hyper[key.strip()] = _number(value, f"{key.strip()} in {text!r}")
-    return recipe(name, **hyper)
+def labelled(optimizers: Sequence[str | Recipe]) -> dict[str, Recipe]:
+    """Recipes by what they are called in tables and pictures: the name that a text gives, or the recipe in short."""
+    found: dict[str, Recipe] = {}
+    for one in optimizers:
+        label, chosen = (_label(one), one) if isinstance(one, Recipe) else _read(one)
+        if found.setdefault(label, chosen) != chosen:
+            raise ValueError(f"two optimizers are called {label!r}: name one of them, as in other=adam[lr=0.1]")
+    if not found:
+        raise ValueError("paths needs at least one optimizer")
+    return found
+
+
+def _read(text: str) -> tuple[str, Recipe]:
+    written = read(text)
+    chosen = written.recipe()
+    return written.name or _label(chosen), chosen
 
 
 def parse_noise(text: str, seed: int) -> Noise:

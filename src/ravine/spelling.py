@@ -1,0 +1,63 @@
+"""How an optimizer is written in text, wherever one is asked for: NAME=RULE[hyperparameter=value,…]."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ravine.recipe import Recipe, recipe
+
+ONE = re.compile(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>[^\[\]]+?)(?:\[(?P<values>[^\[\]]*)\])?\s*")
+ELSEWHERE = re.compile(r"(?P<rule>.+):(?P<values>\w+=[^:]*)|(?P<called>.+)\((?P<given>\w+=[^()]*)\)")
+"""Values where they don't belong: behind a colon, or in round brackets, which are a transform's."""
+
+
+class Written(NamedTuple):
+    """What a text says: its name for the optimizer (empty where it has none), the rule, and the values as written."""
+
+    text: str
+    name: str
+    rule: str
+    values: dict[str, str]
+
+    def numbers(self) -> dict[str, float]:
+        """The values as numbers. Raises ValueError for one that is none."""
+        return {key: self._number(key, value) for key, value in self.values.items()}
+
+    def recipe(self) -> Recipe:
+        """The rule with the values. Raises as `ravine.recipe` does, and ValueError for a value that is no number."""
+        return recipe(self.rule).replace(**self.numbers())
+
+    def _number(self, key: str, value: str) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError(f"optimizer {self.text!r}: {f'{key}={value}'!r} is not NAME=NUMBER") from None
+
+
+def split(text: str) -> list[str]:
+    """The optimizers of a list with commas between them; commas in brackets don't count."""
+    return [part.strip() for part in re.split(r",(?![^\[\]]*\])", text) if part.strip()]
+
+
+def read(text: str) -> Written:
+    """What a text such as `slow=adam[lr=1e-4,beta1=0.8]` says; the rule is not looked up, the values are not read.
+
+    Raises ValueError for what is no RULE, NAME=RULE, RULE[beta1=0.8] or NAME=RULE[beta1=0.8].
+    """
+    text = text.strip()
+    found = ONE.fullmatch(text)
+    if not found:
+        raise ValueError(f"can't read optimizer {text!r}: expected RULE, NAME=RULE or RULE[beta1=0.8]")
+    if wrong := ELSEWHERE.fullmatch(found["rule"]):
+        meant = f"{wrong['rule'] or wrong['called']}[{wrong['values'] or wrong['given']}]"
+        raise ValueError(f"can't read optimizer {text!r}: values go in square brackets, as in {meant}")
+    values: dict[str, str] = {}
+    for pair in filter(str.strip, (found["values"] or "").split(",")):
+        key, equals, value = (part.strip() for part in pair.partition("="))
+        if not key or not equals or not value:
+            raise ValueError(f"optimizer {text!r}: {pair.strip()!r} is not NAME=NUMBER")
+        if key in values:
+            raise ValueError(f"optimizer {text!r}: {key} is given twice")
+        values[key] = value
+    return Written(text, (found["name"] or "").strip(), found["rule"].strip(), values)
