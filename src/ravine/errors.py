@@ -25,12 +25,26 @@ class UnknownNameError(ValueError, KeyError):
         return str(self.args[0])
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """An error such as: unknown rule 'adan'; did you mean 'adam'? Known: adadelta, adagrad, …"""
+MANY = 16
+"""More names than this are too long a line; then the nearest few are shown, and the way to see all."""
+
+
+def unknown(what: str, name: str, known: Iterable[str], listed_by: str = "") -> UnknownNameError:
+    """An error such as: unknown shape 'smal'; did you mean 'small'? Known: gpt2, large, resnet50, small.
+
+    Of many names it shows the nearest three and `listed_by`, the command that shows all; or the first ones.
+    """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
-    return UnknownNameError(f"unknown {what} {name!r}{hint} Known: {', '.join(names) or 'none'}")
+    near = difflib.get_close_matches(name, names, n=3 if len(names) > MANY else 1, cutoff=0.5)
+    *others, last = [repr(n) for n in near] or [""]
+    hint = f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if near else "."
+    if len(names) <= MANY:
+        rest = f"Known: {', '.join(names) or 'none'}"
+    elif listed_by:
+        rest = f"`{listed_by}` shows all"
+    else:
+        rest = f"Known: {', '.join(names[:MANY])}, … ({len(names)} in all)"
+    return UnknownNameError(f"unknown {what} {name!r}{hint} {rest}")
 
 
 def missing(who: str, error: ImportError) -> ImportError:

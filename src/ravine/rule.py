@@ -126,7 +126,7 @@ def _find(name: str) -> Rule:
         raise ValueError(f"{name!r} is no rule: one of your own is named FILE.py:RULE")
     _load_family()
     if name not in _registry:
-        raise unknown("rule", name, _registry)
+        raise unknown("rule", name, _registry, listed_by="ravine list")
     return _registry[name]
 
 

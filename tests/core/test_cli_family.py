@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 import ravine
 
 
-def run(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*args: str, cwd: Path | None = None, columns: int = 80) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ravine", *args]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=None, check=False)
+    env = {**os.environ, "COLUMNS": str(columns)}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
 
 
-def test_list_names_every_rule() -> None:
-    out = run("list").stdout
+@pytest.mark.parametrize("columns", [64, 80, 120])
+def test_list_names_every_rule(columns: int) -> None:
+    out = run("list", columns=columns).stdout
+    assert max(map(cell_len, out.splitlines())) <= columns
     assert all(name in out for name in ravine.rules())
     hyper = {f"{n}={h.default:g}" for rule in ravine.rules().values() for n, h in rule.hyperparameters.items()}
     assert all(default in out for default in hyper)  # none is cut off

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from ravine import recipe
+from ravine.cli.simulate import show
 from ravine.simulate import gallery, run
 from ravine.simulate.outcome import Claim, Outcome, Table, cell
 from ravine.simulate.scenarios import SCENARIOS, accumulate, bias, bowl, knobs, maps, paths
@@ -298,6 +300,13 @@ def test_json_is_strict_and_cells_are_short():
     assert data["tables"][0]["rows"] == [["inf", "nan"], [3, None]]
     assert data["settings"] == {"a": 1.5}
     assert [cell(v) for v in (None, 3, 0.123456, "x", True)] == ["–", "3", "0.1235", "x", "yes"]
+
+
+@pytest.mark.parametrize("file", [e.file for e in gallery.EXHIBITS])
+def test_every_table_fits_into_eighty_columns(file, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    show(outcome(file))
+    assert max(map(cell_len, capsys.readouterr().out.splitlines())) <= 80
 
 
 def test_every_scenario_is_in_the_gallery_and_the_page_is_up_to_date():

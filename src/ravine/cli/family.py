@@ -18,13 +18,16 @@ from ravine.trace import text
 def list_rules() -> None:
     """The family at a glance: every optimizer with its hyperparameters and the state it keeps."""
     console = Console()
+    is_wide = console.width >= 78  # in a narrower terminal titles would leave no room for the hyperparameters
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("rule", no_wrap=True)
-    table.add_column("title", max_width=max(15, console.width - 65))  # what the hyperparameters leave of 80 columns
+    if is_wide:
+        table.add_column("title", max_width=max(15, console.width - 65))  # what the hyperparameters leave
     table.add_column("hyperparameters")
     table.add_column("state", justify="right", no_wrap=True)
     for name, found in rules().items():
-        table.add_row(Text(name, style=palette.style(name).color), Text(found.title), defaults(found), slots(found))
+        title = [Text(found.title)] if is_wide else []
+        table.add_row(Text(name, style=palette.style(name).color), *title, defaults(found), slots(found))
     console.print(table)
     console.print("\nState in bytes per float32 parameter. `ravine explain RULE` shows one with its equation.")
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from ravine import palette
 from ravine.rule import rules
 from ravine.simulate.outcome import Outcome, cell
+from ravine.simulate.outcome import Table as Numbers
 from ravine.simulate.scenarios import SCENARIOS
 from ravine.simulate.surfaces import SURFACES
 
@@ -104,34 +105,43 @@ def show(outcome: Outcome) -> None:
     console = Console()
     console.print(Text(outcome.title, style="bold"))
     console.print(Text(outcome.story))
-    names = rules()
     for t in outcome.tables:
-        table = Table(
-            title=t.title,
-            caption=t.note or None,
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            collapse_padding=True,
-        )
-        for i, heading in enumerate(t.columns):
-            longest = max(
-                len(word) for word in [*heading.split(), *(word for row in t.rows for word in cell(row[i]).split())]
-            )
-            table.add_column(Text(heading), justify="left" if i == 0 else "right", min_width=longest)
-        for row in t.rows:
-            first = cell(row[0])
-            named = first.partition(",")[0]
-            color = palette.style(named).color if named in names else ""
-            table.add_row(Text(first, style=color), *(Text(cell(c)) for c in row[1:]))
         console.print()
-        needed = console.measure(table).minimum  # in a narrow terminal too long a line is better than half a number
-        console.print(table, width=max(needed, console.width), crop=False)
+        console.print(_table(t, console.width), crop=False)
     if outcome.claims:
         console.print()
     for claim in outcome.claims:
         mark, color = ("✓", "green") if claim.holds else ("✗", "red")
         console.print(Text.assemble((f"{mark} ", color), claim.text, (f": {claim.evidence}", "dim")))
+
+
+def _table(t: Numbers, room: int) -> Table:
+    """A table of an outcome, fitted into so many columns of text; but a line too long is better than half a number."""
+    texts = [[heading, *(cell(row[i]) for row in t.rows)] for i, heading in enumerate(t.columns)]
+    widths, space, gaps = [max(map(len, column)) for column in texts], 2, len(texts) - 1
+    if sum(widths) + space * gaps > room:
+        words = [max((len(word) for text in column for word in text.split()), default=0) for column in texts]
+        space = 2 if sum(words) + 2 * gaps <= room else 1
+        words[0] = min(widths[0], words[0] + max(0, room - sum(words) - space * gaps))
+        widths = words
+    names = rules()
+    shown = Table(
+        title=t.title,
+        caption=t.note or None,
+        box=box.SIMPLE_HEAD,
+        padding=(0, space - 1),
+        width=sum(widths) + space * gaps,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for i, width in enumerate(widths):
+        shown.add_column(Text(t.columns[i]), justify="right" if i else "left", width=width)
+    for first, *rest in zip(*(column[1:] for column in texts), strict=True):
+        named = first.partition(",")[0]
+        color = palette.style(named).color if named in names else ""
+        shown.add_row(Text(first, style=color), *map(Text, rest))
+    return shown
 
 
 def _point(text: str) -> list[float]:

@@ -72,7 +72,7 @@ def find(reference: str) -> Surface:
     """A surface by name, or as FILE.py:NAME a function (or Surface) in a file of the user's own; the file is run."""
     if ":" not in reference:
         if reference not in SURFACES:
-            raise unknown("surface", reference, SURFACES)
+            raise unknown("surface", reference, SURFACES, listed_by="ravine simulate surfaces")
         return SURFACES[reference]
     path, _, attribute = reference.rpartition(":")
     if not Path(path).is_file():

@@ -24,7 +24,7 @@ SURFACES: dict[str, Surface] = {}
 def surface(name: str, **parameters: float) -> Surface:
     """A surface by name, with some of its parameters changed. Raises ValueError, naming the nearest name."""
     if name not in SURFACES:
-        raise unknown("surface", name, SURFACES)
+        raise unknown("surface", name, SURFACES, listed_by="ravine simulate surfaces")
     return SURFACES[name].with_parameters(**parameters)
 
 
