@@ -6,7 +6,6 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, overload
 
 import ravine.rules as family  # the package, here at first import, so that it can't later hide ravine.rules()
@@ -131,15 +130,9 @@ def _find(name: str) -> Rule:
 
 
 def _from_file(reference: str) -> Rule:
-    path, _, attribute = reference.rpartition(":")
-    if not Path(path).is_file():
-        raise ValueError(f"no such file: {path!r} (a rule of your own is named FILE.py:RULE)")
-    try:
-        module = userfile.load(path)
-    except Exception as error:
-        raise ValueError(f"{userfile.place(error, path)}: {type(error).__name__}: {error}") from error
+    path, name, module = userfile.look_up(reference, "rule")
     found = vars(module)
-    if not isinstance(found.get(attribute), Rule):
-        raise unknown(f"rule in {path}:", attribute, [n for n, v in found.items() if isinstance(v, Rule)])
-    result: Rule = found[attribute]
+    if not isinstance(found.get(name), Rule):
+        raise unknown(f"rule in {path}:", name, [n for n, v in found.items() if isinstance(v, Rule)])
+    result: Rule = found[name]
     return result

@@ -30,6 +30,20 @@ def load(path: str | Path) -> ModuleType:
     return sys.modules[name]
 
 
+def look_up(reference: str, kind: str) -> tuple[str, str, ModuleType]:
+    """The file and the name in FILE.py:NAME, and the module that the file makes.
+
+    `kind` says what is looked for, as in "rule". Raises ValueError where there is no such file, or it does not run.
+    """
+    path, _, name = reference.rpartition(":")
+    if not Path(path).is_file():
+        raise ValueError(f"no such file: {path!r} (a {kind} of your own is named FILE.py:{kind.upper()})")
+    try:
+        return path, name, load(path)
+    except Exception as error:
+        raise ValueError(f"{place(error, path)}: {type(error).__name__}: {error}") from error
+
+
 def place(error: BaseException, path: str | Path) -> str:
     """Where in a file an error came from: "mine.py, line 3", or the file alone."""
     file = str(Path(path).resolve())

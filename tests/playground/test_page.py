@@ -276,12 +276,12 @@ def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
 
     def seen() -> tuple[str, int, str]:
         surface = page.find('select[aria-label="Surface"]').get_attribute("value")
-        return surface, len(page.all(".card")), page.find(".ravine").get_attribute("data-theme")
+        return surface, len(page.all(".card")), page.named("Colours: automatic, light or dark").text
 
     page.open("preset=bowl&theme=dark")
-    assert seen() == (wanted["surface"][0], len(wanted["opt"]), "dark")
+    assert seen() == (wanted["surface"][0], len(wanted["opt"]), "☾ dark")
     page.open("preset=bowl&surface=rosenbrock&opt=adam")  # a link that says more than a name is left as it is
-    assert seen() == ("rosenbrock", 1, "auto")
+    assert seen() == ("rosenbrock", 1, "◐ auto")
 
 
 @pytest.mark.parametrize(

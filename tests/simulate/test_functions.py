@@ -67,7 +67,7 @@ def test_a_surface_from_a_file(tmp_path):
     assert find("beale").name == "beale"
     with pytest.raises(ValueError, match="did you mean 'valley'"):
         find(f"{file}:vally")
-    with pytest.raises(ValueError, match="no such Python file"):
+    with pytest.raises(ValueError, match="no such file"):
         find("nowhere.py:f")
     file.with_name("bad.py").write_text("x = 1\ny = nothing\n")
     with pytest.raises(ValueError, match=r"bad\.py, line 2: NameError"):

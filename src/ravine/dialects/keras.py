@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from ravine.dialects.spelling import Arguments, Form, Wrap
+from ravine.dialects.spelling import Form, Wrap, rmsprop_forms
 from ravine.dialects.spelling import spelling as any_spelling
 
 NORM = "a rule works on each coordinate alone and knows no norm of the whole gradient"
@@ -56,17 +56,11 @@ def SGD(
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """Gradient descent, and momentum with lr inside the buffer."""
-    return locals()
 
 
-@spelling(
-    Form("rmsprop", RMS, {"momentum": False, "centered": False}, state=MOVING),
-    Form("rmsprop_momentum", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": False}, state=MOVING),
-    Form("rmsprop_centered", RMS, {"momentum": False, "centered": True}, state=MOVING),
-    Form("rmsprop_momentum_centered", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": True}, state=MOVING),
-)
+@spelling(*rmsprop_forms("rmsprop", RMS, MOVING))
 def RMSprop(
     learning_rate: float = 0.001,
     rho: float = 0.9,
@@ -74,9 +68,8 @@ def RMSprop(
     epsilon: float = 1e-7,
     centered: bool = False,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """RMSprop with ε inside the root and lr inside the momentum buffer."""
-    return locals()
 
 
 @spelling(
@@ -92,9 +85,8 @@ def Adagrad(
     initial_accumulator_value: float = 0.1,
     epsilon: float = 1e-7,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """Adagrad with ε inside the root; the sum starts at 0.1."""
-    return locals()
 
 
 @spelling(Form("adadelta", RMS, state={"s": "accumulated_grad", "u": "accumulated_delta_var"}))
@@ -103,9 +95,8 @@ def Adadelta(
     rho: float = 0.95,
     epsilon: float = 1e-7,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """Adadelta, with a default lr a thousandth of the paper's."""
-    return locals()
 
 
 ADAM_FORMS = (
@@ -122,9 +113,8 @@ def Adam(
     epsilon: float = 1e-7,
     amsgrad: bool = False,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """Adam with ε̂, added before the bias correction."""
-    return locals()
 
 
 @spelling(*ADAM_FORMS)
@@ -135,9 +125,8 @@ def AdamW(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     amsgrad: bool = False,
-) -> Arguments:
+) -> None:
     """Adam with ε̂ and decoupled decay."""
-    return locals()
 
 
 @spelling(Form("nadam", ADAM, state={**MOMENTS, "product": "u_product"}, fixed={"momentum_decay": 1.0}))
@@ -147,9 +136,8 @@ def Nadam(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """NAdam whose β₁ is warmed up in some tens of steps: torch's schedule takes 250 times as long."""
-    return locals()
 
 
 @spelling(Form("adamax_keras", ADAM, state={"m": "momentum", "u": "norm"}))
@@ -159,9 +147,8 @@ def Adamax(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """Adamax with ε added to u where it divides."""
-    return locals()
 
 
 @spelling(Form("lion", {n: ADAM[n] for n in ("lr", "beta1", "beta2")}, state={"m": "momentum"}))
@@ -170,6 +157,5 @@ def Lion(
     beta_1: float = 0.9,
     beta_2: float = 0.99,
     weight_decay: float | None = None,
-) -> Arguments:
+) -> None:
     """Lion, with a default lr ten times the paper's and no decay."""
-    return locals()

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from ravine.dialects.spelling import Arguments, Form, Wrap
+from ravine.dialects.spelling import Form, Wrap
 from ravine.dialects.spelling import spelling as any_spelling
 
 DTYPE = "a slot has its parameter's type"
@@ -41,9 +41,8 @@ DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
 )
 def sgd(
     learning_rate: float, momentum: float | None = None, nesterov: bool = False, accumulator_dtype: Any = None
-) -> Arguments:
+) -> None:
     """Gradient descent, and momentum with lr outside the buffer."""
-    return locals()
 
 
 def _rmsprop_forms() -> Iterator[Form]:
@@ -72,9 +71,8 @@ def rmsprop(
     momentum: float | None = None,
     nesterov: bool = False,
     bias_correction: bool = False,
-) -> Arguments:
+) -> None:
     """RMSprop in all its variants, lr inside the momentum buffer."""
-    return locals()
 
 
 @spelling(
@@ -85,11 +83,10 @@ def rmsprop(
         state={"s": "0.sum_of_squares"},
     )
 )
-def adagrad(learning_rate: float, initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> Arguments:
+def adagrad(learning_rate: float, initial_accumulator_value: float = 0.1, eps: float = 1e-7) -> None:
     """Adagrad with ε inside the root; the sum starts at 0.1."""
     if not initial_accumulator_value and not eps:
         raise ValueError("eps must be > 0 where initial_accumulator_value is 0: optax then makes 0 of 0/0")
-    return locals()
 
 
 @spelling(
@@ -102,11 +99,10 @@ def adadelta(
     eps: float = 1e-6,
     weight_decay: float = 0.0,
     weight_decay_mask: Any = None,
-) -> Arguments:
+) -> None:
     """Adadelta; weight decay is coupled. A learning rate must be given."""
     if learning_rate is None:
         raise ValueError("learning_rate must be given: without one optax's adadelta goes uphill")
-    return locals()
 
 
 ADAM_FORMS = (
@@ -126,9 +122,8 @@ def adam(
     mu_dtype: Any = None,
     *,
     nesterov: bool = False,
-) -> Arguments:
+) -> None:
     """Adam as in the paper's algorithm 1, with another ε inside the root on request."""
-    return locals()
 
 
 @spelling(*ADAM_FORMS, wraps=DECOUPLED)
@@ -143,9 +138,8 @@ def adamw(
     mask: Any = None,
     *,
     nesterov: bool = False,
-) -> Arguments:
+) -> None:
     """Adam with decoupled decay, a hundredth of torch's by default."""
-    return locals()
 
 
 @spelling(*ADAM_FORMS)
@@ -158,9 +152,8 @@ def nadam(
     mu_dtype: Any = None,
     *,
     nesterov: bool = True,
-) -> Arguments:
+) -> None:
     """NAdam without the schedule of β₁ that torch and Keras have."""
-    return locals()
 
 
 @spelling(*ADAM_FORMS, wraps=DECOUPLED)
@@ -175,9 +168,8 @@ def nadamw(
     mask: Any = None,
     *,
     nesterov: bool = True,
-) -> Arguments:
+) -> None:
     """NAdam without a schedule, with decoupled decay."""
-    return locals()
 
 
 @spelling(
@@ -196,15 +188,13 @@ def amsgrad(
     mu_dtype: Any = None,
     bias_correction_mu: bool = True,
     bias_correction_nu: bool = True,
-) -> Arguments:
+) -> None:
     """AMSGrad that remembers the largest corrected v."""
-    return locals()
 
 
 @spelling(Form("adamax", ADAM, state={"t": "0.count", "m": "0.mu", "u": "0.nu"}))
-def adamax(learning_rate: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Arguments:
+def adamax(learning_rate: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> None:
     """Adamax with ε added to |g|, so that u remembers it."""
-    return locals()
 
 
 @spelling(
@@ -217,6 +207,5 @@ def lion(
     mu_dtype: Any = None,
     weight_decay: float = 0.001,
     mask: Any = None,
-) -> Arguments:
+) -> None:
     """Lion with decoupled decay."""
-    return locals()

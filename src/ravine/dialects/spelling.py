@@ -85,7 +85,7 @@ class Constructor(Table):
 
     def __init__(
         self,
-        function: Callable[..., Arguments],
+        function: Callable[..., Arguments | None],
         framework: str,
         forms: tuple[Form, ...],
         wraps: tuple[Wrap, ...],
@@ -127,7 +127,7 @@ class Constructor(Table):
             if value is not neutral and value != neutral:
                 raise ValueError(f"{self}: {name}={value!r} is not supported: {reason}")
         try:
-            return arguments | self.function(**{n: arguments[n] for n in self.own})
+            return arguments | (self.function(**{n: arguments[n] for n in self.own}) or {})
         except ValueError as error:
             raise ValueError(f"{self}: {error}") from None
 
@@ -167,14 +167,32 @@ def spelling(
     wraps: tuple[Wrap, ...] = (),
     common: Mapping[str, Any] | None = None,
     refuses: Mapping[str, tuple[Any, str]] | None = None,
-) -> Callable[[Callable[..., Arguments]], Constructor]:
-    """Make a framework's constructor of a function that has its signature and returns its `locals()`.
+) -> Callable[[Callable[..., Arguments | None]], Constructor]:
+    """Make a framework's constructor of a function that has its signature.
 
+    The function may raise ValueError for arguments that the framework refuses too, and return others that they imply.
     `forms` and `wraps` are those of a `Table`. `common` are further arguments with their defaults. `refuses` maps
     arguments to the one value that is supported, and the reason. Arguments that no table mentions don't touch the
     arithmetic.
     """
     return lambda function: Constructor(function, framework, forms, wraps, common or {}, refuses or {})
+
+
+def rmsprop_forms(
+    name: str, names: Mapping[str, str], state: Mapping[str, str], start: Mapping[str, str | float] | None = None
+) -> tuple[Form, ...]:
+    """RMSprop's four: plain, with momentum, centred, and both, chosen by `momentum` and `centered`."""
+    return tuple(
+        Form(
+            f"{name}{'_momentum' * momentum}{'_centered' * centered}",
+            {**names, "mu": "momentum"} if momentum else names,
+            {"momentum": momentum, "centered": centered},
+            start or {},
+            state,
+        )
+        for centered in (False, True)
+        for momentum in (False, True)
+    )
 
 
 def _holds(when: Mapping[str, bool], arguments: Arguments) -> bool:

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import functools
 
-from ravine.dialects.spelling import Arguments, Form
+from ravine.dialects.spelling import Form, rmsprop_forms
 from ravine.dialects.spelling import spelling as any_spelling
 
 spelling = functools.partial(any_spelling, "tensorflow")
 RMS = {"lr": "learning_rate", "rho": "decay", "eps": "epsilon"}
 MOMENTUM = {"lr": "learning_rate", "mu": "momentum"}
-ONE = {"s": 1.0}
+MOVING = {"s": "rms", "a": "mg", "delta": "-momentum"}
 
 
 @spelling(Form("gd", {"lr": "learning_rate"}))
-def GradientDescentOptimizer(
-    learning_rate: float, use_locking: bool = False, name: str = "GradientDescent"
-) -> Arguments:
+def GradientDescentOptimizer(learning_rate: float, use_locking: bool = False, name: str = "GradientDescent") -> None:
     """Gradient descent."""
-    return locals()
 
 
 @spelling(
@@ -36,29 +33,11 @@ def MomentumOptimizer(
     use_locking: bool = False,
     name: str = "Momentum",
     use_nesterov: bool = False,
-) -> Arguments:
+) -> None:
     """Momentum with lr outside the buffer, as in torch."""
-    return locals()
 
 
-@spelling(
-    Form("rmsprop", RMS, {"momentum": False, "centered": False}, ONE, {"s": "rms"}),
-    Form(
-        "rmsprop_momentum",
-        {**RMS, "mu": "momentum"},
-        {"momentum": True, "centered": False},
-        ONE,
-        {"s": "rms", "delta": "-momentum"},
-    ),
-    Form("rmsprop_centered", RMS, {"momentum": False, "centered": True}, ONE, {"s": "rms", "a": "mg"}),
-    Form(
-        "rmsprop_momentum_centered",
-        {**RMS, "mu": "momentum"},
-        {"momentum": True, "centered": True},
-        ONE,
-        {"s": "rms", "a": "mg", "delta": "-momentum"},
-    ),
-)
+@spelling(*rmsprop_forms("rmsprop", RMS, MOVING, start={"s": 1.0}))
 def RMSPropOptimizer(
     learning_rate: float,
     decay: float = 0.9,
@@ -67,9 +46,8 @@ def RMSPropOptimizer(
     use_locking: bool = False,
     centered: bool = False,
     name: str = "RMSProp",
-) -> Arguments:
+) -> None:
     """RMSprop with ε inside the root, lr inside the momentum buffer, and an average that starts at one."""
-    return locals()
 
 
 @spelling(
@@ -83,11 +61,10 @@ def RMSPropOptimizer(
 )
 def AdagradOptimizer(
     learning_rate: float, initial_accumulator_value: float = 0.1, use_locking: bool = False, name: str = "Adagrad"
-) -> Arguments:
+) -> None:
     """Adagrad without ε; the sum starts at 0.1."""
     if initial_accumulator_value <= 0:
         raise ValueError(f"initial_accumulator_value must be > 0, got {initial_accumulator_value!r}: there is no ε")
-    return locals()
 
 
 @spelling(
@@ -103,9 +80,8 @@ def AdadeltaOptimizer(
     epsilon: float = 1e-8,
     use_locking: bool = False,
     name: str = "Adadelta",
-) -> Arguments:
+) -> None:
     """Adadelta, with a default lr a thousandth of the paper's."""
-    return locals()
 
 
 @spelling(
@@ -123,6 +99,5 @@ def AdamOptimizer(
     use_locking: bool = False,
     name: str = "Adam",
     use_own_namescope_for_non_slot_vars: bool = False,
-) -> Arguments:
+) -> None:
     """Adam with ε̂, added before the bias correction."""
-    return locals()

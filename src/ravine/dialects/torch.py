@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ravine.dialects.spelling import Arguments, Form, Wrap
+from ravine.dialects.spelling import Arguments, Form, Wrap, rmsprop_forms
 from ravine.dialects.spelling import spelling as any_spelling
 
 COUPLED = Wrap("weight_decay", "weight_decay", "weight_decay", {"decoupled_weight_decay": False})
@@ -52,23 +52,14 @@ def SGD(
     dampening: float = 0,
     weight_decay: float = 0,
     nesterov: bool = False,
-) -> Arguments:
+) -> None:
     """Gradient descent, and momentum with lr outside the buffer; the first step is not dampened."""
     _no_groups(params)
     if nesterov and (not momentum or dampening):
         raise ValueError("nesterov=True needs a momentum and no dampening")
-    return locals()
 
 
-@spelling(
-    Form("rmsprop_torch", RMS, {"momentum": False, "centered": False}, state=MOVING),
-    Form("rmsprop_torch_momentum", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": False}, state=MOVING),
-    Form("rmsprop_torch_centered", RMS, {"momentum": False, "centered": True}, state=MOVING),
-    Form(
-        "rmsprop_torch_momentum_centered", {**RMS, "mu": "momentum"}, {"momentum": True, "centered": True}, state=MOVING
-    ),
-    common={**HOW, "capturable": False},
-)
+@spelling(*rmsprop_forms("rmsprop_torch", RMS, MOVING), common={**HOW, "capturable": False})
 def RMSprop(
     params: Any = None,
     lr: float = 0.01,
@@ -77,10 +68,9 @@ def RMSprop(
     weight_decay: float = 0,
     momentum: float = 0,
     centered: bool = False,
-) -> Arguments:
+) -> None:
     """RMSprop with ε outside the root and lr outside the momentum buffer."""
     _no_groups(params)
-    return locals()
 
 
 @spelling(
@@ -99,22 +89,18 @@ def Adagrad(
     weight_decay: float = 0,
     initial_accumulator_value: float = 0,
     eps: float = 1e-10,
-) -> Arguments:
+) -> None:
     """Adagrad with ε outside the root; the sum starts at zero."""
     _no_groups(params)
-    return locals()
 
 
 @spelling(
     Form("adadelta", {**LR, "rho": "rho", "eps": "eps"}, state={"t": "step", "s": "square_avg", "u": "acc_delta"}),
     common={**HOW, "capturable": False},
 )
-def Adadelta(
-    params: Any = None, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0
-) -> Arguments:
+def Adadelta(params: Any = None, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0) -> None:
     """Adadelta as in the paper."""
     _no_groups(params)
-    return locals()
 
 
 ADAM_FORMS = (
@@ -131,10 +117,9 @@ def Adam(
     eps: float = 1e-8,
     weight_decay: float = 0,
     amsgrad: bool = False,
-) -> Arguments:
+) -> None:
     """Adam as in the paper's algorithm 1: ε after the bias correction."""
     _no_groups(params)
-    return locals()
 
 
 @spelling(*ADAM_FORMS, common={**HOW, "capturable": False, "fused": None})
@@ -148,7 +133,7 @@ def AdamW(
 ) -> Arguments:
     """Adam with decoupled decay."""
     _no_groups(params)
-    return {**locals(), "decoupled_weight_decay": True}
+    return {"decoupled_weight_decay": True}
 
 
 @spelling(
@@ -163,10 +148,9 @@ def NAdam(
     weight_decay: float = 0,
     momentum_decay: float = 0.004,
     decoupled_weight_decay: bool = False,
-) -> Arguments:
+) -> None:
     """NAdam with a slow schedule of β₁. torch keeps the schedule's product in float32, whatever the parameter."""
     _no_groups(params)
-    return locals()
 
 
 @spelling(Form("radam", ADAM, state=MOMENTS), common={**HOW, "capturable": False})
@@ -177,10 +161,9 @@ def RAdam(
     eps: float = 1e-8,
     weight_decay: float = 0,
     decoupled_weight_decay: bool = False,
-) -> Arguments:
+) -> None:
     """RAdam, with ε before the bias correction."""
     _no_groups(params)
-    return locals()
 
 
 @spelling(
@@ -193,7 +176,6 @@ def Adamax(
     betas: tuple[float, float] = (0.9, 0.999),
     eps: float = 1e-8,
     weight_decay: float = 0,
-) -> Arguments:
+) -> None:
     """Adamax with ε added to |g|, so that u remembers it."""
     _no_groups(params)
-    return locals()

@@ -7,7 +7,6 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -74,18 +73,12 @@ def find(reference: str) -> Surface:
         if reference not in SURFACES:
             raise unknown("surface", reference, SURFACES, listed_by="ravine simulate surfaces")
         return SURFACES[reference]
-    path, _, attribute = reference.rpartition(":")
-    if not Path(path).is_file():
-        raise ValueError(f"no such Python file: {path!r} (a function of your own is named FILE.py:FUNCTION)")
-    try:
-        module = userfile.load(path)
-    except Exception as error:
-        raise ValueError(f"{userfile.place(error, path)}: {type(error).__name__}: {error}") from error
-    found = vars(module).get(attribute)
+    path, name, module = userfile.look_up(reference, "function")
+    found = vars(module).get(name)
     if isinstance(found, Surface):
         return found
     if not callable(found):
-        raise unknown(f"function in {path}:", attribute, [n for n, v in vars(module).items() if inspect.isfunction(v)])
+        raise unknown(f"function in {path}:", name, [n for n, v in vars(module).items() if inspect.isfunction(v)])
     return from_function(found)
 
 

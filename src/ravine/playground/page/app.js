@@ -180,8 +180,8 @@ export class Playground {
       model.update({ ...state, formula: this.goodFormula }); // go on with the last one that was right
     }
     const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness.matches);
-    this.root.dataset.theme = state.theme;
     const theme = dark ? "dark" : "light";
+    this.root.dataset.theme = theme;
     const { surface, runs, looks } = model;
     const { selected, steps, start } = state;
     this.scenario.show(state);
