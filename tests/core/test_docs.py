@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import re
 import shlex
@@ -14,6 +13,7 @@ from click.testing import CliRunner
 
 import ravine
 from ravine.cli import group
+from ravine.userfile import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,13 +21,8 @@ COMMANDS = sorted(set(re.findall(r"(?:^|`)ravine ([a-z][^`#\n]*[^`#\s])", README
 
 
 def test_the_page_of_rules_is_current() -> None:
-    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "tools" / "make_docs.py")
-    assert spec
-    assert spec.loader
-    make_docs = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_docs)
     written = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-    assert written == make_docs.page(), "run `make docs`"
+    assert written == load(ROOT / "tools" / "make_docs.py").page(), "run `make docs`"
 
 
 @pytest.mark.parametrize("name", ravine.__all__)

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
 from ravine import dialects
+from ravine.userfile import load
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "dialects.md").read_text(encoding="utf-8")
 
 
 def test_the_page_of_dialects_is_current() -> None:
-    spec = importlib.util.spec_from_file_location("dialects_page", ROOT / "tools" / "dialects_page.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.page() == PAGE, "run `make docs`"
+    assert load(ROOT / "tools" / "dialects_page.py").page() == PAGE, "run `make docs`"
 
 
 def test_every_framework_and_optimizer_is_on_it() -> None:
