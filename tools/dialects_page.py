@@ -5,7 +5,8 @@ from __future__ import annotations
 from ravine import Recipe, dialects, rule
 from ravine.dialects import torch
 from ravine.dialects.compare import Effect, compare
-from ravine.dialects.spelling import Constructor, Form
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Form
 from ravine.dialects.terms import describe
 from ravine.trace import text
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ravine.declaration import is_number
 from ravine.engines import reference
 from ravine.errors import unknown
+from ravine.hyperparameter import is_number
 from ravine.rule import Rule
 from ravine.rule import rule as find_rule
 

@@ -10,18 +10,9 @@ from typing import Any, overload
 
 import ravine.rules as family  # the package, here at first import, so that it can't later hide ravine.rules()
 from ravine import userfile
-from ravine.declaration import (
-    DECAY,
-    FINITE,
-    NON_NEGATIVE,
-    POSITIVE,
-    Hyperparameter,
-    Range,
-    Rule,
-    Slot,
-    declare,
-)
+from ravine.declaration import Rule, Slot, declare
 from ravine.errors import unknown
+from ravine.hyperparameter import DECAY, FINITE, NON_NEGATIVE, POSITIVE, Hyperparameter, Range
 
 __all__ = [
     "DECAY",

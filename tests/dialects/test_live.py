@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ravine import dialects, rule
-from ravine.dialects.spelling import place
+from ravine.dialects.table import place
 from recorded import Trace, traces
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

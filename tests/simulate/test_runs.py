@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ravine import recipe, rules
 from ravine.simulate import Noise, final, from_function, run, surface
-from ravine.simulate.runs import BLOCK
+from ravine.simulate.plan import BLOCK
 
 RULES = sorted(rules())
 

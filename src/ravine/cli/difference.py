@@ -12,7 +12,8 @@ from rich.text import Text
 
 from ravine import dialects
 from ravine.dialects.compare import Comparison, Effect, compare
-from ravine.dialects.spelling import Arguments, Constructor, element
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Arguments, element
 from ravine.recipe import Recipe
 from ravine.spelling import read
 from ravine.trace import text

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from ravine.convert.state import OptimizerState, Slots
-from ravine.dialects.spelling import Arguments, Constructor, Form
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Arguments, Form
 from ravine.errors import unknown
 from ravine.rule import Rule, rule
 

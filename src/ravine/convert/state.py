@@ -11,7 +11,8 @@ import numpy as np
 from ravine import dialects
 from ravine.dialects.identities import IDENTITIES, IMPOSSIBLE, Scale
 from ravine.dialects.rewrite import Spelling, arguments, to, written_as
-from ravine.dialects.spelling import Arguments, Constructor, Form
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Arguments, Form
 from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe

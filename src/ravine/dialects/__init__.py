@@ -11,7 +11,8 @@ import ast
 from types import ModuleType
 
 from ravine.dialects import keras, optax, tensorflow, torch
-from ravine.dialects.spelling import Arguments, Constructor
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Arguments
 from ravine.errors import unknown
 
 FRAMEWORKS: dict[str, ModuleType] = {"tensorflow": tensorflow, "keras": keras, "torch": torch, "optax": optax}

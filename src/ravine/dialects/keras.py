@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 
-from ravine.dialects.spelling import Form, Wrap, rmsprop_forms
 from ravine.dialects.spelling import spelling as any_spelling
+from ravine.dialects.table import Form, Wrap, rmsprop_forms
 
 NORM = "a rule works on each coordinate alone and knows no norm of the whole gradient"
 EMA = "an average of the parameters is kept beside an optimizer, not in it"

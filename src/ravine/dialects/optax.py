@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from ravine.dialects.spelling import Form, Wrap
 from ravine.dialects.spelling import spelling as any_spelling
+from ravine.dialects.table import Form, Wrap
 
 DTYPE = "a slot has its parameter's type"
 REFUSES = {

@@ -12,7 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
-from ravine.dialects.spelling import Constructor, Form, Wrap, place
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Form, Wrap, holds, place
 from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.rule import rule
@@ -179,7 +180,7 @@ def _offers(constructor: Constructor, wrap: Wrap) -> bool:
     if wrap.argument not in constructor.defaults:
         return False
     settled = {n: wanted for n, wanted in wrap.when.items() if n not in constructor.defaults}
-    return not settled or settled.items() <= constructor.arguments().items()
+    return not settled or holds(settled, constructor.arguments())
 
 
 AROUND_WORDS = dict(

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 
-from ravine.dialects.spelling import Form, rmsprop_forms
 from ravine.dialects.spelling import spelling as any_spelling
+from ravine.dialects.table import Form, rmsprop_forms
 
 spelling = functools.partial(any_spelling, "tensorflow")
 RMS = {"lr": "learning_rate", "rho": "decay", "eps": "epsilon"}

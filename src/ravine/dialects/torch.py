@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ravine.dialects.spelling import Arguments, Form, Wrap, rmsprop_forms
 from ravine.dialects.spelling import spelling as any_spelling
+from ravine.dialects.table import Arguments, Form, Wrap, rmsprop_forms
 
 COUPLED = Wrap("weight_decay", "weight_decay", "weight_decay", {"decoupled_weight_decay": False})
 DECOUPLED = Wrap("decoupled_weight_decay", "weight_decay", "weight_decay", {"decoupled_weight_decay": True})

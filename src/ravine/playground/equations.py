@@ -6,9 +6,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ravine.rule import Rule
+from ravine.trace.definitions import lines
 from ravine.trace.graph import Node, node
 from ravine.trace.mathml import MathMLPrinter
-from ravine.trace.printer import lines
 
 Tree = list[Any]
 """An element as [tag, {attributes}, *children]; a child is a tree or a text."""

@@ -10,14 +10,11 @@ from typing import Any
 import numpy as np
 
 from ravine.engines import reference
-from ravine.recipe import Recipe, recipe
+from ravine.recipe import Recipe
 from ravine.rule import Rule
 from ravine.simulate.noise import Noise
+from ravine.simulate.plan import Plan, make_plan
 from ravine.simulate.surface import Surface
-from ravine.simulate.surfaces import surface as find_surface
-
-BLOCK = 4096
-"""How many runs go together where only their ends are kept: their arrays stay in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +68,7 @@ def run(
 
     Raises ValueError for a wrong name, an illegal value, or shapes that don't go together.
     """
-    plan = _plan(method, surface, start, steps, noise, streams, hyper)
+    plan = make_plan(method, surface, start, steps, noise, streams, hyper)
     x, value, gradient, step = [plan.columns], [], [], []
     slots: dict[str, list[Any]] = {n: [s] for n, s in plan.slots().items()}
     for moment in _steps(plan, steps, steps_before):
@@ -115,7 +112,7 @@ def final(
     **hyper: Any,
 ) -> tuple[Any, Any]:
     """Where runs end: (x, value), of shapes (…, dimension) and (…). Arguments as for `run`; only the ends are kept."""
-    plan = _plan(method, surface, start, steps, noise, streams, hyper)
+    plan = make_plan(method, surface, start, steps, noise, streams, hyper)
     ends = []
     for block in plan.blocks():
         x = block.columns
@@ -138,51 +135,7 @@ class _Moment:
     slots: Mapping[str, Any]
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """Runs as columns: x of shape (dimension, n); hyperparameters numbers or of shape (n,); n the batch, flattened."""
-
-    rule: Rule
-    hyper: Mapping[str, Any]
-    original: Mapping[str, Any]
-    starts: Mapping[str, float]
-    surface: Surface
-    noise: Noise | None
-    batch: tuple[int, ...]
-    columns: Any
-    streams: Any
-
-    def slots(self) -> dict[str, Any]:
-        starts = {n: self.starts.get(n, s.start) for n, s in self.rule.slots.items()}
-        return {
-            n: value if self.rule.slots[n].is_scalar else np.full_like(self.columns, value)
-            for n, value in starts.items()
-        }
-
-    def blocks(self) -> Iterator[_Plan]:
-        for low in range(0, max(1, self.columns.shape[1]), BLOCK):
-            part = slice(low, low + BLOCK)
-            yield _Plan(
-                self.rule,
-                {n: h if np.ndim(h) == 0 else h[part] for n, h in self.hyper.items()},
-                self.original,
-                self.starts,
-                self.surface,
-                self.noise,
-                self.batch,
-                np.ascontiguousarray(self.columns[:, part]),
-                self.streams[part],
-            )
-
-    def sampler(self) -> Callable[[int], Any] | None:
-        if self.noise is None:
-            return None
-        distinct, place = np.unique(self.streams, return_inverse=True)
-        sample = self.noise.sampler(distinct, self.surface.dimension)
-        return lambda t: sample(t)[:, place]
-
-
-def _steps(plan: _Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
+def _steps(plan: Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
     """The loop: the gradient where the rule wants it, noise, one step of the reference engine."""
     x, slots, sampler = plan.columns, plan.slots(), plan.sampler()
     for t in range(1, steps + 1):
@@ -197,47 +150,3 @@ def _steps(plan: _Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
         x, slots = reference.step(plan.rule, x, gradient, slots, t + steps_before, plan.hyper)
         with np.errstate(all="ignore"):
             yield _Moment(value, gradient, x - before, x, slots)
-
-
-def _plan(
-    method: Recipe | Rule | str,
-    surface: Surface | str,
-    start: Any,
-    steps: int,
-    noise: Noise | None,
-    streams: Any,
-    hyper: Mapping[str, Any],
-) -> _Plan:
-    if isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 0:
-        raise ValueError(f"steps must be a whole number of at least 0, got {steps!r}")
-    chosen = method if isinstance(method, Recipe) else recipe(method)
-    on = find_surface(surface) if isinstance(surface, str) else surface
-    given = {n: h if isinstance(h, (int, float)) else np.asarray(h, dtype=float) for n, h in hyper.items()}
-    values: dict[str, Any] = dict(chosen.hyper)
-    for name, value in given.items():
-        extremes = (value,) if isinstance(value, (int, float)) else (float(np.min(value)), float(np.max(value)))
-        for extreme in extremes:
-            checked = chosen.rule.check({name: extreme})[name]
-        values[name] = checked if isinstance(value, (int, float)) else value
-    points = np.asarray(on.start if start is None else start, dtype=float)
-    if points.ndim == 0 or points.shape[-1] != on.dimension:
-        raise ValueError(f"start must have {on.dimension} coordinates in its last axis, got shape {points.shape}")
-    if not np.all(np.isfinite(points)):
-        raise ValueError(f"start must be finite numbers, got {start!r}")
-    try:
-        batch = np.broadcast_shapes(points.shape[:-1], np.shape(streams), *(np.shape(h) for h in values.values()))
-    except ValueError as error:
-        shapes = {n: np.shape(h) for n, h in values.items() if np.ndim(h)} | {"start": points.shape[:-1]}
-        raise ValueError(f"these shapes don't broadcast: {shapes}, streams {np.shape(streams)}") from error
-    size = math.prod(batch)
-    return _Plan(
-        rule=chosen.rule,
-        hyper={n: h if np.ndim(h) == 0 else np.broadcast_to(h, batch).reshape(size) for n, h in values.items()},
-        original=values,
-        starts=chosen.start,
-        surface=on,
-        noise=noise,
-        batch=batch,
-        columns=np.stack([np.broadcast_to(points[..., i], batch).reshape(size) for i in range(on.dimension)]),
-        streams=np.broadcast_to(np.asarray(streams, dtype=np.int64), batch).reshape(size),
-    )

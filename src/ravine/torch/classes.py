@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 
 from ravine.dialects import torch as dialect
-from ravine.dialects.spelling import Form, Table, place
+from ravine.dialects.table import Form, Table, place
 from ravine.rule import rule
 from ravine.torch.method import Key, Method, method
 from ravine.torch.stepper import Stepper

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ravine.trace.printer import GREEK, PRODUCT, Printed, Printer, lines
+from ravine.trace.definitions import lines
+from ravine.trace.printer import GREEK, PRODUCT, Printed, Printer
 
 if TYPE_CHECKING:
     from ravine.rule import Rule

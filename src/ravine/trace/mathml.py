@@ -6,7 +6,8 @@ import re
 from html import escape
 from typing import TYPE_CHECKING
 
-from ravine.trace.printer import GREEK, PRODUCT, Printed, Printer, lines
+from ravine.trace.definitions import lines
+from ravine.trace.printer import GREEK, PRODUCT, Printed, Printer
 
 if TYPE_CHECKING:
     from ravine.rule import Rule

@@ -1,17 +1,13 @@
-"""From a traced rule to a formula: the structure that the LaTeX, terminal and MathML printers share.
+"""From a graph's node to a formula: the structure that the LaTeX, terminal and MathML printers share.
 
-A printer rearranges for the eye only: one fraction for a chain of × and ÷, hats for corrected averages.
+A printer rearranges for the eye only, as into one fraction for a chain of × and ÷.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
-from ravine.trace.graph import Node, node, topological
-
-if TYPE_CHECKING:
-    from ravine.rule import Rule
+from ravine.trace.graph import Node, node
 
 SUM, PRODUCT, POWER, ATOM = range(4)  # how tightly a printed expression holds together
 
@@ -32,7 +28,6 @@ GREEK = {
 }
 """The symbols of names that are not printed as they are; a final digit becomes a subscript."""
 
-Line = tuple[str, str]
 Printed = tuple[str, int]
 
 
@@ -209,56 +204,3 @@ class Printer:
             self._factors(n.args[1], above, below)
         else:
             self._factors(n.args[1], below, above)
-
-
-def lines(rule: Rule, printer: Printer) -> list[Line]:
-    """The rule as definitions (left side, right side), in an order that can be computed; last comes the new x.
-
-    Slots' new values get their name with subscript t; a new value over a coefficient gets a hat, as m̂ in Adam's paper;
-    what is long and used twice gets a name: κ for a coefficient, h for an array.
-    """
-    graph = rule.graph
-    result: list[Line] = []
-    old = {name: node("scalar" if s.is_scalar else "array", name=name) for name, s in rule.slots.items()}
-    x, g = node("array", name="x"), node("array", name="g")
-    printer.symbols |= {n: printer.name(name, "t-1") for name, n in old.items()}
-    printer.symbols |= {x: printer.name("x", "t-1"), g: printer.name("g", "t")}
-    if rule.look_ahead_graph is not None:
-        inside = printer.show(node("add", x, rule.look_ahead_graph))
-        result.append((printer.symbols[g], printer.call("∇f", [inside])))
-
-    names: dict[Node, Callable[[], str]] = {}
-    for stem, shared in {"kappa": _shared(rule, False, 5), "h": _shared(rule, True, 3)}.items():
-        for index, n in enumerate(shared, 1):
-            label = stem + (str(index) if len(shared) > 1 else "")
-            names[n] = lambda label=label, n=n: printer.name(label, "t" * n.is_array)  # type: ignore[misc]
-    by_slot: dict[Node, str] = {}
-    for name, new in graph.slots.items():
-        if new is not old[name] and not new.is_leaf:
-            by_slot.setdefault(new, name)
-            names[new] = lambda name=name: printer.name(name, "t")  # type: ignore[misc]
-    for n in graph.nodes:
-        if n.op == "div" and n.args[0] in by_slot and not n.args[1].is_array:
-            names[n] = lambda name=by_slot[n.args[0]]: printer.name(name, "t", hat=True)  # type: ignore[misc]
-    for n in topological(graph.outputs):
-        if n in names:
-            right = printer.show(n)
-            printer.symbols[n] = names[n]()
-            result.append((printer.symbols[n], right))
-    result.append((printer.name("x", "t"), printer.show(node("add", x, graph.step))))
-    return result
-
-
-def _shared(rule: Rule, is_array: bool, larger_than: int) -> list[Node]:
-    """Expressions worth a name of their own: used twice, not small, and not a slot's new value."""
-    graph = rule.graph
-    uses: dict[Node, int] = {}
-    for n in graph.nodes:
-        for a in n.args:
-            uses[a] = uses.get(a, 0) + 1
-    slots = set(graph.slots.values())
-    return [
-        n
-        for n in graph.nodes
-        if n.is_array == is_array and uses.get(n, 0) > 1 and len(topological([n])) > larger_than and n not in slots
-    ]

@@ -1,0 +1,113 @@
+"""What a framework's arguments mean: the tables that `ravine.dialects` is made of, read in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Arguments = dict[str, Any]
+"""A constructor's arguments by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """One arithmetic that a framework's optimizer can do: the rule it is, and what the rule's parts are called there.
+
+    `names` maps hyperparameters to arguments ("betas[0]" is an element of one). `when` says which arguments must be
+    on (true) or off for this form. `start` gives slots that don't start as the rule says: a number, or the argument
+    that tells. `state` maps slots, and "t" where a step count is kept, to the framework's names; a minus sign in front
+    says that the framework stores the negative. `fixed` holds hyperparameters that the framework gives no choice of.
+    """
+
+    rule: str
+    names: Mapping[str, str]
+    when: Mapping[str, bool] = field(default_factory=dict)
+    start: Mapping[str, str | float] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Wrap:
+    """A transform that an argument turns on; `hyper` is the hyperparameter that takes the argument's value, if any."""
+
+    transform: str
+    argument: str
+    hyper: str = ""
+    when: Mapping[str, bool] = field(default_factory=dict)
+
+
+NAMED = {"decoupled_weight_decay(adam)": "adamw"}
+"""Transformed rules that have a name of their own."""
+
+
+class Table:
+    """What arguments choose between: the first of `forms` whose `when` holds, with `wraps` around it.
+
+    The first wrap is innermost. An argument that is not given is off.
+    """
+
+    def __init__(self, forms: tuple[Form, ...], wraps: tuple[Wrap, ...] = ()) -> None:
+        self.forms, self.wraps = forms, wraps
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The arguments that choose the rule or what its slots start at."""
+        named = [n for f in self.forms for n in (*f.when, *(v for v in f.start.values() if isinstance(v, str)))]
+        named += [n for w in self.wraps for n in (w.argument, *w.when)]
+        return tuple(dict.fromkeys(named))
+
+    def form(self, arguments: Arguments) -> Form:
+        """The arithmetic that these arguments choose."""
+        return next(f for f in self.forms if holds(f.when, arguments))
+
+    def choose(self, arguments: Arguments) -> tuple[str, dict[str, str]]:
+        """The name of the rule that these arguments choose, and the argument that each of its hyperparameters is."""
+        form = self.form(arguments)
+        name, names = form.rule, dict(form.names)
+        for wrap in self.wraps:
+            if arguments.get(wrap.argument) and holds(wrap.when, arguments):
+                name = f"{wrap.transform}({name})"
+                names |= {wrap.hyper: wrap.argument} if wrap.hyper else {}
+        return NAMED.get(name, name), names
+
+
+def rmsprop_forms(
+    name: str, names: Mapping[str, str], state: Mapping[str, str], start: Mapping[str, str | float] | None = None
+) -> tuple[Form, ...]:
+    """RMSprop's four: plain, with momentum, centred, and both, chosen by `momentum` and `centered`."""
+    return tuple(
+        Form(
+            f"{name}{'_momentum' * momentum}{'_centered' * centered}",
+            {**names, "mu": "momentum"} if momentum else names,
+            {"momentum": momentum, "centered": centered},
+            start or {},
+            state,
+        )
+        for centered in (False, True)
+        for momentum in (False, True)
+    )
+
+
+def holds(when: Mapping[str, bool], arguments: Arguments) -> bool:
+    """Whether arguments are on and off as is wanted; one that is not given is off."""
+    return all(bool(arguments.get(name)) is wanted for name, wanted in when.items())
+
+
+def place(argument: str) -> tuple[str, int | None]:
+    """An argument's name, and the index where an element of it is meant, as in "betas[0]"."""
+    name, _, index = argument.partition("[")
+    return name, int(index[:-1]) if index else None
+
+
+def element(arguments: Arguments, argument: str) -> Any:
+    """The value of an argument, or of an element of one, named as in "betas[0]"."""
+    name, index = place(argument)
+    value = arguments[name]
+    if index is None:
+        return value
+    try:
+        return value[index]
+    except (TypeError, IndexError) as error:
+        raise TypeError(f"{name} must be a pair of numbers, got {value!r}") from error
