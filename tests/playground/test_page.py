@@ -444,7 +444,7 @@ def test_it_fits_a_phone_and_follows_the_system_s_colours(page: Page) -> None:
     light = paper()
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
-    assert paper() != light
+    page.wait(lambda: paper() != light)
     button = page.named("Colours: automatic, light or dark")
     button.click()
     assert paper() == light

@@ -15,6 +15,9 @@ from ravine.playground import generate
 from ravine.playground.bundle import PAGE, bundle
 from ravine.rule import Rule, rules
 
+STYLES = ("base", "layout", "stage", "panels", "inside", "narrow")
+"""The parts of the page's style, in `page/style`: a later one overrides earlier ones."""
+
 
 def html(extra: Iterable[Rule] = ()) -> str:
     """The page as text: every rule of the family, and `extra` ones of your own."""
@@ -41,7 +44,7 @@ def script(entry: str, extra: Iterable[Rule] = ()) -> str:
 
 def stylesheet() -> str:
     """The page's style; everything in it is below `.ravine`."""
-    return (PAGE / "style.css").read_text(encoding="utf-8")
+    return "\n".join((PAGE / "style" / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
 
 
 def _policy(source: str, style: str) -> str:

@@ -2,12 +2,14 @@
 
 import { Chart } from "./chart.js";
 import { el, setText } from "./dom.js";
-import { FormulaError } from "./formula.js";
+import { FormulaError } from "./parse.js";
 import { History } from "./history.js";
 import { Inside } from "./inside.js";
+import { layout } from "./layout.js";
 import { KnobMap } from "./map.js";
 import { Model } from "./model.js";
-import { noisePanel, optimizersPanel, scenarioPanel, surfacePanel } from "./panels.js";
+import { optimizersPanel } from "./optimizers.js";
+import { noisePanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
 import { copy, decode, defaults, encode, fromPreset } from "./state.js";
@@ -68,39 +70,12 @@ export class Playground {
     this.notice = el("p", { class: "notice", role: "status", "aria-live": "polite" });
     this.root.classList.add("ravine");
     this.root.replaceChildren(
-      el(
-        "header",
-        { class: "top" },
-        el("h1", {}, "Ravine ", el("span", {}, "playground")),
-        el("div", { class: "tools" }, this.undoButton, this.redoButton, this.theme, this.share),
-      ),
-      this.notice,
-      el(
-        "div",
-        { class: "desk" },
-        el(
-          "div",
-          { class: "main" },
-          this.scenario.element,
-          this.stage.element,
-          this.player.element,
-          el("div", { class: "charts" }, ...this.charts.map((c) => c.element)),
-          this.inside.element,
-        ),
-        el(
-          "aside",
-          { class: "side" },
-          this.optimizers.element,
-          this.surface.element,
-          this.noise.element,
-          this.map.element,
-        ),
-      ),
-      el(
-        "footer",
-        { class: "hint" },
-        "Drag the ring, or move it with the arrow keys. Space plays, comma and full stop step, Ctrl+Z undoes. Everything you see is in the link.",
-      ),
+      ...layout({
+        tools: [this.undoButton, this.redoButton, this.theme, this.share],
+        notice: this.notice,
+        main: [this.scenario, this.stage, this.player, this.charts, this.inside],
+        side: [this.optimizers, this.surface, this.noise, this.map],
+      }),
     );
     if (!this.store.link) this.share.hidden = true;
   }

@@ -105,3 +105,8 @@ export function ticks(low, high, count) {
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) result.push(k * step);
   return result.length < 50 ? result : [];
 }
+
+// The options of a select, from pairs of value and text.
+export function options(items) {
+  return items.map(([value, text]) => el("option", { value }, text));
+}

@@ -4,12 +4,11 @@
 // adds the newest piece), and the points. A surface of one dimension is a curve with the points on it; below it the
 // paths run down, time against position.
 
-import { paintContour } from "./contour.js";
-import { el, format, prepare, ticks } from "./dom.js";
+import { el, prepare } from "./dom.js";
+import { CURVE_PART, paintGround } from "./ground.js";
 import { StartHandle } from "./start.js";
 
 const FAR = 1e5; // pixels: what a diverging path is clipped to
-const CURVE_PART = 0.4; // of the height, for a curve
 
 export class Stage {
   // `moveStart(point, done)` is called while the start is dragged, `zoom(factor)` for the buttons; 0 means fit.
@@ -57,7 +56,7 @@ export class Stage {
     Object.assign(this, { surface, view, runs, looks, start, steps, selected, theme, width, height });
     if (width < 10 || height < 10) return;
     this.flat = surface.dimensions === 2;
-    if (repaint) this.paintSurface();
+    if (repaint) paintGround(this);
     if (redraw) this.clearPaths();
     const [x, y] = this.flat ? this.toPixel(start[0], start[1]) : this.onCurve(start[0]);
     this.handle.show([clamp(x, 0, width), clamp(y, 0, height)], start, view, surface.dimensions);
@@ -108,67 +107,6 @@ export class Stage {
     if (this.flat) return this.toPixel(run.x[n * t], run.x[n * t + 1]);
     const top = CURVE_PART * this.height + 8;
     return [this.toPixel(run.x[t], 0)[0], top + (t / this.steps) * (this.height - top - 22)];
-  }
-
-  paintSurface() {
-    const { width, height } = this;
-    const context = prepare(this.base, width, height);
-    const colors = this.colors();
-    if (this.flat) {
-      const image = context.createImageData(this.base.width, this.base.height);
-      paintContour(image, this.surface, this.view, colors.low, colors.high, colors.line);
-      context.putImageData(image, 0, 0);
-      this.drawAxes(context, colors);
-      for (const [x, y] of this.surface.minima) drawMinimum(context, this.toPixel(x, y), colors.ink);
-      return;
-    }
-    const values = [];
-    for (let k = 0; k <= width; k++)
-      values.push(this.surface.value([this.view[0] + (k / width) * (this.view[1] - this.view[0])]));
-    const finite = values.filter(Number.isFinite);
-    this.range = [Math.min(...finite), Math.max(...finite)];
-    context.fillStyle = `rgb(${colors.low.join(" ")})`;
-    context.fillRect(0, 0, width, height);
-    const end = CURVE_PART * height;
-    context.beginPath();
-    const at = (k) => (0.1 + 0.8 * ((this.range[1] - values[k]) / (this.range[1] - this.range[0] || 1))) * end;
-    for (let k = 0; k <= width; k++) context.lineTo(k, at(k));
-    context.strokeStyle = colors.ink;
-    context.lineWidth = 1.5;
-    context.stroke();
-    context.lineTo(width, end);
-    context.lineTo(0, end);
-    context.fillStyle = `rgb(${colors.high.join(" ")})`;
-    context.fill();
-    this.drawAxes(context, colors);
-    context.fillStyle = colors.muted;
-    context.fillText("time ↓", 8, end + 20);
-  }
-
-  drawAxes(context, { muted }) {
-    const [x0, x1, y0, y1] = this.view;
-    context.font = "11px system-ui, sans-serif";
-    context.fillStyle = muted;
-    context.strokeStyle = muted;
-    context.textAlign = "center";
-    for (const x of ticks(x0, x1, this.width / 90)) {
-      const [u] = this.toPixel(x, 0);
-      if (u > 14 && u < this.width - 90) context.fillText(format(x, 3), u, this.height - 6);
-      if (!this.flat) {
-        context.globalAlpha = 0.2;
-        context.beginPath();
-        context.moveTo(u, CURVE_PART * this.height);
-        context.lineTo(u, this.height - 20);
-        context.stroke();
-        context.globalAlpha = 1;
-      }
-    }
-    context.textAlign = "left";
-    if (!this.flat) return;
-    for (const y of ticks(y0, y1, this.height / 70)) {
-      const [, v] = this.toPixel(0, y);
-      if (v > 14 && v < this.height - 24) context.fillText(format(y, 3), 6, v + 4);
-    }
   }
 
   clearPaths() {
@@ -260,20 +198,6 @@ function drawDot(context, x, y, radius, color, paper) {
   context.fill();
   context.strokeStyle = paper;
   context.lineWidth = 1.5;
-  context.stroke();
-}
-
-function drawMinimum(context, [x, y], ink) {
-  context.strokeStyle = ink;
-  context.lineWidth = 1.5;
-  context.beginPath();
-  for (const [u, v] of [
-    [-5, 0],
-    [0, -5],
-  ]) {
-    context.moveTo(x + u, y + v);
-    context.lineTo(x - u, y - v);
-  }
   context.stroke();
 }
 

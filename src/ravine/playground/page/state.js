@@ -1,7 +1,7 @@
 // What the page shows, as one plain object, and its form in a link. A link is only read: every name in it is looked
 // up, every number checked, and a text is never anything but a text.
 
-import { LONGEST_FORMULA } from "./formula.js";
+import { LONGEST_FORMULA } from "./parse.js";
 import { PRESETS, RULES, SURFACES } from "./generated.js";
 import { NOISES } from "./noise.js";
 
