@@ -186,6 +186,22 @@ def test_complex_numbers_are_pairs_of_reals() -> None:
     torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_complex_and_real_parameters_in_one_list(order: int) -> None:
+    """Of one storage type, so they share a launch, but a complex number is two of its reals."""
+    memory, twin = (torch.linspace(1, 2, 8, dtype=torch.float64) for _ in range(2))
+    kinds = (ravine.torch.RMSprop, torch.optim.RMSprop)
+    for kind, m in zip(kinds, (memory, twin), strict=True):
+        params = [nn.Parameter(torch.view_as_complex(m[:4].view(2, 2))), nn.Parameter(m[4:6])][::order]
+        optimizer = kind(params, lr=0.1)
+        for _ in range(3):
+            for p in params:
+                p.grad = p.detach() * 0.5
+            optimizer.step()
+    torch.testing.assert_close(memory, twin, rtol=1e-14, atol=0)
+    assert torch.equal(memory[6:], torch.linspace(1, 2, 8, dtype=torch.float64)[6:])
+
+
 def test_layouts_the_kernel_does_not_take_are_stepped_all_the_same() -> None:
     """channels_last stays fused; a strided view and an expanded gradient go to the eager engine."""
     net = nn.Parameter(torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last))

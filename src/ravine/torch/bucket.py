@@ -86,8 +86,7 @@ class Bucket:
         self.strides = [p.stride() for p in params]
         self.fixed = self._fixed()
         self.grads = list(map(address, grads))
-        parts = 2 if params[0].is_complex() else 1
-        self.lengths = [p.numel() * parts for p in params]
+        self.lengths = [p.numel() * (2 if p.is_complex() else 1) for p in params]
         n = len(self.params)
         columns = [self.fixed[:n], self.grads, *(self.fixed[k * n : (k + 1) * n] for k in range(1, len(self.keys) + 1))]
         self.table = Table(method.rule, storage, self.lengths, np.array(columns, np.int64).T)
