@@ -22,7 +22,7 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: 
     def wide(tensor: Any) -> Any:
         return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
-    x, g = real(x), real(g)
+    x, g = real(x), real(g.resolve_conj().resolve_neg())  # autograd hands out conjugates that are not computed yet
     arrays = {n: s if rule.slots[n].is_scalar else real(s) for n, s in slots.items()}
     inputs = {n: s if rule.slots[n].is_scalar else wide(s) for n, s in arrays.items()}
     values = {**hyper, **inputs, "x": wide(x), "g": wide(g), "t": t}

@@ -13,6 +13,7 @@ from torch import Tensor
 from ravine.engines.fused import jit
 from ravine.engines.fused.kernel import Table
 from ravine.engines.fused.storage import ADDRESSES, LENGTH, SIZES, Storage
+from ravine.torch.likeness import likeness
 from ravine.torch.method import Method
 
 REAL = {
@@ -79,11 +80,7 @@ class Bucket:
         self.method, self.storage = method, storage
         self.is_fresh: Sequence[bool] | None = is_fresh
         self.keys = [*method.arrays.values(), *method.counters]
-        self.grad_type = grads[0].dtype
-        # torch itself refuses a gradient of another type, unless the parameter was told to take any.
-        self.any_type = any(getattr(p, "grad_dtype", None) is not p.dtype for p in params)
-        self.contiguous = all(map(is_contiguous, params)) and all(map(is_contiguous, grads))
-        self.strides = [p.stride() for p in params]
+        self.are_like = likeness(grads)
         self.fixed = self._fixed()
         self.grads = list(map(address, grads))
         self.lengths = [p.numel() * (2 if p.is_complex() else 1) for p in params]
@@ -101,19 +98,14 @@ class Bucket:
     def is_current(self, grads: Sequence[Tensor]) -> bool:
         """Whether the table still tells the truth, after it was told where new gradients lie.
 
-        This runs in every step, so it is a few passes of built-in functions over lists.
+        This runs in every step, so it is a few passes of built-in functions over lists. A parameter's type or shape
+        can change where it lies; its gradient, which torch holds to both, tells.
         """
         try:
-            if self._fixed() != self.fixed:
+            if self._fixed() != self.fixed or not self.are_like(*grads):
                 return False
             addresses = list(map(address, grads))
-            if self.contiguous:
-                is_same_layout = all(map(is_contiguous, grads))
-            else:
-                is_same_layout = [g.stride() for g in grads] == self.strides
-        except (RuntimeError, KeyError, AttributeError):  # a sparse gradient, or state that was taken away
-            return False
-        if not is_same_layout or (self.any_type and any(g.dtype is not self.grad_type for g in grads)):
+        except (RuntimeError, KeyError, AttributeError, TypeError):  # a sparse gradient, or state that was taken away
             return False
         if addresses != self.grads:
             self.table.set_gradients(addresses)
