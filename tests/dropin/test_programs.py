@@ -277,7 +277,7 @@ def test_under_a_grad_scaler(name: str, fused: bool | None) -> None:
             if number not in (2, 5):
                 course += [p.grad.clone() for p in net.parameters()]
         assert getattr(optimizer, "_step_supports_amp_scaling", False) is bool(fused)
-        assert optimizer.found_inf is None if hasattr(optimizer, "found_inf") else True
+        assert not hasattr(optimizer, "found_inf")
         steps = [torch.as_tensor(s.get("step", 0)).double() for s in optimizer.state.values()]
         return weights(net), course, steps
 
@@ -330,6 +330,68 @@ def test_the_kernel_divides_by_the_scale(name: str) -> None:
                 scaling.found_inf = torch.tensor(1.0)
                 scaling.step()
                 assert all(torch.equal(p, x) and torch.equal(p.grad, g) for p, (x, g) in zip(ours, before, strict=True))
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_a_scale_of_the_users_own(name: str) -> None:
+    """GradScaler multiplies its own scale by one that is there; without a scaler that is all there is."""
+
+    def program(kind: Any) -> Any:
+        net = network()
+        optimizer = kind(net.parameters(), lr=0.1, fused=True)
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        for number in range(4):
+            optimizer.zero_grad()
+            optimizer.grad_scale = torch.tensor(4.0, dtype=torch.float32)
+            loss = 4.0 * loss_of(net, number)
+            if number % 2:
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+            else:
+                loss.backward()
+                optimizer.step()
+        return weights(net)
+
+    both(program, name, 1e-7)
+
+
+class Unreadable:
+    """A number on a device in the middle of a capture."""
+
+    def item(self) -> float:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    __float__ = item
+
+
+@pytest.mark.parametrize("guard", ["propagate", "skip"])
+@pytest.mark.parametrize("others", [False, True])
+def test_a_captured_group_is_left_to_torch(guard: str, others: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What GradScaler hands over is read only where something else needs it, and no gradient is divided twice."""
+    seen = []
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda twin: seen.append((twin.grad_scale, twin.found_inf)))
+    far = nn.Parameter(torch.ones(3, device="meta"))
+    near = nn.Parameter(torch.ones(3))
+    groups = [{"params": [far], "capturable": True}, {"params": [near]}]
+    optimizer = ravine.torch.Adam(groups, lr=0.5)
+    if guard != "propagate":
+        optimizer.add_param_group({"params": [nn.Parameter(torch.ones(1))], "on_nonfinite": guard})
+    far.grad = torch.ones_like(far)
+    if others:
+        near.grad = torch.full_like(near, 8.0)
+    readable = others or guard != "propagate"
+    scale, found_inf = (torch.tensor(4.0), torch.tensor(0.0)) if readable else (Unreadable(), Unreadable())
+    optimizer.grad_scale, optimizer.found_inf = scale, found_inf
+    optimizer.step()
+    assert seen == [(scale if guard == "propagate" else None, found_inf)]
+    if others:
+        assert near.grad.tolist() == [2.0] * 3
+        assert near.allclose(torch.tensor(0.5))
+    if readable:
+        optimizer.found_inf = torch.tensor(1.0)
+        optimizer.step()
+        assert len(seen) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,19 +9,23 @@ import torch
 from torch import Tensor
 
 
+def is_captured(group: Mapping[str, Any], params: list[Tensor]) -> bool:
+    """Whether a group's step may be part of a captured graph, so that no number of it can be read."""
+    return bool(group.get("capturable")) and any(p.device.type != "cpu" for p in params)
+
+
 def is_needed(group: Mapping[str, Any], params: list[Tensor]) -> bool:
     """Whether a group asks for what the engines have no part in."""
-    if group.get("differentiable"):
-        return True
-    if group.get("capturable") and any(p.device.type != "cpu" for p in params):
+    if group.get("differentiable") or is_captured(group, params):
         return True
     return any(p.grad is not None and p.grad.layout is not torch.strided for p in params)
 
 
-def step(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
+def step(optimizer: torch.optim.Optimizer, group: dict[str, Any], *, is_divided: bool) -> None:
     """One step of a group by the class of torch that the optimizer's class inherits from, on the optimizer's own state.
 
-    Raises RuntimeError where there is no such class, and whatever torch raises for what it does not support.
+    `is_divided` says that the gradients have been divided by a GradScaler's scale already. Raises RuntimeError where
+    there is no such class, and whatever torch raises for what it does not support.
     """
     kind: Any = next(k for k in type(optimizer).__mro__ if k.__module__.startswith("torch."))
     if kind is torch.optim.Optimizer:
@@ -29,6 +33,8 @@ def step(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> None:
     twin: Any = object.__new__(kind)
     twin.__dict__.update(optimizer.__dict__)
     twin.param_groups = [group]
+    if is_divided:
+        twin.grad_scale = None
     function = kind.step
     if getattr(function, "hooked", False):
         function = function.__wrapped__  # the hooks of the step have run already, or will

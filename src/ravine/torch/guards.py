@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ravine.errors import unknown
-from ravine.torch import local
+from ravine.torch import delegate, local
 
 if TYPE_CHECKING:
     from ravine.torch.stepper import Stepper
@@ -64,13 +64,16 @@ def are_asked_for(groups: list[dict[str, Any]]) -> bool:
 def look(optimizer: Stepper) -> tuple[bool, float | None]:
     """(whether a step may be taken now, by what it must divide the gradients: None if they are not scaled).
 
-    Where gradients are looked at here, they are divided before, since dividing may make one infinite.
+    Where gradients are looked at here, they are divided before, since dividing may make one infinite. Where torch's own
+    class captures the whole step, it is left to that: reading a number would break the capture.
     """
-    if optimizer.found_inf is not None and optimizer.found_inf.item():
-        return False, None
-    given = getattr(optimizer, "grad_scale", None)
-    scale = None if given is None else float(given)
     guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
+    if not guarded and all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
+        return True, None
+    found_inf, given = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
+    if found_inf is not None and found_inf.item():
+        return False, None
+    scale = None if given is None else float(given)
     if guarded and scale is not None:
         with torch.no_grad():
             for group in optimizer.param_groups:

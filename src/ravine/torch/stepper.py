@@ -27,7 +27,6 @@ class Stepper(torch.optim.Optimizer):
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
     _states: Sequence[dict[str, Any]] = ()
     _is_guarded = False
-    found_inf: Tensor | None = None  # set by torch.amp.GradScaler around a step
 
     def __init__(
         self,
@@ -69,7 +68,8 @@ class Stepper(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         scale: float | None = None
-        if self._is_guarded or self.found_inf is not None:
+        own = self.__dict__  # torch.amp.GradScaler sets both around a step
+        if self._is_guarded or "grad_scale" in own or "found_inf" in own:
             is_allowed, scale = guards.look(self)
             if not is_allowed:
                 return loss
@@ -87,7 +87,7 @@ class Stepper(torch.optim.Optimizer):
             if plan is None or not known or not plan.is_current(method, params, grads, is_scaled=is_scaled):
                 known = False
                 if delegate.is_needed(group, params):
-                    delegate.step(self, group)
+                    delegate.step(self, group, is_divided=self._is_guarded)
                     continue
                 plan = self._plan(number, method, params, is_scaled=is_scaled)
             if plan.is_rounded:
