@@ -183,6 +183,45 @@ def test_checks_that_make_no_sense_for_a_class_are_not_applicable() -> None:
     assert CHECKS["foreach ≡ loop ≡ fused"](single)[0] is Verdict.NOT_APPLICABLE
 
 
+class WithModes(Sound):
+    """As schedule-free optimizers are: the parameters are others in training."""
+
+    is_training = False
+
+    def train(self) -> None:
+        self.is_training = True
+
+    def step(self, closure: Any = None) -> None:
+        if not self.is_training:
+            raise RuntimeError("not in train mode")
+        super().step(closure)
+
+
+class OwnRate(Sound):
+    """lr is None unless it is told to follow one, as in Adafactor."""
+
+    def __init__(self, params: Any, lr: float | None = None, *, follow: bool = False) -> None:
+        if lr is not None and not follow:
+            raise ValueError("cannot combine lr with a rate of its own")
+        super().__init__(params, 0.01)
+        self.param_groups[0]["lr"] = lr
+
+    def update(self, group: dict[str, Any], p: Any, g: Any, state: dict[str, Any]) -> None:
+        super().update({**group, "lr": group["lr"] or 0.01}, p, g, state)
+
+
+def test_a_class_with_modes_is_examined_in_training() -> None:
+    report = examine(WithModes)
+    assert {f.check for f in report.findings if f.verdict is Verdict.FAIL} == {"extra memory"}
+
+
+def test_a_class_with_a_rate_of_its_own_has_nothing_to_schedule() -> None:
+    for check in ("recompiles", "bfloat16 stall"):
+        verdict, evidence = CHECKS[check](Subject(OwnRate))
+        assert verdict is Verdict.NOT_APPLICABLE, evidence
+    assert CHECKS["recompiles"](Subject(OwnRate, {"lr": 0.01, "follow": True}))[0] is Verdict.PASS
+
+
 def test_what_takes_no_step_can_not_be_examined() -> None:
     with pytest.raises(TypeError, match="took no step"):
         examine(torch.optim.SparseAdam)

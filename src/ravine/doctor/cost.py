@@ -74,8 +74,9 @@ def recompiles(subject: Subject) -> Outcome:
 
     params = parameters()
     optimizer = subject.make(params)
-    if "lr" not in optimizer.param_groups[0]:
-        return Verdict.NOT_APPLICABLE, "it has no lr"
+    lr = optimizer.param_groups[0].get("lr")
+    if not isinstance(lr, (float, int, torch.Tensor)):
+        return Verdict.NOT_APPLICABLE, "it has no lr" if lr is None else f"its lr is no number but {lr!r}"
     advance(optimizer, params, range(1))  # the state is made outside
 
     def graphs() -> int:

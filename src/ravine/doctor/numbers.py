@@ -8,7 +8,7 @@ import torch
 from torch.nn import Parameter
 
 from ravine.doctor.report import Verdict
-from ravine.doctor.subject import Subject, advance, gradients, identical, parameters, state_tensors, step
+from ravine.doctor.subject import Subject, advance, brief, gradients, identical, parameters, state_tensors, step
 
 Outcome = tuple[Verdict, str]
 
@@ -57,6 +57,10 @@ def bfloat16_stall(subject: Subject) -> Outcome:
     if not subject.accepts("lr"):
         return Verdict.NOT_APPLICABLE, "it has no option lr to make the steps small with"
     lr = 2.0**-12
+    try:
+        subject.make(parameters(), lr=lr)
+    except (TypeError, ValueError) as error:
+        return Verdict.NOT_APPLICABLE, f"it takes no lr to make the steps small with: {brief(error)}"
     lr *= TRAVEL / abs(_travel(subject, torch.float32, lr=lr))
     expected = _travel(subject, torch.float32, lr=lr)
     got = {"by default": _travel(subject, torch.bfloat16, lr=lr) / expected}

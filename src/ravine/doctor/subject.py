@@ -24,8 +24,11 @@ class Subject:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, params: Any, **more: Any) -> Optimizer:
-        """An optimizer over `params`; `more` overrides the options."""
-        return self.kind(params, **{**self.options, **more})
+        """An optimizer over `params`, ready to train; `more` overrides the options."""
+        made = self.kind(params, **{**self.options, **more})
+        if callable(train := getattr(made, "train", None)):  # schedule-free ones have modes, as modules have
+            train()
+        return made
 
     def accepts(self, option: str) -> bool:
         """Whether the constructor has this option by name, and the user has not fixed it."""
