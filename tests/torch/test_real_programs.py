@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -276,6 +277,38 @@ def test_an_interrupt_at_any_line_loses_or_makes_a_whole_step(kind, options) -> 
             give_gradients(params, target + 1)
             optimizer.step()
             assert numbers(params, optimizer) == after[target + 1], line
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("SGD", {"momentum": 0.9, "dampening": 0.5}), ("Adam", {}), ("RMSprop", {"centered": True})]
+)
+def test_an_interrupt_in_the_very_first_step_leaves_the_next_one_the_first(kind, options) -> None:
+    """Though the state may be there already. SGD, which counts no steps, is different in the first."""
+
+    def made():
+        params = [nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(2))]
+        return params, getattr(ravine.torch, kind)(params, lr=0.1, **options)
+
+    def step(params, optimizer, number):
+        for p in params:
+            p.grad = torch.full_like(p, 1.0 + number)
+        optimizer.step()
+
+    def numbers(params, optimizer):
+        return [t.flatten().tolist() for p in params for t in (p.detach(), *optimizer.state[p].values())]
+
+    wanted = made()
+    step(*wanted, 0)
+    step(*wanted, 1)
+    line, was_interrupted = 0, True
+    while was_interrupted:
+        line += 1
+        params, optimizer = made()
+        was_interrupted = interrupted_at(line, functools.partial(step, params, optimizer, 0))
+        if params[0][0] == 1:
+            step(params, optimizer, 0)
+        step(params, optimizer, 1)
+        assert numbers(params, optimizer) == numbers(*wanted), line
 
 
 def interrupted_at(number: int, call) -> bool:

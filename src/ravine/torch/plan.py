@@ -27,6 +27,7 @@ class Plan:
         states: Sequence[dict[str, Any]],
         group: MutableMapping[str, Any],
         *,
+        unfinished: dict[int, Tensor],
         is_scaled: bool = False,
     ) -> None:
         self.method, self.params, self.is_scaled = method, list(params), is_scaled
@@ -36,7 +37,7 @@ class Plan:
         self.buckets: list[tuple[list[int], Bucket]] = []
         groups: dict[Storage | None, list[int]] = {}
         counts = _count_type(is_fused=bool(group.get("fused")))
-        fresh = [_complete(method, p, s, counts) for p, s in zip(params, states, strict=True)]
+        fresh = [_complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
         self.is_distributed = any(map(local.is_distributed, params))
         if self.is_distributed:
             keys = list(method.arrays.values())
@@ -100,8 +101,14 @@ class Plan:
             torch.autograd.graph.increment_version(self.params)
 
 
-def _complete(method: Method, p: Tensor, state: dict[str, Any], counts: torch.dtype) -> bool:
-    """Make what is missing of a parameter's state. Returns whether an array was missing."""
+def _complete(
+    method: Method, p: Tensor, state: dict[str, Any], counts: torch.dtype, unfinished: dict[int, Tensor]
+) -> bool:
+    """Make what is missing of a parameter's state. Where no count tells, returns whether its first step is to come.
+
+    That is so where an array was missing, or was made in a step that was interrupted before it was written: such
+    arrays are in `unfinished`, by their ids, and start as −0.
+    """
     if method.step is not None and method.step not in state:
         state[method.step] = torch.zeros((), dtype=counts)
     for name, key in method.scalars.items():
@@ -110,15 +117,24 @@ def _complete(method: Method, p: Tensor, state: dict[str, Any], counts: torch.dt
             state[key] = torch.full((), method.start[name], dtype=kind)
     missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
     for name, key in missing:
-        start = method.start[name]
-        state[key] = torch.full_like(
+        start = method.start[name] if method.step is not None else -0.0
+        made = torch.full_like(
             p,
             complex(start, start) if p.is_complex() else start,
             dtype=None if p.is_complex() else method.dtype,
             requires_grad=False,
             memory_format=torch.preserve_format,
         )
-    return bool(missing)
+        if method.step is None:
+            unfinished[id(made)] = made  # first, in case of an interrupt between the two
+        state[key] = made
+    return bool(missing) or any(_is_untouched(a) for key in method.arrays.values() if id(a := state[key]) in unfinished)
+
+
+def _is_untouched(array: Tensor) -> bool:
+    own = local.part(array)
+    values = torch.view_as_real(own) if own.is_complex() else own
+    return not bool(values.any()) and bool(values.signbit().all())
 
 
 def _count_type(*, is_fused: bool) -> torch.dtype:

@@ -26,6 +26,7 @@ class Stepper(torch.optim.Optimizer):
 
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
     _states: Sequence[dict[str, Any]] = ()
+    _unfinished: Mapping[int, Tensor] = {}  # state that was made in a step which has not come to its end
     _is_guarded = False
 
     def __init__(
@@ -101,6 +102,7 @@ class Stepper(torch.optim.Optimizer):
                 plan.step_rest(hyper)
         if not known:
             self._states = list(self.state.values())
+            self._unfinished = {}
         return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -126,7 +128,8 @@ class Stepper(torch.optim.Optimizer):
 
     def _plan(self, number: int, method: Method, params: list[Tensor], *, is_scaled: bool) -> Plan:
         states = [self.state[p] if method.keeps_state else {} for p in params]
-        plan = Plan(method, params, states, self.param_groups[number], is_scaled=is_scaled)
+        self._unfinished = unfinished = dict(self._unfinished)
+        plan = Plan(method, params, states, self.param_groups[number], unfinished=unfinished, is_scaled=is_scaled)
         self._plans = {**self._plans, number: plan}
         return plan
 
