@@ -24,7 +24,7 @@ def parameter(dtype: Any = torch.float32) -> Any:
 def step(optimizer: Any, p: Any, *, bad: float | None = None) -> None:
     p.grad = torch.full_like(p, 0.5)
     if bad is not None:
-        p.grad[0, 0] = bad
+        p.grad.view(-1)[0] = bad
     optimizer.step()
 
 
@@ -85,6 +85,36 @@ def test_a_guard_is_a_groups_own_and_one_bad_group_holds_up_the_whole_step() -> 
     optimizer.param_groups[2]["params"][0].grad = torch.full((3, 4), torch.inf)
     with pytest.raises(FloatingPointError, match="parameter 0 of group 2"):
         optimizer.step()
+
+
+def test_guards_are_options_of_a_group_that_may_change_at_any_time() -> None:
+    p = torch.nn.Parameter(torch.ones(500, dtype=torch.bfloat16))
+    optimizer = ours("SGD")([p], lr=0.001)
+    group = optimizer.param_groups[0]
+    step(optimizer, p)
+    assert torch.equal(p, torch.ones_like(p))
+    group["rounding"] = "stochastic"
+    step(optimizer, p)
+    assert 0 < (p != 1).sum() < 500
+    assert (group["rounding_seed"], group["rounding_steps"]) == (0, 1)
+    group["rounding"] = "nearest"
+    before = p.detach().clone()
+    step(optimizer, p)
+    assert torch.equal(p, before)
+    group["on_nonfinite"] = "skip"
+    step(optimizer, p, bad=torch.nan)
+    assert torch.equal(p, before)
+    assert optimizer.skipped_steps == 1
+    group["on_nonfinite"] = "propagate"
+    step(optimizer, p, bad=torch.nan)
+    assert p.isnan().sum() == 1
+    for key in ("on_nonfinite", "rounding"):
+        with pytest.raises(ValueError, match=f"unknown {key} 'often'"):
+            step(ours("SGD")([{"params": [p], key: "often"}]), p)
+        group[key] = "often"
+        with pytest.raises(ValueError, match=f"unknown {key} 'often'"):
+            step(optimizer, p)
+        del group[key]
 
 
 def test_sparse_complex_and_huge_gradients_are_judged_rightly() -> None:

@@ -68,6 +68,8 @@ def look(optimizer: Stepper) -> tuple[bool, float | None]:
     class captures the whole step, it is left to that: reading a number would break the capture.
     """
     guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
+    for group in guarded:
+        complete(group)
     if not guarded and all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
         return True, None
     found_inf, given = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)

@@ -25,18 +25,18 @@ class Plan:
         method: Method,
         params: Sequence[Tensor],
         states: Sequence[dict[str, Any]],
-        group: MutableMapping[str, Any],
-        *,
+        counts: torch.dtype,
         unfinished: dict[int, Tensor],
-        is_scaled: bool = False,
+        *,
+        is_scaled: bool,
+        is_rounded: bool,
     ) -> None:
-        self.method, self.params, self.is_scaled = method, list(params), is_scaled
-        self.is_rounded, self.seeds = rounding.is_asked_for(group), [0] * len(params)
+        self.method, self.params, self.is_scaled, self.is_rounded = method, list(params), is_scaled, is_rounded
+        self.seeds = [0] * len(params)
         grads: list[Any] = [p.grad for p in params]
         self.rest: list[int] = []
         self.buckets: list[tuple[list[int], Bucket]] = []
         groups: dict[Storage | None, list[int]] = {}
-        counts = _count_type(is_fused=bool(group.get("fused")))
         fresh = [_complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
         self.is_distributed = any(map(local.is_distributed, params))
         if self.is_distributed:
@@ -59,9 +59,11 @@ class Plan:
             self.rest += members
         self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
 
-    def is_current(self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor], *, is_scaled: bool) -> bool:
+    def is_current(
+        self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor], is_scaled: bool, is_rounded: bool
+    ) -> bool:
         """Whether it still fits; new addresses of gradients are taken in."""
-        if is_scaled is not self.is_scaled:
+        if is_scaled is not self.is_scaled or is_rounded is not self.is_rounded:
             return False
         if method is not self.method or len(params) != len(self.params) or not all(map(is_, params, self.params)):
             return False
@@ -137,7 +139,7 @@ def _is_untouched(array: Tensor) -> bool:
     return not bool(values.any()) and bool(values.signbit().all())
 
 
-def _count_type(*, is_fused: bool) -> torch.dtype:
+def counts_type(*, is_fused: bool) -> torch.dtype:
     """The type of step counts, as torch keeps them: float64 where that is the default type, but not with fused=True."""
     return torch.float64 if torch.get_default_dtype() is torch.float64 and not is_fused else torch.float32
 

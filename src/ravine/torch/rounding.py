@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ravine.engines.fused.lower import MIX, PLACE
+from ravine.torch import guards
 
 WORD = 0xFFFFFFFF
 LOW = 0xFFFF
@@ -23,6 +24,7 @@ def is_asked_for(group: MutableMapping[str, Any]) -> bool:
 
 def next_seeds(group: MutableMapping[str, Any], params: Sequence[Tensor]) -> list[int]:
     """32 bits for each parameter, from the group's seed, the step's number and the parameter's; counts the step."""
+    guards.complete(group)
     group["rounding_steps"] += 1
     start = f"{group['rounding_seed']}/{group['rounding_steps']}"
     numbers = {id(p): number for number, p in enumerate(group["params"])}

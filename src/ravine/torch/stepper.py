@@ -11,9 +11,9 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
-from ravine.torch import checkpoint, delegate, guards
+from ravine.torch import checkpoint, delegate, guards, rounding
 from ravine.torch.method import Method
-from ravine.torch.plan import Plan
+from ravine.torch.plan import Plan, counts_type
 
 
 class Stepper(torch.optim.Optimizer):
@@ -27,7 +27,6 @@ class Stepper(torch.optim.Optimizer):
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
     _states: Sequence[dict[str, Any]] = ()
     _unfinished: Mapping[int, Tensor] = {}  # state that was made in a step which has not come to its end
-    _is_guarded = False
 
     def __init__(
         self,
@@ -45,7 +44,6 @@ class Stepper(torch.optim.Optimizer):
             for key, value in asked.items():
                 group.setdefault(key, value)
             guards.complete(group)
-        self._is_guarded = guards.are_asked_for(self.param_groups)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -70,7 +68,10 @@ class Stepper(torch.optim.Optimizer):
                 loss = closure()
         scale: float | None = None
         own = self.__dict__  # torch.amp.GradScaler sets both around a step
-        if self._is_guarded or "grad_scale" in own or "found_inf" in own:
+        is_held_up = "grad_scale" in own or "found_inf" in own
+        for group in self.param_groups:
+            is_held_up |= "on_nonfinite" in group
+        if is_held_up:
             is_allowed, scale = guards.look(self)
             if not is_allowed:
                 return loss
@@ -85,12 +86,13 @@ class Stepper(torch.optim.Optimizer):
                 params = [p for p in params if p.grad is not None]
             method = self._method(group)
             plan = self._plans.get(number)
-            if plan is None or not known or not plan.is_current(method, params, grads, is_scaled=is_scaled):
+            is_rounded = "rounding" in group and rounding.is_asked_for(group)
+            if plan is None or not known or not plan.is_current(method, params, grads, is_scaled, is_rounded):
                 known = False
                 if delegate.is_needed(group, params):
-                    delegate.step(self, group, is_divided=self._is_guarded)
+                    delegate.step(self, group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
-                plan = self._plan(number, method, params, is_scaled=is_scaled)
+                plan = self._plan(number, method, params, is_scaled, is_rounded)
             if plan.is_rounded:
                 plan.draw_seeds(group)
             if scale is not None:
@@ -111,12 +113,10 @@ class Stepper(torch.optim.Optimizer):
             guards.complete({**self.defaults, **param_group})
         super().add_param_group(param_group)
         guards.complete(self.param_groups[-1])
-        self._is_guarded = guards.are_asked_for(self.param_groups)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._plans = {}
-        self._is_guarded = guards.are_asked_for(self.param_groups)
 
     def state_dict(self) -> dict[str, Any]:
         """What torch's class would give; where a group has no parameters, another one carries its values too."""
@@ -126,10 +126,11 @@ class Stepper(torch.optim.Optimizer):
         """Load what `state_dict()` of this class or of torch's gave. The tensors are copied and keep their types."""
         checkpoint.load(self, super().load_state_dict, state_dict)
 
-    def _plan(self, number: int, method: Method, params: list[Tensor], *, is_scaled: bool) -> Plan:
+    def _plan(self, number: int, method: Method, params: list[Tensor], is_scaled: bool, is_rounded: bool) -> Plan:
         states = [self.state[p] if method.keeps_state else {} for p in params]
         self._unfinished = unfinished = dict(self._unfinished)
-        plan = Plan(method, params, states, self.param_groups[number], unfinished=unfinished, is_scaled=is_scaled)
+        counts = counts_type(is_fused=bool(self.param_groups[number].get("fused")))
+        plan = Plan(method, params, states, counts, unfinished, is_scaled=is_scaled, is_rounded=is_rounded)
         self._plans = {**self._plans, number: plan}
         return plan
 
