@@ -70,7 +70,8 @@ class Stepper(torch.optim.Optimizer):
         own = self.__dict__  # torch.amp.GradScaler sets both around a step
         is_held_up = "grad_scale" in own or "found_inf" in own
         for group in self.param_groups:
-            is_held_up |= "on_nonfinite" in group
+            if "on_nonfinite" in group:
+                is_held_up = True
         if is_held_up:
             is_allowed, scale = guards.look(self)
             if not is_allowed:
