@@ -449,6 +449,28 @@ def test_a_class_of_ours_alone_says_that_it_takes_no_sparse_gradients() -> None:
         ours("Lion")(table.parameters()).step()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dry_run_without_memory(name: str) -> None:
+    """On fake and on meta tensors, as programs run that plan a model's memory; the step is counted on the CPU."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    contexts: list[Any] = [FakeTensorMode()]
+    if name != "Adagrad":  # torch's constructor makes its count, where the default device is
+        contexts.append(torch.device("meta"))
+    for context in contexts:
+        with context:
+            net = nn.Linear(6, 2)
+            optimizer = ours(name)(net.parameters(), lr=0.1)
+            for _ in range(2):
+                optimizer.zero_grad()
+                net(torch.ones(3, 6)).sum().backward()
+                optimizer.step()
+            shapes = [v.shape for s in optimizer.state.values() for v in s.values() if v.dim()]
+            steps = [float(s["step"]) for s in optimizer.state.values() if "step" in s]
+        assert set(shapes) <= {p.shape for p in net.parameters()}
+        assert set(steps) <= {2.0}
+
+
 @pytest.mark.parametrize("what", ["model", "step", "everything"])
 def test_torch_compile(what: str) -> None:
     """The compiled model, a compiled step, a compiled training step: the same numbers, and no graph for the step."""

@@ -224,6 +224,16 @@ def test_layouts_the_kernel_does_not_take_are_stepped_all_the_same() -> None:
     assert ours._plans[0].buckets[0][1].params == [net]
 
 
+def test_memory_with_gaps_is_no_array_though_parameter_and_gradient_have_the_same() -> None:
+    memory = torch.ones(4, 6)
+    p = memory[:, ::2].requires_grad_()
+    p.grad = torch.ones(4, 6)[:, ::2]
+    optimizer = ravine.torch.SGD([p], lr=0.5)
+    optimizer.step()
+    assert memory.tolist() == [[0.5, 1.0] * 3] * 4
+    assert optimizer._plans[0].rest == [0]
+
+
 def test_overlapping_parameters_are_stepped_one_after_the_other() -> None:
     memory = torch.ones(10)
     a, b = memory[:6].requires_grad_(), memory[4:].requires_grad_()

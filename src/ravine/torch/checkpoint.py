@@ -78,7 +78,7 @@ def _restore_types(method: Method, saved: dict[str, Any], state: dict[str, Any])
             if loaded.dtype is not wanted:
                 state[name] = value.to(loaded.device, wanted)
     if isinstance(state.get("step"), (int, float)):
-        state["step"] = torch.tensor(float(state["step"]), dtype=torch.float32)
+        state["step"] = torch.tensor(float(state["step"]), dtype=torch.float32, device="cpu")
 
 
 def _type(method: Method, name: str, saved: torch.dtype, cast: torch.dtype) -> torch.dtype:

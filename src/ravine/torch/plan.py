@@ -112,11 +112,11 @@ def _complete(
     arrays are in `unfinished`, by their ids, and start as −0.
     """
     if method.step is not None and method.step not in state:
-        state[method.step] = torch.zeros((), dtype=counts)
+        state[method.step] = torch.tensor(0.0, dtype=counts, device="cpu")
     for name, key in method.scalars.items():
         if key not in state:
             kind = counts if method.counts_like_torch else torch.float64
-            state[key] = torch.full((), method.start[name], dtype=kind)
+            state[key] = torch.tensor(method.start[name], dtype=kind, device="cpu")
     missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
     for name, key in missing:
         start = method.start[name] if method.step is not None else -0.0
