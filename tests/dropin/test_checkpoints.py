@@ -6,6 +6,7 @@ import copy
 import io
 import itertools
 import pickle
+import weakref
 from typing import Any
 
 import pytest
@@ -131,6 +132,15 @@ def test_loading_copies(name: str, options: dict[str, Any]) -> None:
     for i, state in before["state"].items():
         assert all(torch.equal(v, saved["state"][i][n]) for n, v in state.items())
     assert saved["param_groups"] == before["param_groups"]
+
+
+def test_loading_lets_go_of_the_old_state() -> None:
+    params = parameters()
+    optimizer = ours("Adam")(params)
+    train(optimizer, params, range(2))
+    old = weakref.ref(optimizer.state[params[0]]["exp_avg"])
+    optimizer.load_state_dict(through_file(optimizer.state_dict()))
+    assert old() is None
 
 
 def test_float32_state_of_bfloat16_parameters_stays_float32() -> None:

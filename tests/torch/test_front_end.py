@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -232,6 +233,20 @@ def test_memory_with_gaps_is_no_array_though_parameter_and_gradient_have_the_sam
     optimizer.step()
     assert memory.tolist() == [[0.5, 1.0] * 3] * 4
     assert optimizer._plans[0].rest == [0]
+
+
+def test_gradients_that_are_set_to_none_are_freed() -> None:
+    """Whoever stepped them; one gradient kept for each parameter would be the memory of a second model."""
+    params = [nn.Parameter(torch.ones(3)), torch.ones(4, 6)[:, ::2].requires_grad_()]
+    optimizer = ravine.torch.Adam(params)
+    for _ in range(2):
+        kept = []
+        for p in params:
+            p.grad = torch.ones(p.shape)
+            kept.append(weakref.ref(p.grad))
+        optimizer.step()
+        optimizer.zero_grad()
+        assert [k() for k in kept] == [None, None]
 
 
 def test_overlapping_parameters_are_stepped_one_after_the_other() -> None:

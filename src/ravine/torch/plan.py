@@ -90,7 +90,7 @@ class Plan:
         torch.autograd.graph.increment_version(grads)
 
     def step_rest(self, hyper: tuple[float, ...]) -> None:
-        """One step of every parameter that is in no bucket."""
+        """One step of every parameter that is in no bucket. Their gradients are let go: the next step makes a plan."""
         for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
             if self.is_rounded and p.dtype is torch.bfloat16:
                 wide = p.detach().float()
@@ -99,6 +99,7 @@ class Plan:
                     p.copy_(rounding.stochastic(wide, self.seeds[i]))
             else:
                 eager_step(self.method, p, g, state, hyper, is_first=is_first)
+        self._columns = []
         if self.is_distributed:
             torch.autograd.graph.increment_version(self.params)
 

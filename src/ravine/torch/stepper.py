@@ -117,7 +117,7 @@ class Stepper(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._plans = {}
+        self._plans, self._states, self._unfinished = {}, (), {}
 
     def state_dict(self) -> dict[str, Any]:
         """What torch's class would give; where a group has no parameters, another one carries its values too."""
