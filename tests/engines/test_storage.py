@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import ravine
+import ravine.torch
 from ravine.engines import reference
 from ravine.engines.fused import arrays, frame, jit
 from ravine.engines.fused.kernel import SMALLEST_CHUNK as CHUNK
@@ -68,6 +69,28 @@ def test_narrow_storage(name: str, types: tuple[torch.dtype, ...]) -> None:
         assert same(x, wanted_x), (t, x, wanted_x)
         for n, value in wanted.items():
             assert slots[n] == value if n not in names else same(slots[n], value), (t, n, slots[n], value)
+
+
+@pytest.mark.parametrize("of_slots", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("is_eager", [False, True])
+def test_narrow_state_of_float64_parameters(of_slots: torch.dtype, is_eager: bool) -> None:
+    """Computed in float64. From two-byte state the kernel takes none: no processor rounds to those from float64."""
+    recipe = ravine.recipe("adam")
+    torch.manual_seed(0)
+    memory = torch.randn(31, 2, dtype=torch.float64)
+    p = (memory[:, 0] if is_eager else memory[:, 0].clone()).requires_grad_()
+    x, state = p.detach().numpy().copy(), recipe.init(p.detach().numpy())
+    optimizer = ravine.torch.from_recipe([p], recipe, state_dtype=of_slots)
+    for _ in range(5):
+        p.grad = torch.randn(31, dtype=torch.float64)
+        optimizer.step()
+        x, state = recipe.update(p.grad.numpy(), state, x)
+        for n, v in state.slots.items():
+            v[:] = torch.from_numpy(v).to(of_slots).double().numpy()
+            assert torch.equal(optimizer.state[p][n].double(), torch.from_numpy(v))
+            assert optimizer.state[p][n].dtype is of_slots
+        assert torch.equal(p, torch.from_numpy(x))
+    assert bool(optimizer._plans[0].rest) is (is_eager or of_slots is not torch.float32)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -12,7 +12,8 @@ from ravine.trace.graph import OPERATIONS, evaluate
 def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: Mapping[str, Any]) -> dict[str, Any]:
     """One update of the tensor x and its array slots, in place. Returns the new scalar slots by name.
 
-    Complex tensors are treated as pairs of reals. Narrow types are computed in float32 and rounded once when stored.
+    Complex tensors are treated as pairs of reals. Everything is computed in float64 for a float64 parameter, in float32
+    for every narrower one, whatever the other types are, and rounded once when stored.
     """
     import torch
 
@@ -20,9 +21,10 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: 
         return torch.view_as_real(tensor) if torch.is_complex(tensor) else tensor
 
     def wide(tensor: Any) -> Any:
-        return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+        return tensor.to(compute)
 
     x, g = real(x), real(g.resolve_conj().resolve_neg())  # autograd hands out conjugates that are not computed yet
+    compute = torch.float64 if x.dtype is torch.float64 else torch.float32
     arrays = {n: s if rule.slots[n].is_scalar else real(s) for n, s in slots.items()}
     inputs = {n: s if rule.slots[n].is_scalar else wide(s) for n, s in arrays.items()}
     values = {**hyper, **inputs, "x": wide(x), "g": wide(g), "t": t}
