@@ -25,6 +25,14 @@ FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
 ULPS = {torch.float64: 2000.0, torch.float32: 64.0, torch.complex128: 2000.0, torch.complex64: 64.0}
 """A wrong term is off by billions of units in the last place, a power of β that was rounded otherwise by hundreds."""
 
+COUNTERPART = {
+    torch.float64: torch.complex128,
+    torch.float32: torch.complex64,
+    torch.complex128: torch.float64,
+    torch.complex64: torch.float32,
+}
+"""The complex type of a real one's parts, and back: the fused engine stores both alike."""
+
 RATES = st.sampled_from([0.001, 0.03, 1.0])
 BETAS = st.sampled_from([(0.9, 0.999), (0.0, 0.5), (0.5, 0.9)])
 DECAYS = st.sampled_from([0.0, 0.0, 0.01, 0.3])
@@ -119,6 +127,7 @@ class Pair:
         if self.name in FUSED and not self.dtype.is_complex and torch.get_default_dtype() is torch.float32:
             self.ways.append({"fused": True})
         way = draw(st.sampled_from(self.ways))
+        self.types = [self.dtype] if "fused" in way else [self.dtype, self.dtype, COUNTERPART[self.dtype]]
         if "foreach" in way and way["foreach"] is not True and draw(st.booleans()):
             options["lr"] = torch.tensor(
                 options["lr"], dtype=torch.float64
@@ -130,7 +139,8 @@ class Pair:
         self.ours = self.make(first[1])
 
     def new_parameters(self) -> tuple[list[Any], list[Any]]:
-        values = [tensor(self.draw, self.dtype) for _ in range(self.draw(st.integers(1, 3)))]
+        types = [self.draw(st.sampled_from(self.types)) for _ in range(self.draw(st.integers(1, 3)))]
+        values = [tensor(self.draw, dtype) for dtype in types]
         both = [[v.detach().clone(memory_format=torch.preserve_format) for v in values] for _ in range(2)]
         return [v.requires_grad_() for v in both[0]], [v.requires_grad_() for v in both[1]]
 
