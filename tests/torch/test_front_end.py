@@ -150,6 +150,8 @@ def test_memory_that_moves_is_found_again() -> None:
         ours.step()
         theirs.step()
         torch.testing.assert_close(p.detach(), q.detach(), rtol=1e-6, atol=0)
+        assert ours.state[p]["step"] == step + 1
+        torch.testing.assert_close(ours.state[p], theirs.state[q], rtol=1e-6, atol=0)
 
 
 def test_autograd_notices_the_step() -> None:
