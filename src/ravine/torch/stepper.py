@@ -77,7 +77,8 @@ class Stepper(torch.optim.Optimizer):
             if not is_allowed:
                 return loss
         is_scaled = scale is not None
-        known = len(self.state) == len(self._states) and all(map(is_, self.state.values(), self._states))
+        state = self.state
+        known = len(state) == len(self._states) and all(map(is_, state.values(), self._states))
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
             grads: list[Any] = [g for p in params if (g := p.grad) is not None]
