@@ -20,10 +20,10 @@ import torch
 import ravine
 from ravine.lab import tasks
 from ravine.lab.compare import environment
-from ravine.lab.contender import search_space
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import CONSTANT, LINEAR, Settings
 from ravine.lab.runner import run
+from ravine.lab.space import search_space
 from ravine.lab.statistics import pairs
 
 COPIES, COMPARISONS, SEEDS = 9, 200, 60

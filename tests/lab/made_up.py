@@ -13,17 +13,17 @@ from ravine.lab.results import Results
 Loss = Callable[[Settings], float]
 
 
-def header(optimizers: str, task: str = "made-up", protocol: Protocol | None = None) -> Results:
+def header(optimizers: str, task: str = "made-up", protocol: Protocol | None = None, tune=None) -> Results:
     """A comparison without records."""
-    described = [c.describe() for c in parse(optimizers)]
+    described = [c.describe() for c in parse(optimizers, tune)]
     about = {"spec": task, "digest": "", "name": task, "title": task, "about": "", "batch_size": 1, "evaluations": 2}
     environment = {"ravine": "0", "torch": "0", "python": "0", "system": "", "processor": ""}
     return Results(about, protocol or Protocol(steps=10, trials=4, seeds=3), described, environment, [])
 
 
-def make_up(optimizers: str, loss: Loss, task: str = "made-up", protocol: Protocol | None = None) -> Results:
+def make_up(optimizers: str, loss: Loss, task: str = "made-up", protocol: Protocol | None = None, tune=None) -> Results:
     """Results of a whole comparison, as if every run had ended with `loss(settings)`; infinite: it diverged."""
-    results = header(optimizers, task, protocol)
+    results = header(optimizers, task, protocol, tune)
     for c in results.contenders:
         contender = Contender(c["name"], c["rule"], c["fixed"])
         results.records.extend(finish(results.protocol, contender, c["space"], [], loss))

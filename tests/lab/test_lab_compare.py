@@ -132,16 +132,20 @@ def test_a_run_whose_worker_dies_goes_to_another_and_fails_after_three(tmp_path:
 
 def test_a_configuration_file_and_the_same_command_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "small.toml").write_text(
-        'task = "breast-cancer[batch_size=8]"\nsteps = 20\ntrials = 2\nseeds = 2\noptimizers = ["gd", "adam"]\n'
+        'task = "breast-cancer[batch_size=8]"\nsteps = 20\ntrials = 2\nseeds = 2\n'
+        'optimizers = ["gd", "adam"]\ntune = ["lr", "eps"]\n'
     )
     monkeypatch.chdir(tmp_path)
     again = ("compare", "small.toml", "--out", "out", "--workers", "1")
     assert "are there" not in invoke(*again).output
     assert "16 of 16 runs are there already" in invoke(*again).output
-    assert "8 of 16 runs are there already" in invoke(*again, "--optimizers", "gd,lion").output
+    (adam,) = (c for c in Results.load(tmp_path / "out" / "results.json").contenders if c["name"] == "adam")
+    assert list(adam["space"]) == ["lr", "eps"]
+    assert "8 of 16 runs are there already" in invoke(*again, "--optimizers", "gd,lion", "--tune", "lr").output
     results = Results.load(tmp_path / "out" / "results.json")
     assert results.task["batch_size"] == 8
     assert results.names == ["gd", "lion"]
+    assert [list(c["space"]) for c in results.contenders] == [["lr"], ["lr"]]
 
 
 def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -169,6 +173,7 @@ def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.
         (["digit"], "did you mean 'digits'"),
         (["--optimizers", "adan"], "did you mean 'adam'"),
         (["--optimizer", "adam"], "--optimizers"),
+        (["--tune", "lr,beta_1"], "did you mean 'beta1'"),
         (["--trials", "0"], "trials must be at least 1"),
         (["--seeds", "1"], "seeds must be at least 2"),
         (["--workers", "0"], "workers must be at least 1"),

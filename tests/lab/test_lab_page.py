@@ -25,10 +25,9 @@ def hostile_loss(s):
 def page(browser, tmp_path):
     """A function that opens the report of a comparison."""
 
-    def open_report(optimizers, task="made-up", **protocol):
-        results = make_up(
-            optimizers, hostile_loss, task, Protocol(**{"steps": 10, "trials": 8, "seeds": 3, **protocol})
-        )
+    def open_report(optimizers, task="made-up", tune=None, **protocol):
+        made = Protocol(**{"steps": 10, "trials": 8, "seeds": 3, **protocol})
+        results = make_up(optimizers, hostile_loss, task, made, tune)
         file = tmp_path / "report.html"
         file.write_text(html.page(results), encoding="utf-8")
         browser.get(file.as_uri())
@@ -57,12 +56,12 @@ def test_the_legend_hides_and_shows(page):
     assert count(browser, "#curves polyline.curve:not(.broken)") == 3
     assert count(browser, "#curves polyline.broken") == 1
     assert count(browser, "#curves .cross") == 1
-    assert count(browser, "#lr .cross") == 1
+    assert count(browser, "#tried .cross") == 1
     gd = browser.find_element("css selector", 'button[data-name="gd"]')
     gd.click()
     assert gd.get_attribute("aria-pressed") == "false"
     assert count(browser, "#curves polyline") == 2
-    assert count(browser, "#lr polyline") == 2
+    assert count(browser, "#tried polyline") == 2
     gd.send_keys(" ")  # by keyboard, on again
     assert count(browser, "#curves polyline") == 4
     everything = browser.find_element("css selector", "#all")
@@ -107,6 +106,18 @@ def test_the_chart_is_read_with_arrow_keys_and_with_the_mouse(page):
     assert tip.text.splitlines()[0] == "steps 5"
     ActionChains(browser).move_to_element_with_offset(chart, -chart.size["width"] // 2 + 60, 0).perform()
     assert tip.text.splitlines()[0] == "steps 0"
+
+
+def test_what_was_tuned_is_chosen(page):
+    browser = page("adam,gd", tune=["lr", "beta1"])
+    chart = browser.find_element("css selector", "#tried")
+    assert count(browser, "#tried polyline") == 1  # gd's: adam's trials differ in beta1 too
+    assert count(browser, "#tried circle") == 15  # adam's fourth trial did not finish
+    assert "learning rate" in chart.text
+    browser.find_element("css selector", '#hyper option[value="beta1"]').click()
+    assert count(browser, "#tried polyline") == 0
+    assert count(browser, "#tried circle") == 7
+    assert "1 − beta1" in chart.text
 
 
 def test_light_and_dark(page):

@@ -14,6 +14,8 @@ from made_up import finish, make_up
 from ravine.lab.contender import Contender
 from ravine.lab.protocol import Protocol, missing
 from ravine.lab.records import DEFAULTS, FINAL, TUNING
+from ravine.lab.space import Span, search_space
+from ravine.rule import rule
 
 PROTOCOL = Protocol(steps=10, trials=4, seeds=3, first_seed=5)
 ADAM, SPACE = Contender("a", "adam", {"beta1": 0.8}), {"lr": [1e-4, 1.0]}
@@ -34,6 +36,26 @@ def test_one_hyperparameter_is_tried_on_a_log_grid(trials: int):
 def test_two_hyperparameters_spread_over_both():
     points = Protocol(steps=1, trials=8).trial_points({"lr": [1e-4, 1.0], "eps": [1e-8, 1.0]})
     assert len({p["lr"] for p in points}) == len({p["eps"] for p in points}) == 8
+
+
+def test_the_points_of_the_learning_rate_are_those_of_ever():
+    """Recorded comparisons depend on them, bit for bit."""
+    space = search_space(rule("adam"), {})
+    expected = [
+        *(5.623413251903491e-05, 0.005623413251903491, 0.05623413251903491, 0.0005623413251903491),
+        *(0.001778279410038923, 0.1778279410038923, 0.01778279410038923, 0.0001778279410038923),
+    ]
+    protocol = Protocol(steps=1, trials=8)
+    assert [p["lr"] for p in protocol.trial_points(space)] == expected
+    assert [p["lr"] for p in protocol.trial_points({"lr": [space["lr"].low, space["lr"].high]})] == expected
+
+
+def test_each_hyperparameter_is_spread_on_its_own_scale():
+    space = {"lr": [1e-4, 1.0, "log"], "beta": [0.9, 0.9999, "log of 1 - value"], "decay": [-1.0, 1.0, "linear"]}
+    points = Protocol(steps=1, trials=8).trial_points(space)
+    for name, span in space.items():
+        places = sorted(8 * Span(*span).share(p[name]) for p in points)
+        assert places == pytest.approx([i + 0.5 for i in range(8)]), name
 
 
 def test_everybody_has_the_same_seeds_and_steps_and_no_seed_has_two_uses():

@@ -60,6 +60,57 @@ def test_the_best_at_the_end_of_its_range_is_said():
     assert "tried by adam was mostly at the end" in html.page(made)
 
 
+def two_dimensional(s):
+    """Best at lr 0.01 and beta1 0.9; gd has no beta1."""
+    far = abs(math.log10(s.hyper.get("lr", 0.1)) + 2) + abs(math.log10(1 - s.hyper.get("beta1", 0.9)) + 1)
+    return 0.1 + far / 10
+
+
+def test_two_hyperparameters_are_told_of_each(tmp_path):
+    results = make_up("adam,gd", two_dimensional, protocol=PROTOCOL, tune=["lr", "beta1"])
+    made = summary(results)
+    rows = {r.name: r for r in made.rows}
+    assert list(rows["adam"].best) == ["lr", "beta1"]
+    assert list(rows["gd"].best) == ["lr"]
+    assert math.isnan(rows["adam"].robust_decades)  # which rates are good depends on beta1
+    assert rows["gd"].robust_decades > 0
+    chosen = [r.settings.hyper["beta1"] for r in results.of("adam", FINAL)]
+    assert rows["adam"].best["beta1"] == pytest.approx(chosen[0], rel=1e-12)
+    assert words.best(rows["adam"]).split(", ")[1].startswith("beta1 0.")
+    headings, *lines = words.short_table(made)
+    assert headings[1] == "tuned"
+    assert {line[1].count("\n") for line in lines} == {0, 1}
+    page = html.page(results)
+    assert "Searched: lr from 3.2e-05 to 0.32, beta1 from 0 to 0.99 (even in powers of ten of 1 − beta1)." in page
+    assert "given below each optimizer" in page
+    assert "default/32" not in page
+    drawn = {p.name for p in report.write_all(results, tmp_path)}
+    assert {"lr.png", "beta1.png", "beta1.svg"} <= drawn
+    again = Results.load(tmp_path / "results.json")
+    assert html.page(again) == page
+
+
+def test_results_from_before_there_were_scales_are_read(tmp_path):
+    results = make_up("adam,gd", lambda s: abs(math.log10(s.hyper.get("lr", 0.1)) + 2))
+    results.save(tmp_path)
+    file = tmp_path / "results.json"
+    data = json.loads(file.read_text())
+    for contender in data["contenders"]:
+        assert contender["space"]["lr"][2:] == ["log"]
+        contender["space"]["lr"] = contender["space"]["lr"][:2]
+    file.write_text(json.dumps(data))
+    assert html.page(Results.load(file)) == html.page(results)
+    assert "default/32 to default·316" in html.page(results)
+    assert words.short_table(summary(results))[0][1] == "best lr"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.9968377, "0.9968"), (0.99, "0.99"), (0.944, "0.944"), (0.9, "0.9"), (0.00316, "0.0032")]
+)
+def test_a_decay_near_one_is_shown_by_what_it_lacks(value, text):
+    assert words.setting(value) == text
+
+
 def test_results_survive_the_file(tmp_path):
     results = make_up("adam,gd", lambda s: math.inf if s.trial == 2 else 0.5 + s.seed / 10)
     results.save(tmp_path)

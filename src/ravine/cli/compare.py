@@ -26,6 +26,12 @@ INTERRUPTED = 130
 @click.command()
 @click.argument("task", default="digits")
 @click.option("--optimizers", default=",".join(DEFAULT), show_default=True, metavar="LIST", help="Who is compared.")
+@click.option(
+    "--tune",
+    metavar="NAMES",
+    show_default="lr",
+    help="What is searched, as lr,beta1,eps: in every optimizer that has it and does not hold it fixed.",
+)
 @click.option("--steps", type=int, help="Steps of a run; the task's own number if not given.")
 @click.option("--trials", type=int, default=8, show_default=True, help="Tuning runs in each repetition.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="Repetitions, each tuned anew, with fresh seeds.")
@@ -57,8 +63,8 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     options below as keys.
 
     LIST is separated by commas; each is a rule of `ravine list`, a transformed one such as 'clip_value(adam)', one of
-    yours as FILE.py:RULE, any of these with hyperparameters held fixed as 'adam[beta1=0.8]', and with a name of your
-    choice as 'mine=adam[beta1=0.8]'.
+    yours as FILE.py:RULE, any of these with hyperparameters held fixed or searched over a range of yours as
+    'adam[eps=1e-6,beta1=0.5..0.99]', and with a name of your choice as 'mine=adam[beta1=0.8]'.
 
     Ctrl-C, or any other end, loses no run that has ended: the same command goes on where it stopped.
     """
@@ -86,7 +92,8 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console) -
     from ravine.lab import report
     from ravine.lab.store import Store
 
-    contenders = parse(given["optimizers"])
+    tune = given["tune"]
+    contenders = parse(given["optimizers"], None if tune is None else [n.strip() for n in tune.split(",") if n.strip()])
     found: Any = tasks_find(task)
     steps = found.steps if given["steps"] is None else given["steps"]
     protocol = Protocol(steps=steps, trials=given["trials"], seeds=given["seeds"], schedule=given["schedule"])
@@ -118,6 +125,7 @@ def planned(
     from ravine.lab.results import write
 
     asked = {"budget": budget, "task": task, "optimizers": [asdict(c) for c in contenders], "asked": asdict(protocol)}
+    asked = json.loads(json.dumps(asked))  # as it comes back from the file
     file = out / "plan.json"
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
@@ -154,8 +162,9 @@ def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
         raise ValueError(f"can't read {str(file)!r}: {error}") from None
     task = data.pop("task", "digits")
     data.pop("about", None)  # for the reader of the file
-    if "optimizers" in data and isinstance(data["optimizers"], list):
-        data["optimizers"] = ",".join(map(str, data["optimizers"]))
+    for name in ("optimizers", "tune"):
+        if isinstance(data.get(name), list):
+            data[name] = ",".join(map(str, data[name]))
     options = {p.name: p for p in ctx.command.params if p.name in given}
     for name, value in data.items():
         if name not in options:

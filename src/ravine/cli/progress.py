@@ -71,10 +71,10 @@ def table(results: Results, made: Summary) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    for heading in words.SHORT_HEADINGS:
+    headings, *lines = words.short_table(made)
+    for heading in headings:
         shown.add_column(heading, justify="left" if heading == "optimizer" else "right")
-    for row in made.rows:
-        name, *cells = words.short_cells(row)
+    for row, (name, *cells) in zip(made.rows, lines, strict=True):
         shown.add_row(Text(name, style=figures.style(results, row.name)["color"]), *(Text(c) for c in cells))
     return shown
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ravine
-from ravine.rule import Rule
+from ravine.errors import unknown
+from ravine.lab.space import Span, given_span, search_space
 
 DEFAULT = ("gd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop_momentum", "adadelta", "adam", "adamw")
 """Whom `ravine compare` compares unless told otherwise."""
@@ -16,11 +17,19 @@ DEFAULT = ("gd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop_momentum
 
 @dataclass(frozen=True)
 class Contender:
-    """`rule` is what `ravine.rule` finds; `fixed` are hyperparameters that are not tuned."""
+    """`rule` is what `ravine.rule` finds; `fixed` are hyperparameters that are not tuned, `given` those that are
+    searched over a span of the user's, `tune` those that are searched, if the rule has them, over the rule's own."""
 
     name: str
     rule: str
     fixed: Mapping[str, float] = field(default_factory=dict)
+    given: Mapping[str, Span] = field(default_factory=dict)
+    tune: tuple[str, ...] = ("lr",)
+
+    @property
+    def space(self) -> dict[str, Span]:
+        """Which hyperparameters are searched, and where. Raises ValueError where the rule implies no span."""
+        return search_space(ravine.rule(self.rule), self.fixed, self.tune, self.given)
 
     def describe(self) -> dict[str, Any]:
         """What the report shows of it, so that the report needs not the rule."""
@@ -37,29 +46,26 @@ class Contender:
             "mathml": mathml.equation(rule),
             "state_bytes": rule.state_bytes,
             "defaults": {n: h.default for n, h in rule.hyperparameters.items()},
-            "space": search_space(rule, self.fixed),
+            "space": {n: list(span) for n, span in self.space.items()},
         }
 
 
-def search_space(rule: Rule, fixed: Mapping[str, float]) -> dict[str, list[float]]:
-    """Which hyperparameters are tuned, and from where to where, in powers of ten.
+def parse(text: str, tune: Sequence[str] | None = None) -> list[Contender]:
+    """Contenders from text such as `adam,decayed=weight_decay(adam)[weight_decay=0.01],mine.py:my_rule`. In brackets
+    a number holds a hyperparameter fixed, and `lr=1e-4..1e-1` has it searched there.
 
-    The learning rate, over four decades around the rule's own default: equally wide for all, and placed by whoever
-    wrote the rule, because a good learning rate is near 1 for Adadelta and near 0.001 for Adam. Defaults are mostly
-    cautious, so more of the range lies above than below.
+    `tune` names what else is searched, if not the learning rate. Raises ValueError for an unknown rule or
+    hyperparameter, an illegal value, a name given twice, and what no contender has or can search.
     """
-    if "lr" not in rule.hyperparameters or "lr" in fixed:
-        return {}
-    default = rule.hyperparameters["lr"].default
-    return {"lr": [default * 10**-1.5, default * 10**2.5]}
-
-
-def parse(text: str) -> list[Contender]:
-    """Contenders from text such as `adam,decayed=weight_decay(adam)[weight_decay=0.01],mine.py:my_rule`.
-
-    Raises ValueError for an unknown rule or hyperparameter, an illegal value, or a name given twice.
-    """
-    return distinct([_one(part) for part in re.split(r",(?![^\[]*\])", text) if part.strip()])
+    parts = [part for part in re.split(r",(?![^\[\]]*\])", text) if part.strip()]
+    found = distinct([_one(part, ("lr",) if tune is None else tuple(tune)) for part in parts])
+    known = {n for c in found for n in ravine.rule(c.rule).hyperparameters}
+    for name in tune or ():
+        if name not in known:
+            raise unknown("hyperparameter to tune", name, known)
+    for contender in found:
+        _ = contender.space  # raises ValueError
+    return found
 
 
 def distinct(contenders: Iterable[Contender]) -> list[Contender]:
@@ -74,18 +80,24 @@ def distinct(contenders: Iterable[Contender]) -> list[Contender]:
     return found
 
 
-def _one(text: str) -> Contender:
-    match = re.fullmatch(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>[^\[\]]+?)(?:\[(?P<fixed>[^\]]*)\])?\s*", text)
+def _one(text: str, tune: tuple[str, ...]) -> Contender:
+    match = re.fullmatch(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>[^\[\]]+?)(?:\[(?P<held>[^\]]*)\])?\s*", text)
     if not match:
         raise ValueError(f"can't read optimizer {text.strip()!r}: expected RULE, NAME=RULE or RULE[beta1=0.8]")
-    fixed = {}
-    for pair in filter(None, (match["fixed"] or "").split(",")):
-        key, _, value = pair.partition("=")
-        try:
-            fixed[key.strip()] = float(value)
-        except ValueError:
-            raise ValueError(f"optimizer {text.strip()!r}: {pair.strip()!r} is not NAME=NUMBER") from None
     rule = ravine.rule(match["rule"])
+    fixed, given = {}, {}
+    for pair in filter(None, (match["held"] or "").split(",")):
+        key, _, value = (p.strip() for p in pair.partition("="))
+        try:
+            low, *high = (float(end) for end in value.split("..", 1))
+        except ValueError:
+            raise ValueError(
+                f"optimizer {text.strip()!r}: {pair.strip()!r} is neither NAME=NUMBER nor NAME=LOW..HIGH"
+            ) from None
+        if high:
+            given[key] = given_span(rule, key, low, *high)
+        else:
+            fixed[key] = low
     rule.check(fixed)
-    name = match["name"] or rule.name + (f"[{match['fixed']}]" if fixed else "")
-    return Contender(name.strip(), match["rule"], fixed)
+    name = match["name"] or rule.name + (f"[{match['held']}]" if fixed or given else "")
+    return Contender(name.strip(), match["rule"], fixed, given, tune)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ravine.errors import unknown
 from ravine.lab.contender import Contender
 from ravine.lab.records import CONSTANT, DEFAULTS, FAILED, FINAL, LINEAR, TUNING, Record, Settings
-
-Space = Mapping[str, Sequence[float]]
-"""Hyperparameter → [low, high], searched in powers of ten."""
+from ravine.lab.space import Space, Span
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Protocol:
         return self.seeds * ((self.trials if space else 0) + 2)
 
     def trial_points(self, space: Space) -> list[dict[str, float]]:
-        """The points of a search space to try, log-uniform: a Sobol sequence, moved to the middle of its cells.
+        """The points of a search space to try: a Sobol sequence over its spans, moved to the middle of its cells.
 
         For one hyperparameter and 2ᵏ trials that is an even grid, in an order in which every beginning is spread out.
         """
@@ -61,10 +59,7 @@ class Protocol:
 
         power = math.ceil(math.log2(self.trials))
         points = qmc.Sobol(len(space), scramble=False).random_base2(power)[: self.trials] + 0.5 / 2**power
-        return [
-            {n: low * (high / low) ** float(u) for u, (n, (low, high)) in zip(point, space.items(), strict=True)}
-            for point in points
-        ]
+        return [{n: Span(*s).at(float(u)) for u, (n, s) in zip(point, space.items(), strict=True)} for point in points]
 
 
 def missing(

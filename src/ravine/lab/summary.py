@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ravine.lab.protocol import best_of
 from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, FINISHED, TUNING, Record
+from ravine.lab.space import Space, Span
 from ravine.lab.statistics import NOTHING, Interval, Pair, mean_interval, pairs, rank_intervals
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Row:
 
     name: str
     best: Mapping[str, float]
-    """Each tuned hyperparameter: the (geometric) median of the repetitions' best."""
+    """Each tuned hyperparameter: the median of the repetitions' best, on the scale that was searched."""
     best_range: Mapping[str, tuple[float, float]]
     at_edge: tuple[str, ...]
     """Hyperparameters whose best was at the end of its range in at least half of the repetitions."""
@@ -49,7 +50,8 @@ class Row:
     failed: int
     seconds_per_step: float
     robust_decades: float
-    """Over how many powers of ten of the learning rate the tuning loss is within 10% of its best."""
+    """Over how many powers of ten of the learning rate the tuning loss is within 10% of its best; NaN if not only the
+    learning rate was tuned: what it may be then depends on the others."""
     tuning_curve: tuple[float, ...]
     """The best tuning loss after 1, 2, … trials, mean over repetitions."""
 
@@ -112,7 +114,7 @@ def _order(row: Row) -> tuple[float, float, float]:
     return (0 if whole else 1, row.loss.value if whole else math.inf, row.median_loss)
 
 
-def _row(results: Results, name: str, space: Mapping[str, Any], target: float, rank: Interval) -> Row:
+def _row(results: Results, name: str, space: Space, target: float, rank: Interval) -> Row:
     tuning, finals, runs = results.of(name, TUNING), results.of(name, FINAL), results.of(name)
     finished = [r for r in finals if r.status == FINISHED]
     chosen = [best for r in finals if (best := best_of(_of_repetition(tuning, r))) is not None]
@@ -123,7 +125,7 @@ def _row(results: Results, name: str, space: Mapping[str, Any], target: float, r
     steps = [r.seconds_per_step for r in runs if math.isfinite(r.seconds_per_step)]
     return Row(
         name=name,
-        best={n: math.exp(stdlib.median(map(math.log, values))) for n, values in tuned.items()},
+        best={n: Span(*space[n]).middle(values) for n, values in tuned.items()},
         best_range={n: (min(values), max(values)) for n, values in tuned.items()},
         at_edge=tuple(n for n, count in edges.items() if 2 * count >= len(chosen)),
         loss=_mean(finals, lambda r: r.loss),
@@ -141,7 +143,7 @@ def _row(results: Results, name: str, space: Mapping[str, Any], target: float, r
         diverged=sum(r.status == DIVERGED for r in runs),
         failed=sum(r.status == FAILED for r in runs),
         seconds_per_step=stdlib.median(steps) if steps else math.nan,
-        robust_decades=robust_decades(tuning),
+        robust_decades=robust_decades(tuning) if list(space) == ["lr"] else math.nan,
         tuning_curve=_tuning_curve(tuning),
     )
 
@@ -158,7 +160,7 @@ def _of_repetition(tuning: Sequence[Record], scored: Record) -> list[Record]:
 
 def robust_decades(tuning: Sequence[Record]) -> float:
     """The width in powers of ten of the learning rates whose mean tuning loss is within 10% of the best: lines between
-    the rates that were tried, in log(lr), and no further than these go. NaN if lr was not tuned alone."""
+    the rates that were tried, in log(lr), and no further than these go. NaN where no rate has a finite loss."""
     losses = trial_losses(tuning)
     points = {r.settings.trial: r.settings.hyper.get("lr", math.nan) for r in tuning}
     curve = sorted((math.log10(points[t]), loss) for t, loss in losses.items() if math.isfinite(points[t]))

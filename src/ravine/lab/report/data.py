@@ -6,10 +6,10 @@ import json
 import math
 from typing import Any
 
-from ravine.lab.records import FINAL, FINISHED, TUNING, Record
-from ravine.lab.report.figures import look
+from ravine.lab.records import FINAL, FINISHED, Record
+from ravine.lab.report.figures import look, searched, space, tried
 from ravine.lab.results import Results, plain
-from ravine.lab.summary import Summary, trial_losses
+from ravine.lab.summary import Summary
 
 METRICS = {"loss": "validation loss", "train_loss": "training loss", "accuracy": "validation accuracy"}
 
@@ -18,7 +18,7 @@ def for_script(results: Results, made: Summary) -> str:
     """JSON that can stand in a script element: no `<` in it, so nothing that ends the element or opens a comment."""
     rows = [_series(results, row.name, row) for row in made.rows]
     metrics = {n: title for n, title in METRICS.items() if any(n in r["curves"] for r in rows)}
-    data = {"target": made.target, "metrics": metrics, "rows": rows}
+    data = {"target": made.target, "metrics": metrics, "searched": searched(results), "rows": rows}
     return json.dumps(plain(data), allow_nan=False).replace("<", "\\u003c")
 
 
@@ -26,16 +26,14 @@ def _series(results: Results, name: str, row: Any) -> dict[str, Any]:
     finals = results.of(name, FINAL)
     finished = [r for r in finals if r.status == FINISHED]
     color, dash = look(results, name)
-    tuning = results.of(name, TUNING)
-    rates = {r.settings.trial: r.settings.hyper["lr"] for r in tuning if "lr" in r.settings.hyper}
-    losses = trial_losses(tuning)
     return {
         "name": name,
         "color": color,
         "dash": [2 * d for d in dash],
         "curves": _curves(finished),
         "broken": [_broken(r) for r in finals if r.status != FINISHED and len(r.curve["step"]) > 1],
-        "lr": sorted([rate, losses[trial]] for trial, rate in rates.items()),
+        "tried": {n: tried(results, name, n) for n in space(results, name)},
+        "isLine": len(space(results, name)) == 1,
         "tuning": list(row.tuning_curve),
         "rank": list(row.rank) if math.isfinite(row.rank.value) else None,
     }

@@ -10,6 +10,7 @@ import numpy as np
 from ravine import palette
 from ravine.lab.records import FINAL, FINISHED, TUNING
 from ravine.lab.results import Results
+from ravine.lab.space import COMPLEMENT, Space, Span
 from ravine.lab.summary import Summary, summary, trial_losses
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ WIDTH, HEIGHT = 8.0, 4.6
 def figures(results: Results) -> dict[str, Figure]:
     """Every figure by the name of its file."""
     made = summary(results)
-    return {"curves": curves(results, made), "lr": lr_sensitivity(results, made)}
+    return {"curves": curves(results, made)} | {n: sensitivity(results, made, n) for n in searched(results)}
 
 
 def curves(results: Results, made: Summary) -> Figure:
@@ -43,23 +44,52 @@ def curves(results: Results, made: Summary) -> Figure:
     return _finish(figure, axes)
 
 
-def lr_sensitivity(results: Results, made: Summary) -> Figure:
-    """The mean final validation loss of each tuning trial against its learning rate; crosses on top did not finish."""
-    figure, axes = _axes("learning rate", "final validation loss", results)
+def sensitivity(results: Results, made: Summary, hyper: str) -> Figure:
+    """The mean final validation loss of each tuning trial against a hyperparameter; crosses on top did not finish.
+
+    A line only where nothing else was searched: else the trials differ in more than their place on the axis.
+    """
+    figure, axes = _axes(searched(results)[hyper].removeprefix("the "), "final validation loss", results)
+    values = []
     for row in made.rows:
-        tuning = results.of(row.name, TUNING)
-        rates = {r.settings.trial: r.settings.hyper["lr"] for r in tuning if "lr" in r.settings.hyper}
-        losses = trial_losses(tuning)
-        tried = sorted((rate, losses[trial]) for trial, rate in rates.items())
+        if hyper not in space(results, row.name):
+            continue
+        points = tried(results, row.name, hyper)
+        values += [value for value, _ in points]
         look = style(results, row.name)
-        good = [(rate, loss) for rate, loss in tried if math.isfinite(loss)]
-        bad = [rate for rate, loss in tried if not math.isfinite(loss)]
+        if len(space(results, row.name)) > 1:
+            look |= {"linestyle": "none", "markerfacecolor": look["color"] if look["linestyle"] == "solid" else "none"}
+        good = [(value, loss) for value, loss in points if math.isfinite(loss)]
+        bad = [value for value, loss in points if not math.isfinite(loss)]
         if good:
             axes.plot(*zip(*good, strict=True), marker="o", markersize=3, label=row.name, **look)
         axes.plot(bad, [0.97] * len(bad), "x", color=look["color"], transform=axes.get_xaxis_transform())
-    axes.set_xscale("log")
+    if values and min(values) > 0:
+        axes.set_xscale("log")
     _scale(axes, results)
     return _finish(figure, axes)
+
+
+def searched(results: Results) -> dict[str, str]:
+    """Every hyperparameter that was searched, and what its axis shows: of a decay, what it lacks of one."""
+    spans = {n: Span(*s) for c in results.contenders for n, s in c["space"].items()}
+    names = {n: f"1 − {n}" if s.scale == COMPLEMENT else n for n, s in spans.items()}
+    return {n: "the learning rate" if n == "lr" else label for n, label in names.items()}
+
+
+def tried(results: Results, name: str, hyper: str) -> list[tuple[float, float]]:
+    """Of each trial of a contender, the value of a hyperparameter (on its axis) and the mean final loss."""
+    tuning = results.of(name, TUNING)
+    turned = Span(*space(results, name)[hyper]).scale == COMPLEMENT
+    values = {r.settings.trial: r.settings.hyper[hyper] for r in tuning}
+    losses = trial_losses(tuning)
+    return sorted((1 - v if turned else v, losses[trial]) for trial, v in values.items())
+
+
+def space(results: Results, name: str) -> Space:
+    """What was searched for a contender."""
+    found: Space = next(c["space"] for c in results.contenders if c["name"] == name)
+    return found
 
 
 def look(results: Results, name: str) -> palette.Style:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ravine.lab.records import FAILED
 from ravine.lab.report import data, words
-from ravine.lab.report.figures import look
+from ravine.lab.report.figures import look, searched
 from ravine.lab.results import Results
 from ravine.lab.summary import Row, Summary, summary
 
@@ -68,11 +68,16 @@ def rows(headings: Any, lines: Any, kind: str = "wide") -> str:
     """A table: headings as text, lines of (first cell as HTML, other cells as text)."""
     head = "".join(f'<th scope="col">{escape(h)}</th>' for h in headings)
     body = "".join(
-        f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{escape(c)}</td>" for c in cells) + "</tr>"
+        f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{_cell(c)}</td>" for c in cells) + "</tr>"
         for first, cells in lines
     )
     table = f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<div class="scroll">{table}</div>'
+
+
+def _cell(text: str) -> str:
+    """Several tuned hyperparameters below each other: a line of them would be wider than the page."""
+    return "<br>".join(map(escape, text.split(", ")))
 
 
 def _name(results: Results, name: str) -> str:
@@ -100,22 +105,32 @@ def _charts(results: Results, made: Summary) -> str:
         "Mean over the repetitions that finished; bands from the lowest to the highest. A thin line that ends in a "
         "cross is a scored run that did not finish. Arrow keys move through the chart."
     )
-    lr = (
+    names = searched(results)
+    tried = (
         "Validation loss at the end of tuning runs, mean over the repetitions. A cross on top: at least one did not "
         "finish."
     )
+    if any(len(c["space"]) > 1 for c in results.contenders):
+        tried += (
+            " A dot without a line is a trial that differs from the others in more than this: the lowest dots tell "
+            "what a value can do."
+        )
+    title, choice = f"Sensitivity to {next(iter(names.values()), 'tuning')}", ""
+    if len(names) > 1:
+        title = "Sensitivity to what was tuned"
+        choice = f'<div class="controls">{_choice("hyper", "show", {n: n for n in names})}</div>'
     tuning = "The best validation loss among the first trials of a tuning, mean over the repetitions."
     return (
         '<h2>Learning curves</h2>\n<div id="legend" role="group" aria-label="Which optimizers are shown">'
         f'{buttons}<button type="button" id="all">all / none</button></div>\n<div class="controls">{controls}</div>\n'
         f'{_figure("curves", curves)}\n<div class="two">\n'
-        f"<div><h2>Sensitivity to the learning rate</h2>{_figure('lr', lr)}</div>\n"
+        f"<div><h2>{escape(title)}</h2>{choice}{_figure('tried', tried)}</div>\n"
         f"<div><h2>What tuning buys</h2>{_figure('tuning', tuning)}</div>\n</div>"
     )
 
 
 def _choice(name: str, label: str, options: Mapping[str, str]) -> str:
-    inside = "".join(f'<option value="{value}">{text}</option>' for value, text in options.items())
+    inside = "".join(f'<option value="{escape(v)}">{escape(text)}</option>' for v, text in options.items())
     return f'<label>{label} <select id="{name}">{inside}</select></label>'
 
 
@@ -193,7 +208,8 @@ def _equations(results: Results) -> str:
         fixed = f" With {escape(words.hyper(c['fixed']))}." if c["fixed"] else ""
         parts.append(
             f"<section><h3>{_name(results, c['name'])}</h3>{c['mathml']}"
-            f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed}</p></section>'
+            f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed} {escape(words.searched(c))}</p>'
+            "</section>"
         )
     return "\n".join([*parts, "</div>"])
 

@@ -107,10 +107,10 @@ class Chart {
     }
     for (const s of series) {
       const good = s.points.filter(p => p[1] !== null);
-      element("polyline", {
+      if (!s.isLoose) element("polyline", {
         points: good.map(p => `${x.at(p[0])},${y.at(p[1])}`).join(" "), stroke: s.color, class: s.isBroken ? "curve broken" : "curve",
         "stroke-dasharray": s.dash.join(" ") }, plot);
-      if (chart.marks) for (const p of good) element("circle", { cx: x.at(p[0]), cy: y.at(p[1]), r: 3, fill: s.color }, plot);
+      if (chart.marks) for (const p of good) element("circle", { cx: x.at(p[0]), cy: y.at(p[1]), r: 3, stroke: s.color, fill: s.isLoose && s.dash.length ? "none" : s.color }, plot);
       const crosses = s.isBroken ? good.slice(-1).map(p => [x.at(p[0]), y.at(p[1])])
         : s.points.filter(p => p[1] === null).map(p => [x.at(p[0]), top + 4]);
       for (const [cx, cy] of crosses) element("path", { d: `M${cx - 4},${cy - 4}l8,8m0,-8l-8,8`, stroke: s.color, class: "cross" }, svg);
@@ -179,16 +179,19 @@ new Chart("curves", () => {
   return { series, x: across === "step" ? "steps" : "seconds of training", y: data.metrics[metric], label: `${data.metrics[metric]} during training`,
     yLog: value("axis") === "log", line: metric === "loss" ? data.target : null, cap: metric === "accuracy" ? null : 2 * Math.max(...starts) };
 });
-new Chart("lr", () => ({
-  series: data.rows.map(r => ({ ...r, points: r.lr })), x: "learning rate", y: "final validation loss", label: "final validation loss by learning rate",
-  xLog: true, yLog: true, marks: true }));
+new Chart("tried", () => {
+  const hyper = document.getElementById("hyper") ? value("hyper") : Object.keys(data.searched)[0], name = data.searched[hyper];
+  const rows = data.rows.filter(r => r.tried[hyper]);
+  return { series: rows.map(r => ({ ...r, isLoose: !r.isLine, points: r.tried[hyper] })), x: name?.replace(/^the /, ""), y: "final validation loss",
+    label: `final validation loss by ${name}`, xLog: true, yLog: true, marks: true };
+});
 new Chart("tuning", () => ({
   series: data.rows.map(r => ({ ...r, points: r.tuning.map((v, i) => [i + 1, v]) })), x: "trials", y: "best validation loss",
   label: "best validation loss by number of tuning trials", yLog: true, marks: true }));
 
 function redraw() { for (const chart of charts) { chart.draw(); chart.show(null); } }
 
-for (const id of ["metric", "across", "axis"]) document.getElementById(id).addEventListener("change", redraw);
+for (const select of document.querySelectorAll(".controls select")) select.addEventListener("change", redraw);
 for (const button of document.querySelectorAll("#legend button[data-name]")) button.addEventListener("click", () => {
   const name = button.dataset.name, off = !hidden.has(name);
   if (off) hidden.add(name); else hidden.delete(name);

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ravine.lab.records import CONSTANT, LINEAR
 from ravine.lab.results import Results
+from ravine.lab.space import COMPLEMENT, EVEN, LOG, Span
 from ravine.lab.statistics import SOURCES, Interval
 from ravine.lab.summary import Row, Summary
 
@@ -29,9 +31,17 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def short_table(made: Summary) -> list[tuple[str, ...]]:
+    """The headings and the rows for a terminal. Where nothing but the learning rate was tuned, its name is on top."""
+    lines = [short_cells(row) for row in made.rows]
+    if any(set(row.best) - {"lr"} for row in made.rows):
+        return [tuple("tuned" if h == "best lr" else h for h in SHORT_HEADINGS), *lines]
+    return [SHORT_HEADINGS, *((name, tuned.removeprefix("lr "), *rest) for name, tuned, *rest in lines)]
+
+
 def short_cells(row: Row) -> tuple[str, ...]:
-    """`cells` in as little width as can be."""
-    short = [c.removeprefix("lr ").replace(" to ", "–").replace(" of ", "/") for c in cells(row)]
+    """`cells` in as little width as can be; several tuned hyperparameters below each other."""
+    short = [c.replace(", ", "\n").replace(" to ", "–").replace(" of ", "/") for c in cells(row)]
     value, low, high = row.accuracy
     if math.isfinite(value) and "–" in short[3]:  # an interval's ends rounded outwards still hold it
         short[3] = f"{100 * value:.1f} ({math.floor(100 * low)}–{math.ceil(100 * high)})"
@@ -44,8 +54,24 @@ def best(row: Row) -> str:
     """The tuned hyperparameters; an asterisk where a better value may lie outside of what was tried."""
     if not row.scored:
         return "–"
-    values = (f"{n} {number(v)}{'*' if n in row.at_edge else ''}" for n, v in row.best.items())
+    values = (f"{n} {setting(v)}{'*' if n in row.at_edge else ''}" for n, v in row.best.items())
     return ", ".join(values) or "not tuned"
+
+
+def setting(value: float) -> str:
+    """A hyperparameter's value with two significant digits, or where it is near one, two of what it lacks of one."""
+    digits = 1 - math.floor(math.log10(1 - value)) if 0.9 < value < 1 else 2
+    return f"{value:.{digits}g}"
+
+
+def searched(contender: Mapping[str, Any]) -> str:
+    """Which hyperparameters of a contender were searched and where, in a sentence."""
+    said = []
+    for name, value in contender["space"].items():
+        span = Span(*value)
+        how = {LOG: "", COMPLEMENT: f" (even in powers of ten of 1 − {name})", EVEN: " (evenly)"}[span.scale]
+        said.append(f"{name} from {setting(span.low)} to {setting(span.high)}{how}")
+    return f"Searched: {', '.join(said)}." if said else "Nothing was searched."
 
 
 def steps_to_target(row: Row) -> str:
@@ -156,13 +182,18 @@ def method(results: Results) -> list[str]:
     """How it was measured, in paragraphs."""
     p, e, task = results.protocol, results.environment, results.task
     batches = f" (batches of {task['batch_size']})" if task.get("batch_size") else ""
+    usual = all(_is_usual(c) for c in results.contenders)
+    space = (
+        "the learning rate, over four decades around the rule's own default, from default/32 to default·316"
+        if usual
+        else "given below each optimizer's equation: what is searched, and from where to where"
+    )
     rate = {CONSTANT: "stays constant", LINEAR: "falls linearly to zero"}[p.schedule]
     return [
         f"Everything was done {p.seeds} times over, each time with two new seeds that are the same for all optimizers. "
         f"In each repetition an optimizer is tuned: {p.trials} runs of {p.steps} steps{batches} with the first seed, "
         "each with another point of its search space, spread evenly in powers of ten (a Sobol sequence). The space is "
-        "the learning rate, over four decades around the rule's own default, from default/32 to default·316; all else "
-        f"keeps its default unless the table says otherwise. During a run the learning rate {rate}.",
+        f"{space}; all else keeps its default unless the table says otherwise. During a run the learning rate {rate}.",
         "The point with the lowest validation loss at its end is run with the second seed, and only that run is "
         "scored. So the spread holds the luck of tuning as well as that of training. A seed decides the model's start "
         "and the order of the data.",
@@ -178,6 +209,12 @@ def method(results: Results) -> list[str]:
         "a run. Time per step is the median over all runs, evaluation not counted; other work on the machine shows "
         "in it.",
     ]
+
+
+def _is_usual(contender: Mapping[str, Any]) -> bool:
+    """Whether nothing but the learning rate was searched, where it is searched unless told otherwise."""
+    space, default = contender["space"], contender["defaults"].get("lr", math.nan)
+    return not space or (list(space) == ["lr"] and math.isclose(Span(*space["lr"]).low, default * 10**-1.5))
 
 
 def hyper(values: Mapping[str, float]) -> str:
