@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from ravine.lab.contender import Contender, parse
 from ravine.lab.protocol import Protocol, missing
-from ravine.lab.records import DIVERGED, FINISHED, Record, Settings
+from ravine.lab.records import DIVERGED, FINISHED, PRUNED, Record, Settings
 from ravine.lab.results import Results
 
-Loss = Callable[[Settings], float]
+Loss = Callable[[Settings], float | None]
 
 
 def header(optimizers: str, task: str = "made-up", protocol: Protocol | None = None, tune=None) -> Results:
@@ -22,7 +22,8 @@ def header(optimizers: str, task: str = "made-up", protocol: Protocol | None = N
 
 
 def make_up(optimizers: str, loss: Loss, task: str = "made-up", protocol: Protocol | None = None, tune=None) -> Results:
-    """Results of a whole comparison, as if every run had ended with `loss(settings)`; infinite: it diverged."""
+    """Results of a whole comparison, as if every run had ended with `loss(settings)`; infinite: it diverged; None:
+    it was stopped early."""
     results = header(optimizers, task, protocol, tune)
     for c in results.contenders:
         contender = Contender(c["name"], c["rule"], c["fixed"])
@@ -38,8 +39,11 @@ def finish(protocol: Protocol, contender: Contender, space, records: list[Record
     return records
 
 
-def record(settings: Settings, loss: float) -> Record:
+def record(settings: Settings, loss: float | None) -> Record:
     """A run from loss 2 to `loss` in a straight line, or one that broke off."""
+    if loss is None:
+        curve = {"step": [0, 5], "loss": [2.0, 1.9], "accuracy": [0.1, 0.1], "train_loss": [2.0, 1.9]}
+        return Record(settings, PRUNED, curve, timing=[0.0, 0.005])
     if math.isinf(loss):
         return Record(settings, DIVERGED, {"step": [0, 5], "loss": [2.0, math.nan]}, timing=[0.0, 0.005])
     middle = (2 + loss) / 2

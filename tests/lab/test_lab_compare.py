@@ -78,6 +78,26 @@ def test_the_records_are_the_same_however_many_workers(tmp_path: Path):
     assert found[0] == found[1]
 
 
+def test_a_search_that_learns_gives_the_same_records_however_many_workers(tmp_path: Path):
+    found = []
+    for workers in ("1", "2"):
+        args = ["breast-cancer", "--steps", "40", "--trials", "8", "--seeds", "2", "--optimizers", "gd,adam"]
+        invoke(
+            *("compare", *args, "--search", "tpe", "--prune", "--workers", workers, "--out", str(tmp_path / workers))
+        )
+        results = Results.load(tmp_path / workers / "results.json")
+        assert results.is_complete
+        found.append(results.records)
+    assert found[0] == found[1]
+    pruned = [r for r in found[0] if r.status == "pruned"]
+    assert pruned
+    assert all(r.settings.stage == "tuning" and r.settings.trial >= 4 for r in pruned)
+    assert all(10 <= r.curve["step"][-1] < 40 for r in pruned)
+    page = (tmp_path / "2" / "report.html").read_text()
+    assert f"{len(pruned)} of 32 tuning runs were stopped early" in page
+    assert "tree-structured Parzen estimator" in page
+
+
 def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
     process = ravine(
         *("compare", "breast-cancer", "--steps", "4000", "--optimizers", "gd,adam", "--workers", "1", "--out", "out"),
@@ -179,6 +199,7 @@ def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.
         (["--workers", "0"], "workers must be at least 1"),
         (["--steps", "many"], "not a valid integer"),
         (["--schedule", "cosine"], "'cosine' is not one of"),
+        (["--search", "grid"], "'grid' is not one of"),
         (["--storage", "nonsense"], "the storage"),
         (["nothing.toml"], "can't read 'nothing.toml'"),
         (["wrong.toml"], "did you mean 'optimizers'"),

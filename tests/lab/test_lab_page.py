@@ -13,11 +13,13 @@ from ravine.lab.report import html
 
 
 def hostile_loss(s):
-    """gd diverges in a repetition; in another trial of adam too."""
+    """gd diverges in a repetition; in another trial of adam too; where trials may be stopped, one is."""
     if s.contender == "gd" and s.stage == "final" and s.repetition == 1:
         return math.inf
     if s.contender == "adam" and s.trial == 3:
         return math.inf
+    if s.rivals and s.trial == 5 and s.repetition == 1:
+        return None
     return 0.1 + 0.05 * len(s.contender) + s.seed / 100 + abs(math.log10(s.hyper.get("lr", 0.01)) + 2) / 10
 
 
@@ -118,6 +120,26 @@ def test_what_was_tuned_is_chosen(page):
     assert count(browser, "#tried polyline") == 0
     assert count(browser, "#tried circle") == 7
     assert "1 − beta1" in chart.text
+
+
+def test_trials_that_were_stopped_early_are_triangles(page):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = page("gd", prune=True)
+    assert count(browser, "#tried circle") == 7
+    assert count(browser, "#tried .stopped") == 1
+    assert count(browser, "#tried .cross") == 0
+    chart = browser.find_element("css selector", "#tried")
+    chart.send_keys(Keys.END)  # the sixth trial has the highest rate
+    assert "stopped early" in chart.find_element("xpath", "../div[@class='tip']").text
+    assert "A triangle: stopped early" in browser.page_source
+
+
+def test_trials_that_differ_between_repetitions_are_dots_of_their_own(page):
+    browser = page("gd", search="tpe")
+    assert count(browser, "#tried circle") == 8 * 3
+    assert count(browser, "#tried polyline") == 0
+    assert count(browser, "#tuning polyline") == 1
 
 
 def test_light_and_dark(page):

@@ -94,7 +94,7 @@ def test_two_that_fill_the_queue_at_once_run_nothing_twice(url, entry):
     first, second = Store(url), Store(url)
     study = first.enter(entry)
     for settings in entry.missing([])[0]:  # as if the other had looked before anything was there
-        second._add(study, settings)
+        second._add(study, settings, entry.contender)
     done = []
     while claims := [c for s in (first, second) if (c := s.claim({study: entry}))]:
         for store, claim in zip((first, second), claims, strict=False):
@@ -109,7 +109,7 @@ def test_two_that_drop_the_same_copy_at_once(url, entry, monkeypatch):
     study = first.enter(entry)
     first.fill(study, entry)
     for settings in entry.missing([])[0]:
-        second._add(study, settings)
+        second._add(study, settings, entry.contender)
     seen = second.storage.get_all_trials(study)  # before the first drops the copies
     assert first.claim({study: entry})
     monkeypatch.setattr(second.storage, "get_all_trials", lambda *args, **kwargs: seen)

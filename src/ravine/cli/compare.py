@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from ravine.lab.contender import DEFAULT, Contender, parse
-from ravine.lab.protocol import Protocol
+from ravine.lab.protocol import SOBOL, TPE, Protocol
 from ravine.lab.records import CONSTANT, FAILED, LINEAR
 
 if TYPE_CHECKING:
@@ -42,6 +42,14 @@ INTERRUPTED = 130
     show_default=True,
     help="The learning rate falls to zero, or stays.",
 )
+@click.option(
+    "--search",
+    type=click.Choice([SOBOL, TPE]),
+    default=SOBOL,
+    show_default=True,
+    help="Trials spread evenly, or half of them so and the others by what came out (Optuna's TPE).",
+)
+@click.option("--prune", is_flag=True, help="Stop tuning runs early that do worse than the first half of them.")
 @click.option("--workers", type=int, help="Processes; one for each core if not given.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("ravine-compare"), show_default=True, help="Folder to write."
@@ -95,8 +103,8 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console) -
     tune = given["tune"]
     contenders = parse(given["optimizers"], None if tune is None else [n.strip() for n in tune.split(",") if n.strip()])
     found: Any = tasks_find(task)
-    steps = found.steps if given["steps"] is None else given["steps"]
-    protocol = Protocol(steps=steps, trials=given["trials"], seeds=given["seeds"], schedule=given["schedule"])
+    options = {n: given[n] for n in ("trials", "seeds", "schedule", "search", "prune")}
+    protocol = Protocol(steps=found.steps if given["steps"] is None else given["steps"], **options)
     workers = worker_count(given["workers"])
     writable(out)
     store = Store(given["storage"] or in_folder(out, given["fresh"]))

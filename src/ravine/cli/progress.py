@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, TUNING, Record
+from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, PRUNED, TUNING, Record
 from ravine.lab.report import figures, words
 from ravine.lab.results import Results
 from ravine.lab.summary import Summary
@@ -52,7 +52,7 @@ class Bar:
                 self.console.print(f"{done} of {self.total} runs are there already.", highlight=False)
             self.progress.reset(self.bar, total=self.total, completed=done)
             return
-        how = f" ({record.status})" if record.status in (DIVERGED, FAILED) else ""
+        how = f" ({record.status})" if record.status in (DIVERGED, FAILED, PRUNED) else ""
         text = f"{DID[record.settings.stage]} {record.settings.contender}{how}"
         self.progress.update(self.bar, completed=done, description=f"{self.name}: {text}")
         if not self.console.is_terminal and time.monotonic() - self.spoken > SECONDS_BETWEEN_LINES:

@@ -91,7 +91,7 @@ class Crew:
                 self.store.reclaim(study)
         while self.pool.has_room and (claim := self.store.claim(studies)):
             self.claims.append(claim)
-            self.pool.start(claim.settings)
+            self.pool.start(claim.settings, self.store.rivals(claim))
         ended = []
         for record in self.pool.wait(PATIENCE):
             claim = next(c for c in self.claims if c.settings == record.settings)

@@ -11,7 +11,7 @@ import multiprocessing as mp
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -25,11 +25,12 @@ ATTEMPTS = 3
 
 @dataclass
 class Worker:
-    """A process, our end of its pipe, and the run it has."""
+    """A process, our end of its pipe, and the run it has, with the records that it is judged against."""
 
     process: Any
     pipe: Connection
     settings: Settings | None = None
+    rivals: Sequence[Record] = ()
 
 
 class Pool:
@@ -58,15 +59,15 @@ class Pool:
         """Whether a run can start at once."""
         return len(self.busy) < self.workers
 
-    def start(self, settings: Settings) -> None:
-        """Give a run to a worker that has none."""
+    def start(self, settings: Settings, rivals: Sequence[Record] = ()) -> None:
+        """Give a run to a worker that has none; `rivals` are the records that it is judged against."""
         worker = next((w for w in self._crew if w.settings is None), None)
         if worker is None:
             worker = _start(self._context)
             self._crew.append(worker)
-        worker.settings = settings
+        worker.settings, worker.rivals = settings, rivals
         with contextlib.suppress(OSError):  # it died while it had nothing to do: wait() will see that
-            worker.pipe.send(settings)
+            worker.pipe.send((settings, rivals))
 
     def wait(self, seconds: float) -> list[Record]:
         """The records of the runs that have ended, after at most `seconds`."""
@@ -82,14 +83,14 @@ class Pool:
             except (EOFError, OSError):
                 self._crew.remove(worker)
                 worker.process.join()
-                records += self._again(settings, worker.process.exitcode)
+                records += self._again(settings, worker.rivals, worker.process.exitcode)
         return records
 
-    def _again(self, settings: Settings, exit_code: int) -> list[Record]:
+    def _again(self, settings: Settings, rivals: Sequence[Record], exit_code: int) -> list[Record]:
         """Give the run of a worker that died to another, or give it up."""
         count = self._deaths[settings.key] = self._deaths.get(settings.key, 0) + 1
         if count < ATTEMPTS:
-            self.start(settings)
+            self.start(settings, rivals)
             return []
         message = f"{ATTEMPTS} worker processes died in this run; the last with exit code {exit_code}"
         return [Record(settings, FAILED, {"step": [], "loss": []}, message)]
@@ -135,7 +136,7 @@ def _work(pipe: Connection) -> None:
 
     while True:
         try:
-            settings = pipe.recv()
+            settings, rivals = pipe.recv()
         except EOFError:
             return
-        pipe.send(run(partial(tasks.find, settings.task), settings, end_with_parent))
+        pipe.send(run(partial(tasks.find, settings.task), settings, end_with_parent, rivals))

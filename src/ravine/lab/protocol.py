@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ravine.errors import unknown
 from ravine.lab.contender import Contender
 from ravine.lab.records import CONSTANT, DEFAULTS, FAILED, FINAL, LINEAR, TUNING, Record, Settings
+from ravine.lab.search import suggest
 from ravine.lab.space import Space, Span
+
+SOBOL, TPE = "sobol", "tpe"
+"""How trials are chosen: spread evenly beforehand; or half of them so, and the others by what came out, by Optuna."""
+SEEDS_APART = 100_003
+"""Between the seeds of two repetitions' searches there is room for the numbers of their trials."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,9 @@ class Protocol:
     validation loss is run with the fresh seed, and only that run is scored. So the spread of scores holds the luck of
     tuning as well as that of training: with one tuning for all seeds, copies of one optimizer would come out different
     whenever they were tuned to different points. The rule's defaults are run with the fresh seed too.
+
+    With `search` tpe only the first half of the trials is spread evenly; the others are asked of Optuna one by one.
+    With `prune` the first half runs whole, and the others are stopped early where they do worse than these.
     """
 
     steps: int
@@ -27,10 +36,13 @@ class Protocol:
     seeds: int = 5
     first_seed: int = 0
     schedule: str = LINEAR
+    search: str = SOBOL
+    prune: bool = False
 
     def __post_init__(self) -> None:
-        if self.schedule not in (CONSTANT, LINEAR):
-            raise unknown("schedule", self.schedule, (CONSTANT, LINEAR))
+        for name, known in {"schedule": (CONSTANT, LINEAR), "search": (SOBOL, TPE)}.items():
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), known)
         for name, least in {"steps": 1, "trials": 1, "seeds": 2, "first_seed": 0}.items():
             value = getattr(self, name)
             if value < least:
@@ -48,8 +60,13 @@ class Protocol:
         """How many runs a contender with this search space has in all."""
         return self.seeds * ((self.trials if space else 0) + 2)
 
+    @property
+    def first(self) -> int:
+        """The half of a repetition's trials, rounded up, that come first."""
+        return (self.trials + 1) // 2
+
     def trial_points(self, space: Space) -> list[dict[str, float]]:
-        """The points of a search space to try: a Sobol sequence over its spans, moved to the middle of its cells.
+        """The points to try that are known beforehand: a Sobol sequence over the spans, in the middle of its cells.
 
         For one hyperparameter and 2ᵏ trials that is an even grid, in an order in which every beginning is spread out.
         """
@@ -57,8 +74,9 @@ class Protocol:
             return []
         from scipy.stats import qmc
 
-        power = math.ceil(math.log2(self.trials))
-        points = qmc.Sobol(len(space), scramble=False).random_base2(power)[: self.trials] + 0.5 / 2**power
+        count = self.first if self.search == TPE else self.trials
+        power = math.ceil(math.log2(count))
+        points = qmc.Sobol(len(space), scramble=False).random_base2(power)[:count] + 0.5 / 2**power
         return [{n: Span(*s).at(float(u)) for u, (n, s) in zip(point, space.items(), strict=True)} for point in points]
 
 
@@ -72,8 +90,7 @@ def missing(
     """
     done = {r.settings.key: r for r in records if r.settings.contender == contender.name}
     points = protocol.trial_points(space)
-    ready: list[Settings] = []
-    later = 0
+    wanted: list[Settings] = []
     for repetition in range(protocol.seeds):
         base = Settings(
             task,
@@ -88,24 +105,47 @@ def missing(
             protocol.schedule,
         )
         fresh = replace(base, seed=protocol.fresh_seed(repetition))
-        trials = [
-            replace(
-                base,
-                seed=protocol.tuning_seed(repetition),
-                stage=TUNING,
-                trial=trial,
-                hyper={**contender.fixed, **point},
-            )
-            for trial, point in enumerate(points)
-        ]
-        ready += [s for s in trials if s.key not in done]
-        if all(s.key in done for s in trials):
+        trials, is_whole = _trials(protocol, base, space, points, done)
+        wanted += trials
+        if is_whole:
             best = best_of([done[s.key] for s in trials])
-            ready.append(replace(fresh, stage=FINAL, hyper=best.settings.hyper if best else contender.fixed))
-        else:
-            later += 1
-        ready.append(replace(fresh, stage=DEFAULTS))
-    return [s for s in ready if s.key not in done], later
+            wanted.append(replace(fresh, stage=FINAL, hyper=best.settings.hyper if best else contender.fixed))
+        wanted.append(replace(fresh, stage=DEFAULTS))
+    ready = [s for s in wanted if s.key not in done]
+    here = sum(key[2] < protocol.seeds for key in done)
+    return ready, protocol.runs(space) - here - len(ready)
+
+
+def _trials(
+    protocol: Protocol,
+    base: Settings,
+    space: Space,
+    points: Sequence[Mapping[str, float]],
+    done: Mapping[tuple[str, str, int, int], Record],
+) -> tuple[list[Settings], bool]:
+    """(the trials of a repetition that may run, whether that is all of them and all are there).
+
+    Those that are judged against the first half wait for it; those that are asked of Optuna for all before them.
+    """
+    first = protocol.first
+    seed = protocol.tuning_seed(base.repetition)
+
+    def trial(number: int, point: Mapping[str, float]) -> Settings:
+        rivals = first if protocol.prune and number >= first else 0
+        hyper = {**base.hyper, **point}
+        return replace(base, seed=seed, stage=TUNING, trial=number, hyper=hyper, rivals=rivals)
+
+    trials = [trial(number, point) for number, point in enumerate(points)]
+    if protocol.prune and not all(s.key in done for s in trials[:first]):
+        return trials[:first], False
+    while space and all(s.key in done for s in trials):
+        if len(trials) == protocol.trials:
+            return trials, True
+        number, earlier = len(trials), [done[s.key] for s in trials]
+        known = done.get(replace(base, stage=TUNING, trial=number).key)
+        point = known.settings.hyper if known else suggest(space, SEEDS_APART * seed + number, earlier)
+        trials.append(trial(number, point))
+    return trials, not space
 
 
 def best_of(trials: Sequence[Record]) -> Record | None:

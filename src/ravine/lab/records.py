@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-FINISHED, DIVERGED, FAILED = "finished", "diverged", "failed"
+FINISHED, DIVERGED, FAILED, PRUNED = "finished", "diverged", "failed", "pruned"
 TUNING, FINAL, DEFAULTS = "tuning", "final", "defaults"
 CONSTANT, LINEAR = "constant", "linear"
 
@@ -19,7 +19,8 @@ class Settings:
     `contender` is the name in the comparison; `rule` what `ravine.rule` finds; `hyper` the hyperparameters that are
     not the rule's defaults; `schedule` what becomes of the learning rate: linear (to zero at `steps`) or constant.
     `stage` is tuning (then `trial` counts from 0), final (with the best of the tuning of its `repetition`) or defaults
-    (with the rule's own defaults).
+    (with the rule's own defaults). A trial with `rivals` is stopped early if it does worse than the repetition's first
+    so many trials, which ran whole.
     """
 
     task: str
@@ -32,6 +33,7 @@ class Settings:
     repetition: int
     trial: int = -1
     schedule: str = LINEAR
+    rivals: int = 0
 
     @property
     def key(self) -> tuple[str, str, int, int]:
@@ -45,7 +47,8 @@ class Record:
     stopped early has a shorter curve, whose last loss may be NaN. All but `timing` is the same on every repetition.
 
     `status`: finished; diverged (the loss was not finite, or at the end worse than before the first step); failed (the
-    task raised an exception: `message` is its traceback). `timing` holds the seconds of training at each point.
+    task raised an exception: `message` is its traceback); pruned (a trial that was stopped early). `timing` holds the
+    seconds of training at each point.
     """
 
     settings: Settings

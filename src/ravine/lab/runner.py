@@ -7,11 +7,12 @@ import io
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ravine
-from ravine.lab.records import DIVERGED, FAILED, FINISHED, LINEAR, Record, Settings
+from ravine.lab.records import DIVERGED, FAILED, FINISHED, LINEAR, PRUNED, Record, Settings
+from ravine.lab.search import judge
 from ravine.lab.task import Trainable
 
 TRACEBACK_CHARACTERS = 8000
@@ -22,12 +23,14 @@ class StopRun(BaseException):
 
 
 class Reporter:
-    """The `report` function of a run: collects the curve and ends the run when the loss is not finite."""
+    """The `report` function of a run: collects the curve, and ends the run when the loss is not finite or when
+    `is_to_stop(step, loss)`: then it was pruned."""
 
-    def __init__(self, on_report: Callable[[int], None]) -> None:
+    def __init__(self, on_report: Callable[[int], None], is_to_stop: Callable[[int, float], bool]) -> None:
         self.columns: dict[str, list[float]] = {"step": [], "loss": []}
         self.timing: list[float] = []
-        self.on_report = on_report
+        self.on_report, self.is_to_stop = on_report, is_to_stop
+        self.is_pruned = False
         self._began = time.perf_counter()
 
     def __call__(
@@ -52,13 +55,20 @@ class Reporter:
         self.on_report(step)
         if not math.isfinite(loss):
             raise StopRun
+        if self.is_to_stop(int(step), float(loss)):
+            self.is_pruned = True
+            raise StopRun
 
 
 def run(
-    load: Callable[[], Trainable], settings: Settings, on_report: Callable[[int], None] = lambda step: None
+    load: Callable[[], Trainable],
+    settings: Settings,
+    on_report: Callable[[int], None] = lambda step: None,
+    rivals: Sequence[Record] = (),
 ) -> Record:
-    """Load a task and train it as `settings` say. What goes wrong in the task's code is in the record."""
-    report = Reporter(on_report)
+    """Load a task and train it as `settings` say, stopped early where it does worse than its `rivals`. What goes wrong
+    in the task's code is in the record."""
+    report = Reporter(on_report, judge(rivals, settings.steps) if rivals else lambda step, loss: False)
     status, message = FINISHED, ""
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # what a task prints would break the progress display
@@ -69,7 +79,9 @@ def run(
         pass
     except (Exception, SystemExit):
         status, message = FAILED, traceback.format_exc()[-TRACEBACK_CHARACTERS:]
-    if status == FINISHED and diverged(report.columns["loss"]):
+    if report.is_pruned:
+        status = PRUNED
+    elif status == FINISHED and diverged(report.columns["loss"]):
         status = DIVERGED
     return Record(settings, status, report.columns, message, report.timing)
 

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from ravine.lab.contender import Contender
 from ravine.lab.pool import ATTEMPTS
 from ravine.lab.protocol import Protocol, missing
-from ravine.lab.records import FAILED, FINISHED, Record, Settings
+from ravine.lab.records import FAILED, FINISHED, PRUNED, Record, Settings
+from ravine.lab.search import parameters
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -80,6 +81,7 @@ class Claim:
     """A run that is ours, and where it is in the storage."""
 
     settings: Settings
+    contender: Mapping[str, Any]
     study_id: int
     trial_id: int
 
@@ -155,6 +157,14 @@ class Store:
                 found.setdefault(record.settings.key, record)
         return found
 
+    def rivals(self, claim: Claim) -> list[Record]:
+        """The records that a run is judged against: the first trials of its repetition, which are there already."""
+        if not (s := claim.settings).rivals:
+            return []
+        keys = [replace(s, trial=number).key for number in range(s.rivals)]
+        found = {r.settings.key: r for r in self.records(claim.study_id)}
+        return [found[key] for key in keys]
+
     def fill(self, study: int, entry: Entry) -> None:
         """Queue the runs that can start and that no living trial has. A run that cost several owners is given up."""
         from optuna.trial import TrialState
@@ -168,9 +178,10 @@ class Store:
                 continue
             if lost.count(settings.key) >= ATTEMPTS:
                 message = f"{ATTEMPTS} workers vanished in this run"
-                self._add(study, settings, Record(settings, FAILED, {"step": [], "loss": []}, message))
+                given_up = Record(settings, FAILED, {"step": [], "loss": []}, message)
+                self._add(study, settings, entry.contender, given_up)
             else:
-                self._add(study, settings)
+                self._add(study, settings, entry.contender)
 
     def claim(self, studies: Mapping[int, Entry]) -> Claim | None:
         """Take the next waiting run of these studies, or None if none waits.
@@ -189,7 +200,7 @@ class Store:
                         if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
                             self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
                             self.storage.record_heartbeat(trial._trial_id)
-                            return Claim(_settings(trial), study, trial._trial_id)
+                            return Claim(_settings(trial), entry.contender, study, trial._trial_id)
         return None
 
     def _look(self, study: int, entry: Entry) -> list[FrozenTrial]:
@@ -221,7 +232,7 @@ class Store:
                 self.storage.set_trial_user_attr(claim.trial_id, "record", record.to_dict())
                 self._complete(claim.trial_id, record)
             except UpdateFinishedTrialError:  # we were taken for dead, but are not: the run counts
-                self._add(claim.study_id, claim.settings, record)
+                self._add(claim.study_id, claim.settings, claim.contender, record)
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Put runs that were claimed and not finished back: at an interruption, as far as that is possible."""
@@ -264,22 +275,49 @@ class Store:
         host, pid, started = trial.user_attrs["owner"].rsplit(":", 2)
         return bool(host == self.owner.rsplit(":", 2)[0] and _started(int(pid)) != started)
 
-    def _add(self, study: int, settings: Settings, record: Record | None = None) -> None:
+    def _add(self, study: int, settings: Settings, contender: Mapping[str, Any], record: Record | None = None) -> None:
+        """Queue a run, or keep one that has ended."""
         from optuna.trial import TrialState, create_trial
 
-        trial = create_trial(state=TrialState.WAITING, user_attrs={"settings": asdict(settings)})
+        params, distributions = parameters(contender["space"], {**contender["defaults"], **settings.hyper})
+        trial = create_trial(
+            state=TrialState.WAITING,
+            params=params,
+            distributions=distributions,
+            user_attrs={"settings": asdict(settings)},
+        )
         number = self.storage.create_new_trial(study, trial)
         if record is not None and self.storage.set_trial_state_values(number, TrialState.RUNNING):
             self.storage.set_trial_user_attr(number, "record", record.to_dict())
             self._complete(number, record)
 
     def _complete(self, trial_id: int, record: Record) -> None:
+        """Say in Optuna's terms how a run ended."""
         from optuna.trial import TrialState
 
+        self._keep_curve(trial_id, record)
         if record.status == FINISHED:
             self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [record.loss])
+        elif record.status == PRUNED:
+            self.storage.set_trial_state_values(trial_id, TrialState.PRUNED, [record.curve["loss"][-1]])
         else:
             self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
+
+    def _keep_curve(self, trial_id: int, record: Record) -> None:
+        """The losses as Optuna's intermediate values: in one go, since one by one they take as long as a short run."""
+        from optuna.storages._rdb.models import TrialIntermediateValueModel as Row
+        from sqlalchemy import delete, insert
+
+        rows = []
+        for step, loss in zip(record.curve["step"], record.curve["loss"], strict=True):
+            value, kind = Row.intermediate_value_to_stored_repr(loss)
+            rows.append(
+                {"trial_id": trial_id, "step": int(step), "intermediate_value": value, "intermediate_value_type": kind}
+            )
+        with self.storage.engine.begin() as connection:
+            connection.execute(delete(Row).where(Row.trial_id == trial_id))  # of an owner that died here
+            if rows:
+                connection.execute(insert(Row), rows)
 
 
 def _settings(trial: FrozenTrial) -> Settings:

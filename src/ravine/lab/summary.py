@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ravine.lab.protocol import best_of
-from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, FINISHED, TUNING, Record
+from ravine.lab.protocol import SOBOL, best_of
+from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, FINISHED, PRUNED, TUNING, Record
 from ravine.lab.space import Space, Span
 from ravine.lab.statistics import NOTHING, Interval, Pair, mean_interval, pairs, rank_intervals
 
@@ -48,10 +48,13 @@ class Row:
     runs: int
     diverged: int
     failed: int
+    pruned: int
+    """Trials that were stopped early."""
     seconds_per_step: float
     robust_decades: float
     """Over how many powers of ten of the learning rate the tuning loss is within 10% of its best; NaN if not only the
-    learning rate was tuned: what it may be then depends on the others."""
+    learning rate was tuned (what it may be then depends on the others), if the repetitions tried different ones, or if
+    a trial was stopped early: where it would have ended is not known."""
     tuning_curve: tuple[float, ...]
     """The best tuning loss after 1, 2, … trials, mean over repetitions."""
 
@@ -120,7 +123,11 @@ def _row(results: Results, name: str, space: Space, target: float, rank: Interva
     chosen = [best for r in finals if (best := best_of(_of_repetition(tuning, r))) is not None]
     tuned = {n: [r.settings.hyper[n] for r in chosen] for n in space if chosen}
     tried = {n: [r.settings.hyper[n] for r in tuning] for n in space}
-    edges = {n: sum(v in (min(tried[n]), max(tried[n])) for v in tuned[n]) for n in tuned if len(set(tried[n])) > 2}
+    edges = {
+        n: sum(_is_at_edge(results, Span(*space[n]), v, tried[n]) for v in tuned[n])
+        for n in tuned
+        if len(set(tried[n])) > 2
+    }
     reached = [r.first_at(target) for r in finals]
     steps = [r.seconds_per_step for r in runs if math.isfinite(r.seconds_per_step)]
     return Row(
@@ -142,10 +149,26 @@ def _row(results: Results, name: str, space: Space, target: float, rank: Interva
         runs=len(runs),
         diverged=sum(r.status == DIVERGED for r in runs),
         failed=sum(r.status == FAILED for r in runs),
+        pruned=sum(r.status == PRUNED for r in runs),
         seconds_per_step=stdlib.median(steps) if steps else math.nan,
-        robust_decades=robust_decades(tuning) if list(space) == ["lr"] else math.nan,
+        robust_decades=robust_decades(tuning) if is_robustness_known(results, space, tuning) else math.nan,
         tuning_curve=_tuning_curve(tuning),
     )
+
+
+def is_robustness_known(results: Results, space: Space, tuning: Sequence[Record]) -> bool:
+    """Whether every repetition tried the same learning rates, nothing else, and each to the end."""
+    same = list(space) == ["lr"] and results.protocol.search == SOBOL
+    return same and not any(r.status == PRUNED for r in tuning)
+
+
+def _is_at_edge(results: Results, span: Span, value: float, tried: Sequence[float]) -> bool:
+    """Whether a value is the lowest or highest tried; if each repetition tried others, as close to the end of the span
+    as these are when the trials are spread evenly."""
+    if results.protocol.search == SOBOL:
+        return value in (min(tried), max(tried))
+    share = span.share(value)
+    return min(share, 1 - share) <= 0.5 / results.protocol.trials
 
 
 def _mean(records: Sequence[Record], value: Any) -> Interval:

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ravine.lab.records import FINAL, FINISHED, Record
-from ravine.lab.report.figures import look, searched, space, tried
+from ravine.lab.report.figures import is_loose, look, searched, space, tried
 from ravine.lab.results import Results, plain
 from ravine.lab.summary import Summary
 
@@ -32,8 +32,8 @@ def _series(results: Results, name: str, row: Any) -> dict[str, Any]:
         "dash": [2 * d for d in dash],
         "curves": _curves(finished),
         "broken": [_broken(r) for r in finals if r.status != FINISHED and len(r.curve["step"]) > 1],
-        "tried": {n: tried(results, name, n) for n in space(results, name)},
-        "isLine": len(space(results, name)) == 1,
+        "tried": {n: [[p.value, p.loss, p.is_stopped] for p in tried(results, name, n)] for n in space(results, name)},
+        "isLoose": is_loose(results, name),
         "tuning": list(row.tuning_curve),
         "rank": list(row.rank) if math.isfinite(row.rank.value) else None,
     }

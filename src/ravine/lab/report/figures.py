@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ravine import palette
-from ravine.lab.records import FINAL, FINISHED, TUNING
+from ravine.lab.protocol import TPE
+from ravine.lab.records import FINAL, FINISHED, PRUNED, TUNING, Record
 from ravine.lab.results import Results
 from ravine.lab.space import COMPLEMENT, Space, Span
-from ravine.lab.summary import Summary, summary, trial_losses
+from ravine.lab.summary import Summary, summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,8 @@ def curves(results: Results, made: Summary) -> Figure:
 
 
 def sensitivity(results: Results, made: Summary, hyper: str) -> Figure:
-    """The mean final validation loss of each tuning trial against a hyperparameter; crosses on top did not finish.
+    """The mean final validation loss of each tuning trial against a hyperparameter; on top, crosses did not finish,
+    and triangles were stopped early.
 
     A line only where nothing else was searched: else the trials differ in more than their place on the axis.
     """
@@ -55,15 +57,18 @@ def sensitivity(results: Results, made: Summary, hyper: str) -> Figure:
         if hyper not in space(results, row.name):
             continue
         points = tried(results, row.name, hyper)
-        values += [value for value, _ in points]
+        values += [p.value for p in points]
         look = style(results, row.name)
-        if len(space(results, row.name)) > 1:
+        if is_loose(results, row.name):
             look |= {"linestyle": "none", "markerfacecolor": look["color"] if look["linestyle"] == "solid" else "none"}
-        good = [(value, loss) for value, loss in points if math.isfinite(loss)]
-        bad = [value for value, loss in points if not math.isfinite(loss)]
+        good = [(p.value, p.loss) for p in points if math.isfinite(p.loss)]
         if good:
             axes.plot(*zip(*good, strict=True), marker="o", markersize=3, label=row.name, **look)
-        axes.plot(bad, [0.97] * len(bad), "x", color=look["color"], transform=axes.get_xaxis_transform())
+        for marker, stopped in (("x", False), ("^", True)):
+            bad = [p.value for p in points if not math.isfinite(p.loss) and p.is_stopped == stopped]
+            axes.plot(
+                bad, [0.97] * len(bad), marker, mfc="none", color=look["color"], transform=axes.get_xaxis_transform()
+            )
     if values and min(values) > 0:
         axes.set_xscale("log")
     _scale(axes, results)
@@ -77,13 +82,36 @@ def searched(results: Results) -> dict[str, str]:
     return {n: "the learning rate" if n == "lr" else label for n, label in names.items()}
 
 
-def tried(results: Results, name: str, hyper: str) -> list[tuple[float, float]]:
-    """Of each trial of a contender, the value of a hyperparameter (on its axis) and the mean final loss."""
-    tuning = results.of(name, TUNING)
+class Tried(NamedTuple):
+    """A trial: a hyperparameter's value on its axis, the mean final loss over the repetitions (infinite if one did not
+    finish), and whether that is for no other reason than that it was stopped early."""
+
+    value: float
+    loss: float
+    is_stopped: bool
+
+
+def tried(results: Results, name: str, hyper: str) -> list[Tried]:
+    """Of each trial of a contender, a hyperparameter's value and what came of it. Where each repetition tried other
+    values, each run is on its own."""
     turned = Span(*space(results, name)[hyper]).scale == COMPLEMENT
-    values = {r.settings.trial: r.settings.hyper[hyper] for r in tuning}
-    losses = trial_losses(tuning)
-    return sorted((1 - v if turned else v, losses[trial]) for trial, v in values.items())
+    groups: dict[Any, list[Record]] = {}
+    for record in results.of(name, TUNING):
+        own = record.settings.repetition if results.protocol.search == TPE else None
+        groups.setdefault((record.settings.trial, own), []).append(record)
+    return sorted(
+        Tried(
+            1 - records[0].settings.hyper[hyper] if turned else records[0].settings.hyper[hyper],
+            sum(r.loss for r in records) / len(records),
+            {r.status for r in records} - {FINISHED} == {PRUNED},
+        )
+        for records in groups.values()
+    )
+
+
+def is_loose(results: Results, name: str) -> bool:
+    """Whether the trials of a contender differ in more than one hyperparameter's value, so that no line joins them."""
+    return len(space(results, name)) > 1 or results.protocol.search == TPE
 
 
 def space(results: Results, name: str) -> Space:

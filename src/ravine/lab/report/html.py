@@ -9,7 +9,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from ravine.lab.records import FAILED
+from ravine.lab.protocol import TPE
+from ravine.lab.records import FAILED, PRUNED
 from ravine.lab.report import data, words
 from ravine.lab.report.figures import look, searched
 from ravine.lab.results import Results
@@ -110,11 +111,15 @@ def _charts(results: Results, made: Summary) -> str:
         "Validation loss at the end of tuning runs, mean over the repetitions. A cross on top: at least one did not "
         "finish."
     )
-    if any(len(c["space"]) > 1 for c in results.contenders):
+    if results.protocol.search == TPE:
+        tried = "Validation loss at the end of tuning runs. A cross on top: it did not finish."
+    elif any(len(c["space"]) > 1 for c in results.contenders):
         tried += (
             " A dot without a line is a trial that differs from the others in more than this: the lowest dots tell "
             "what a value can do."
         )
+    if any(r.status == PRUNED for r in results.records):
+        tried += " A triangle: stopped early."
     title, choice = f"Sensitivity to {next(iter(names.values()), 'tuning')}", ""
     if len(names) > 1:
         title = "Sensitivity to what was tuned"

@@ -107,13 +107,14 @@ class Chart {
     }
     for (const s of series) {
       const good = s.points.filter(p => p[1] !== null);
-      if (!s.isLoose) element("polyline", {
+      if (!s.stopped || !s.isLoose) element("polyline", {
         points: good.map(p => `${x.at(p[0])},${y.at(p[1])}`).join(" "), stroke: s.color, class: s.isBroken ? "curve broken" : "curve",
         "stroke-dasharray": s.dash.join(" ") }, plot);
-      if (chart.marks) for (const p of good) element("circle", { cx: x.at(p[0]), cy: y.at(p[1]), r: 3, stroke: s.color, fill: s.isLoose && s.dash.length ? "none" : s.color }, plot);
+      if (chart.marks) for (const p of good) element("circle", { cx: x.at(p[0]), cy: y.at(p[1]), r: 3, stroke: s.color, fill: s.stopped && s.isLoose && s.dash.length ? "none" : s.color }, plot);
       const crosses = s.isBroken ? good.slice(-1).map(p => [x.at(p[0]), y.at(p[1])])
-        : s.points.filter(p => p[1] === null).map(p => [x.at(p[0]), top + 4]);
-      for (const [cx, cy] of crosses) element("path", { d: `M${cx - 4},${cy - 4}l8,8m0,-8l-8,8`, stroke: s.color, class: "cross" }, svg);
+        : s.points.filter(p => p[1] === null).map(p => [x.at(p[0]), top + 4, s.stopped?.has(p[0])]);
+      for (const [cx, cy, isStopped] of crosses)
+        element("path", { d: isStopped ? `M${cx - 4},${cy + 4}l4,-8l4,8z` : `M${cx - 4},${cy - 4}l8,8m0,-8l-8,8`, stroke: s.color, class: isStopped ? "stopped" : "cross" }, svg);
     }
     this.rule = element("line", { y1: top, y2: bottom, x1: left, x2: left, class: "rule", visibility: "hidden" }, svg);
     this.series = series.filter(s => !s.isBroken);
@@ -154,7 +155,7 @@ class Chart {
       const line = document.createElement("div"), dot = document.createElement("span");
       dot.className = "swatch";
       dot.style.background = s.color;
-      line.append(dot, `${s.name} ${p[1] === null ? "did not finish" : short(p[1])}`);
+      line.append(dot, `${s.name} ${p[1] !== null ? short(p[1]) : s.stopped?.has(v) ? "stopped early" : "did not finish"}`);
       return line;
     });
     this.tip.replaceChildren(head, ...lines);
@@ -182,7 +183,7 @@ new Chart("curves", () => {
 new Chart("tried", () => {
   const hyper = document.getElementById("hyper") ? value("hyper") : Object.keys(data.searched)[0], name = data.searched[hyper];
   const rows = data.rows.filter(r => r.tried[hyper]);
-  return { series: rows.map(r => ({ ...r, isLoose: !r.isLine, points: r.tried[hyper] })), x: name?.replace(/^the /, ""), y: "final validation loss",
+  return { series: rows.map(r => ({ ...r, points: r.tried[hyper].map(p => p.slice(0, 2)), stopped: new Set(r.tried[hyper].filter(p => p[2]).map(p => p[0])) })), x: name?.replace(/^the /, ""), y: "final validation loss",
     label: `final validation loss by ${name}`, xLog: true, yLog: true, marks: true };
 });
 new Chart("tuning", () => ({

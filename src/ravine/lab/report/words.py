@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ravine.lab.records import CONSTANT, LINEAR
+from ravine.lab.protocol import TPE
+from ravine.lab.records import CONSTANT, LINEAR, TUNING
 from ravine.lab.results import Results
+from ravine.lab.search import WARM_UP
 from ravine.lab.space import COMPLEMENT, EVEN, LOG, Span
 from ravine.lab.statistics import SOURCES, Interval
 from ravine.lab.summary import Row, Summary
@@ -175,6 +177,11 @@ def notes(results: Results, made: Summary) -> str:
             f" * The best value tried by {listed(edges)} was mostly at the end of the range: a better one may lie "
             "outside."
         )
+    pruned, trials = (
+        sum(v) for v in zip(*((r.pruned, len(results.of(r.name, TUNING))) for r in made.rows), strict=True)
+    )
+    if pruned:
+        text += f" {pruned} of {trials} tuning runs were stopped early; scored runs never are."
     return text
 
 
@@ -188,12 +195,25 @@ def method(results: Results) -> list[str]:
         if usual
         else "given below each optimizer's equation: what is searched, and from where to where"
     )
+    chosen = "each with another point of its search space, spread evenly in powers of ten (a Sobol sequence)"
+    if p.search == TPE:
+        chosen += (
+            f", the first {p.first} of them; the others were asked of Optuna one by one, given the ones before "
+            "(tree-structured Parzen estimator, Bergstra et al. 2011)"
+        )
+    stopped = (
+        f" Of each tuning the first {p.first} trials ran whole; another one was stopped as soon as, after the first "
+        f"{WARM_UP:.0%} of its steps, its best validation loss so far was above the median of theirs at that step "
+        "(Optuna's median rule, Golovin et al. 2017)."
+        if p.prune
+        else ""
+    )
     rate = {CONSTANT: "stays constant", LINEAR: "falls linearly to zero"}[p.schedule]
     return [
         f"Everything was done {p.seeds} times over, each time with two new seeds that are the same for all optimizers. "
         f"In each repetition an optimizer is tuned: {p.trials} runs of {p.steps} steps{batches} with the first seed, "
-        "each with another point of its search space, spread evenly in powers of ten (a Sobol sequence). The space is "
-        f"{space}; all else keeps its default unless the table says otherwise. During a run the learning rate {rate}.",
+        f"{chosen}. The space is {space}; all else keeps its default unless the table says otherwise. During a run the "
+        f"learning rate {rate}.{stopped}",
         "The point with the lowest validation loss at its end is run with the second seed, and only that run is "
         "scored. So the spread holds the luck of tuning as well as that of training. A seed decides the model's start "
         "and the order of the data.",
