@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -18,14 +19,15 @@ pytest.importorskip("torch", reason="the lab needs torch")
 pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 pytest.importorskip("matplotlib", reason="the lab draws with Matplotlib")
 
+from made_up import record
+
 from ravine.cli import group
-from ravine.lab import budget as budget_module
 from ravine.lab import pool, tasks
-from ravine.lab.contender import parse
-from ravine.lab.protocol import Protocol
 from ravine.lab.records import Settings
 from ravine.lab.results import Results
+from ravine.lab.store import Store, entries
 
+command = importlib.import_module("ravine.cli.compare")
 SMALL = ["breast-cancer", "--steps", "20", "--trials", "2", "--seeds", "2"]
 
 
@@ -108,10 +110,28 @@ def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
-    assert "Interrupted" in output
+    assert "no optimizer was scored yet; the same command goes on from here" in " ".join(output.split())
     assert "Traceback" not in errors
+    store = Store(f"sqlite:///{tmp_path / 'out' / 'runs.sqlite3'}")
+    assert 1 <= sum(len(store.records(study)) for study in store.entered()) < 2 * 50
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_ctrl_c_after_some_were_scored_reports_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(header, store, pool, console, limit):
+        for entry in entries(header):
+            study = store.enter(entry)
+            for _ in range(5 if entry.contender["name"] == "gd" else 1):
+                claim = store.claim({study: entry})
+                store.finish(claim, record(claim.settings, 0.5))
+        return True
+
+    monkeypatch.setattr(command, "run_with_progress", interrupted)
+    args = ["--trials", "1", "--seeds", "2", "--optimizers", "gd,adam", "--out", str(tmp_path / "out")]
+    shown = invoke("compare", "breast-cancer", *args, exit_code=130).output
+    assert "Interrupted. The same command goes on from here." in shown
     data = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert 1 <= len(data["records"]) < 2 * 50
+    assert len(data["records"]) == 6
     assert not data["complete"]
     assert "not complete" in (tmp_path / "out" / "report.html").read_text()
 
@@ -218,43 +238,3 @@ def test_a_mistake_is_named_before_anything_runs(args: list[str], message: str, 
     assert message in errors
     assert "Traceback" not in errors
     assert "starting workers" not in output
-
-
-def test_a_budget_is_kept_to_and_its_plan_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    args = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "20", "--seeds", "3", "--workers", "1"]
-    planned = Protocol(steps=20, trials=3, seeds=3)
-    calls = []
-
-    def plan(protocol, task, contenders, budget, workers):
-        calls.append(budget)
-        return budget_module.Plan(planned, "Planned: 3 trials.")
-
-    monkeypatch.setattr(budget_module, "plan", plan)
-    assert "Planned: 3 trials." in invoke(*args, "--budget", "1.5m", "--out", "out").output
-    again = invoke(*args, "--budget", "1.5m", "--out", "out").output
-    assert "Planned: 3 trials. (Planned before.)" in again
-    assert "30 of 30 runs are there" in again
-    assert calls == [90.0]
-
-
-@pytest.mark.parametrize(
-    ("cost", "budget", "expected"),
-    [(1.0, 102.0, (13, 5)), (1.0, 22.0, (2, 4)), (0.001, 1000.0, (64, 5)), (1.0, 10.0, None)],
-)
-def test_what_fits_into_a_budget(cost, budget, expected, monkeypatch: pytest.MonkeyPatch):
-    """Three quarters of the time, over the cost of a run of everybody times repetitions, less the two other runs."""
-    monkeypatch.setattr(budget_module, "_probe", lambda *_: [cost / 2, cost / 2])
-    contenders = parse("gd,adam")
-    if expected is None:
-        with pytest.raises(ValueError, match="too short: 2 trials and 3 repetitions take about 16 s"):
-            budget_module.plan(Protocol(steps=1), "digits", contenders, budget, 1)
-        return
-    made = budget_module.plan(Protocol(steps=1), "digits", contenders, budget, 1)
-    assert (made.protocol.trials, made.protocol.seeds) == expected
-
-
-@pytest.mark.parametrize("text", ["", "10", "m", "-3s", "0s", "10 parsecs"])
-def test_a_budget_that_is_no_time(text):
-    with pytest.raises(ValueError, match="a budget is a number and s, m or h"):
-        budget_module.seconds(text)

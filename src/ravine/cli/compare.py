@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
+import time
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,13 @@ from rich.console import Console
 
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import SOBOL, TPE, Protocol
-from ravine.lab.records import CONSTANT, FAILED, LINEAR
+from ravine.lab.records import CONSTANT, FAILED, FINAL, LINEAR
 
 if TYPE_CHECKING:
+    from ravine.lab.budget import Limit
+    from ravine.lab.pool import Pool
     from ravine.lab.results import Results
+    from ravine.lab.store import Store
 
 INTERRUPTED = 130
 
@@ -59,7 +64,7 @@ INTERRUPTED = 130
 )
 @click.option("--fresh", is_flag=True, help="Forget the runs that the folder has, and start anew.")
 @click.option("--suite", is_flag=True, help="All four built-in tasks, and a performance profile over them.")
-@click.option("--budget", metavar="TIME", help="Fit the number of trials to a time, as 90s, 10m or 2h.")
+@click.option("--budget", metavar="TIME", help="Fit the trials to a time, as 90s, 10m or 2h, and end within it.")
 @click.option("--parquet", is_flag=True, help="Write runs.parquet as well.")
 @click.option("--tensorboard", is_flag=True, help="Write event files as well.")
 @click.pass_context
@@ -76,12 +81,13 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
 
     Ctrl-C, or any other end, loses no run that has ended: the same command goes on where it stopped.
     """
+    began = time.monotonic()
     if task.endswith(".toml"):
         task = configured(ctx, Path(task), given)
     out: Path = given["out"]
     console = Console()
     if not given["suite"]:
-        compare_one(task, given, out, console)
+        compare_one(task, given, out, console, began)
         return
     if ctx.get_parameter_source("task") == ParameterSource.COMMANDLINE:
         raise ValueError("--suite runs all built-in tasks: give no TASK with it")
@@ -89,31 +95,39 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     from ravine.lab.tasks import BUILT_IN
 
     writable(out)
-    many = {name: compare_one(name, given, out / name, console) for name in BUILT_IN}
+    many = {name: compare_one(name, given, out / name, console, time.monotonic()) for name in BUILT_IN}
     for path in write_suite(many, out):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def compare_one(task: str, given: dict[str, Any], out: Path, console: Console) -> Results:
-    """One comparison, from the check of what was given to the report."""
+def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, began: float) -> Results:
+    """One comparison, from the check of what was given to the report; a budget counts from `began`."""
     from ravine.lab import compare as lab
     from ravine.lab import report
+    from ravine.lab.pool import Pool
     from ravine.lab.store import Store
 
     tune = given["tune"]
     contenders = parse(given["optimizers"], None if tune is None else [n.strip() for n in tune.split(",") if n.strip()])
-    found: Any = tasks_find(task)
-    options = {n: given[n] for n in ("trials", "seeds", "schedule", "search", "prune")}
-    protocol = Protocol(steps=found.steps if given["steps"] is None else given["steps"], **options)
     workers = worker_count(given["workers"])
     writable(out)
-    store = Store(given["storage"] or in_folder(out, given["fresh"]))
-    if given["budget"]:
-        protocol = planned(protocol, task, contenders, given["budget"], workers, out, console)
-
-    header = lab.prepare(task, contenders, protocol)
-    interrupted = run_with_progress(header, store, workers, console)
+    with closing(Pool(workers)) as pool:
+        if given["budget"]:
+            pool.open()
+        found: Any = tasks_find(task)
+        options = {n: given[n] for n in ("trials", "seeds", "schedule", "search", "prune")}
+        protocol = Protocol(steps=found.steps if given["steps"] is None else given["steps"], **options)
+        store = Store(given["storage"] or in_folder(out, given["fresh"]))
+        header, limit = lab.prepare(task, contenders, protocol), None
+        if given["budget"]:
+            header, limit = planned(header, contenders, given["budget"], store, pool, out, console, began)
+        interrupted = run_with_progress(header, store, pool, console, limit)
+    if limit and not interrupted:
+        header = as_far_as_time_went(header, store, console)
     results = lab.collect(header, store)
+    if interrupted and not any(r.settings.stage == FINAL for r in results.records):
+        console.print("Interrupted: no optimizer was scored yet; the same command goes on from here.")
+        sys.exit(INTERRUPTED)
     show(results, console)
     for path in report.write_all(results, out, given["parquet"], given["tensorboard"]):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
@@ -126,26 +140,65 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console) -
 
 
 def planned(
-    protocol: Protocol, task: str, contenders: list[Contender], budget: str, workers: int, out: Path, console: Console
-) -> Protocol:
-    """The protocol that fits the budget. It is kept in the folder, so that the same command goes on with it."""
+    header: Results,
+    contenders: list[Contender],
+    budget: str,
+    store: Store,
+    pool: Pool,
+    out: Path,
+    console: Console,
+    began: float,
+) -> tuple[Results, Limit]:
+    """The comparison that fits the budget, and when it has to end. The plan is kept in the folder, so that the same
+    command goes on with it; each time it is given, it has the time anew."""
     from ravine.lab import budget as planner
     from ravine.lab.results import write
+    from ravine.lab.store import entries
 
-    asked = {"budget": budget, "task": task, "optimizers": [asdict(c) for c in contenders], "asked": asdict(protocol)}
+    asked = {
+        "budget": budget,
+        "task": dict(header.task),
+        "optimizers": list(header.contenders),
+        "asked": asdict(header.protocol),
+    }
     asked = json.loads(json.dumps(asked))  # as it comes back from the file
-    file = out / "plan.json"
+    file, seconds = out / "plan.json", planner.seconds(budget)
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["for"] == asked:
-            console.print(f"{kept['text']} (Planned before.)", highlight=False)
-            return Protocol(**kept["protocol"])
+            made = planner.Plan(**{**kept["plan"], "protocol": Protocol(**kept["plan"]["protocol"])})
+            console.print(f"{made.text} (Planned before.)", highlight=False)
+            return replace(header, protocol=made.protocol), planner.Limit(made, began + seconds, seconds)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    made = planner.plan(protocol, task, contenders, planner.seconds(budget), workers)
+    costs, records = planner.measure(header, contenders, pool)
+    made = planner.plan(header, seconds, began + seconds - time.monotonic(), pool.workers, costs)
     console.print(made.text, highlight=False)
-    write(file, json.dumps({"for": asked, "protocol": asdict(made.protocol), "text": made.text}))
-    return made.protocol
+    write(file, json.dumps({"for": asked, "plan": asdict(made)}))
+    header = replace(header, protocol=made.protocol)
+    for entry, record in zip(entries(header), records, strict=True):
+        store.keep(store.enter(entry), entry, record)
+    return header, planner.Limit(made, began + seconds, seconds)
+
+
+def as_far_as_time_went(header: Results, store: Store, console: Console) -> Results:
+    """The comparison with the repetitions that are complete."""
+    from ravine.lab import compare as lab
+    from ravine.lab.budget import FEWEST_REPETITIONS
+
+    complete, wanted = lab.complete(header, store), header.protocol.seeds
+    if complete == wanted:
+        return header
+    if complete < FEWEST_REPETITIONS:
+        raise click.ClickException(
+            f"the time was up with {complete} repetitions complete, too few to compare by: everything took longer than "
+            "it did when the plan was made. The same command goes on from here."
+        )
+    console.print(
+        f"There was time for {complete} of the {wanted} repetitions planned. The same command adds the others.",
+        highlight=False,
+    )
+    return replace(header, protocol=replace(header.protocol, seeds=complete))
 
 
 def tasks_find(task: str) -> Any:
@@ -184,7 +237,7 @@ def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
     return task
 
 
-def run_with_progress(header: Any, store: Any, workers: int, console: Console) -> bool:
+def run_with_progress(header: Results, store: Store, pool: Pool, console: Console, limit: Limit | None) -> bool:
     """Run what is missing under a bar with the time left. Returns whether Ctrl-C ended it."""
     from ravine.cli.progress import Bar
     from ravine.lab import compare as lab
@@ -192,7 +245,7 @@ def run_with_progress(header: Any, store: Any, workers: int, console: Console) -
     total = sum(header.protocol.runs(c["space"]) for c in header.contenders)
     try:
         with Bar(console, total, str(header.task["name"])) as bar:
-            lab.run(header, store, workers, bar.show)
+            lab.run(header, store, pool, bar.show, limit)
     except KeyboardInterrupt:
         return True
     return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import ravine
 from ravine.lab import tasks
+from ravine.lab.budget import FEWEST_REPETITIONS, Limit
 from ravine.lab.contender import Contender
 from ravine.lab.pool import Pool
 from ravine.lab.protocol import Protocol
@@ -33,22 +36,60 @@ def prepare(spec: str, contenders: Sequence[Contender], protocol: Protocol) -> R
     return Results(described, protocol, [c.describe() for c in contenders], environment())
 
 
-def run(header: Results, store: Store, workers: int, on_record: OnRecord = lambda record, done: None) -> None:
-    """Run what is missing; whatever ends this, the runs that have ended are in the store."""
-    todo = {store.enter(e): e for e in entries(header)}
-    done = {study: _count(store, study, header) for study in todo}
+def run(
+    header: Results,
+    store: Store,
+    pool: Pool,
+    on_record: OnRecord = lambda record, done: None,
+    limit: Limit | None = None,
+) -> None:
+    """Run what is missing; whatever ends this, the runs that have ended are in the store.
+
+    With a limit the first three repetitions are begun at once, then one after the other while there is time.
+    """
+    wanted = header.protocol.seeds
+    seeds = wanted if limit is None else min(FEWEST_REPETITIONS, wanted)
+    todo = _enter(header, store, seeds)
+    done = {study: _count(store, study, seeds) for study in todo}
     on_record(None, sum(done.values()))
+    began, made = time.monotonic(), 0
+    each = sum(header.protocol.runs(c["space"]) for c in header.contenders) // wanted
 
     def left() -> dict[int, Entry]:
         return {s: e for s, e in todo.items() if done[s] < e.protocol.runs(e.contender["space"])}
 
-    with Crew(store, workers) as crew:
-        while open_studies := left():
-            for study, record in crew.work(open_studies):
-                done[study] += record.settings.repetition < header.protocol.seeds
+    with Crew(store, pool) as crew:
+        while limit is None or limit.left > 0 or not limit.is_over(complete(header, store), wanted):
+            crew.start(left())
+            while limit is not None and crew.has_room and seeds < wanted and limit.has_room:
+                seeds += 1
+                todo = _enter(header, store, seeds)
+                done = {study: _count(store, study, seeds) for study in todo}
+                crew.start(left())
+            open_studies = left()
+            if not open_studies and not crew.is_busy:
+                return
+            for study, record in crew.collect():
+                done[study] += record.settings.repetition < seeds
                 on_record(record, sum(done.values()))
+                made += 1
+            if limit is not None and made >= each:
+                limit.repetition = (time.monotonic() - began) / made * each
             if not crew.is_busy:  # others may have done the rest
-                done |= {study: _count(store, study, header) for study in open_studies}
+                done |= {study: _count(store, study, seeds) for study in open_studies}
+
+
+def _enter(header: Results, store: Store, seeds: int) -> dict[int, Entry]:
+    """The studies of a comparison with so many repetitions."""
+    shorter = replace(header, protocol=replace(header.protocol, seeds=seeds))
+    return {store.enter(e): e for e in entries(shorter)}
+
+
+def complete(header: Results, store: Store) -> int:
+    """How many of the first repetitions have all their runs, of all contenders."""
+    runs = Counter(r.settings.repetition for r in collect(header, store).records)
+    each = sum(header.protocol.runs(c["space"]) for c in header.contenders) // header.protocol.seeds
+    return next((i for i in range(header.protocol.seeds) if runs[i] < each), header.protocol.seeds)
 
 
 def serve(store: Store, workers: int, on_record: Callable[[Record], None], go_on: Callable[[], bool]) -> None:
@@ -56,20 +97,22 @@ def serve(store: Store, workers: int, on_record: Callable[[Record], None], go_on
 
     Only what this machine would run alike is taken: the same versions of Ravine and torch, the same task file.
     """
-    with Crew(store, workers) as crew:
+    with Crew(store, Pool(workers)) as crew:
         studies: dict[int, Entry] = {}
         while crew.is_busy or go_on():
             if not crew.is_busy:
                 studies = {s: e for s, e in store.entered().items() if _is_ours(e)}
-            for _, record in crew.work(studies):
+            crew.start(studies)
+            for _, record in crew.collect():
                 on_record(record)
 
 
 class Crew:
-    """A pool of processes at work on a store: claims runs, keeps their records, gives signs of life."""
+    """A pool of processes at work on a store: claims runs, keeps their records, gives signs of life. It ends with
+    the pool, whatever that is at."""
 
-    def __init__(self, store: Store, workers: int) -> None:
-        self.store, self.pool = store, Pool(workers)
+    def __init__(self, store: Store, pool: Pool) -> None:
+        self.store, self.pool = store, pool
         self.claims: list[Claim] = []
 
     def __enter__(self) -> Crew:
@@ -84,14 +127,22 @@ class Crew:
         """Whether it has runs."""
         return bool(self.claims)
 
-    def work(self, studies: Mapping[int, Entry]) -> list[tuple[int, Record]]:
-        """Start what can be started of these studies and wait a little; return (study, record) for what has ended."""
+    @property
+    def has_room(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return self.pool.has_room
+
+    def start(self, studies: Mapping[int, Entry]) -> None:
+        """Start what can be started of these studies."""
         if not self.is_busy:
             for study in studies:
                 self.store.reclaim(study)
         while self.pool.has_room and (claim := self.store.claim(studies)):
             self.claims.append(claim)
             self.pool.start(claim.settings, self.store.rivals(claim))
+
+    def collect(self) -> list[tuple[int, Record]]:
+        """Wait a little; return (study, record) for what has ended."""
         ended = []
         for record in self.pool.wait(PATIENCE):
             claim = next(c for c in self.claims if c.settings == record.settings)
@@ -119,9 +170,9 @@ def collect(header: Results, store: Store) -> Results:
     return replace(header, records=[r for r in found if r.settings.repetition < header.protocol.seeds])
 
 
-def _count(store: Store, study: int, header: Results) -> int:
-    """The runs of this comparison that a study has: it may hold further repetitions of another."""
-    return sum(r.settings.repetition < header.protocol.seeds for r in store.records(study))
+def _count(store: Store, study: int, seeds: int) -> int:
+    """The runs of the first repetitions that a study has: it may hold further ones, of another comparison."""
+    return sum(r.settings.repetition < seeds for r in store.records(study))
 
 
 def environment() -> dict[str, Any]:

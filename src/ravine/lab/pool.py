@@ -42,6 +42,11 @@ class Pool:
         self._crew: list[Worker] = []
         self._deaths: dict[tuple[Any, ...], int] = {}
 
+    def open(self) -> None:
+        """Start all processes, which takes seconds, while this one has something else to do."""
+        while len(self._crew) < self.workers:
+            self._crew.append(_start(self._context))
+
     def close(self) -> None:
         """End the processes, whatever they are at."""
         for worker in self._crew:

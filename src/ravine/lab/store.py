@@ -234,6 +234,13 @@ class Store:
             except UpdateFinishedTrialError:  # we were taken for dead, but are not: the run counts
                 self._add(claim.study_id, claim.settings, claim.contender, record)
 
+    def keep(self, study: int, entry: Entry, record: Record) -> None:
+        """Keep the record of a run that was not claimed, unless the study has one."""
+        with _storage_errors(self.url):
+            trials = self.storage.get_all_trials(study, deepcopy=False)
+            if record.settings.key not in self._records(trials):
+                self._add(study, record.settings, entry.contender, record)
+
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Put runs that were claimed and not finished back: at an interruption, as far as that is possible."""
         from optuna.trial import TrialState
