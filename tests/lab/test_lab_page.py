@@ -172,3 +172,29 @@ def test_a_phone_scrolls_only_down(page):
 def test_hundreds_of_runs_are_drawn(page):
     browser = page("adam,gd,rmsprop,momentum,nesterov,adagrad,adadelta,adamw,lion", seeds=10)  # 900 runs
     assert count(browser, "#curves polyline") >= 9
+
+
+def test_on_paper_it_is_light_and_nothing_is_cut_off(page):
+    browser = page("adam,gd,rmsprop_momentum,decayed=adamw[weight_decay=0.01]", tune=["lr", "beta1"])
+    button = browser.find_element("css selector", "#theme")
+    while browser.execute_script("return getComputedStyle(document.documentElement).colorScheme") != "dark":
+        button.click()
+    before = browser.execute_script("return document.querySelector('#curves svg').getAttribute('width')")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+        assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 688
+        widths = "return [...document.querySelectorAll('.chart svg')].map(s => s.getAttribute('width'))"
+        assert browser.execute_script(widths) == ["680", "330", "330"]
+        assert not browser.find_element("css selector", "#metric").is_displayed()
+        browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    wait_until(
+        lambda: browser.execute_script("return document.querySelector('#curves svg').getAttribute('width')") == before
+    )

@@ -4,6 +4,7 @@ data, and a policy forbids it any request."""
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
@@ -82,7 +83,12 @@ def _cell(text: str) -> str:
 
 
 def _name(results: Results, name: str) -> str:
-    return swatch(look(results, name).color) + escape(name)
+    return swatch(look(results, name).color) + breakable(name)
+
+
+def breakable(name: str) -> str:
+    """A name as HTML that may go on in the next line after its signs, where there is no room."""
+    return re.sub(r"([_=,(\[]|\.\.)", r"\1<wbr>", escape(name))
 
 
 def _table(results: Results, made: Summary) -> str:
@@ -150,7 +156,7 @@ def _pairs(results: Results, made: Summary) -> str:
     names = [r.name for r in made.rows]
     if not made.pairs:
         return ""
-    head = "".join(f'<th scope="col">{escape(n)}</th>' for n in names)
+    head = "".join(f'<th scope="col">{breakable(n)}</th>' for n in names)
     lines = []
     for a in names:
         cells = "".join(_pair(made, a, b) for b in names)
@@ -213,7 +219,7 @@ def _equations(results: Results) -> str:
         fixed = f" With {escape(words.hyper(c['fixed']))}." if c["fixed"] else ""
         parts.append(
             f"<section><h3>{_name(results, c['name'])}</h3>{c['mathml']}"
-            f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed} {escape(words.searched(c))}</p>'
+            f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed}<br>{escape(words.searched(c))}</p>'
             "</section>"
         )
     return "\n".join([*parts, "</div>"])

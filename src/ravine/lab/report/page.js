@@ -64,7 +64,7 @@ class Chart {
     const all = series.flatMap(s => s.points).filter(p => p[1] !== null);
     this.box.replaceChildren();
     this.xs = [];
-    const width = Math.max(280, this.box.clientWidth), height = Math.min(420, Math.max(260, width * 0.5));
+    const width = isPrinting ? (this.box.closest(".two") ? 330 : 680) : Math.max(280, this.box.clientWidth), height = Math.min(420, Math.max(260, width * 0.5));
     const svg = element("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": chart.label }, this.box);
     if (!all.length) {
       element("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "tick" }, svg, "nothing to show");
@@ -166,6 +166,7 @@ class Chart {
 }
 
 const charts = [];
+let isPrinting = false;
 const value = id => document.getElementById(id).value;
 
 new Chart("curves", () => {
@@ -219,5 +220,7 @@ new ResizeObserver(() => {
   clearTimeout(waiting);
   waiting = setTimeout(redraw, 50);
 }).observe(curves);
-window.addEventListener("beforeprint", redraw);
+// On paper the charts are drawn for its width, so that their text is as large as the page's.
+for (const [event, begins] of [["beforeprint", true], ["afterprint", false]])
+  window.addEventListener(event, () => { isPrinting = begins; redraw(); });
 redraw();

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ravine.lab.profile import Profile, mean_ranks, profile
 from ravine.lab.report import words
 from ravine.lab.report.figures import look, plain_axes, style
-from ravine.lab.report.html import rows, shell, swatch
+from ravine.lab.report.html import breakable, rows, shell, swatch
 from ravine.lab.results import Results, write
 from ravine.lab.statistics import SOURCES
 from ravine.lab.summary import summary
@@ -37,7 +37,7 @@ def page(many: Mapping[str, Results], figure: Figure) -> str:
     ranks = mean_ranks(list(many.values()))
     tables = {task: {r.name: words.cells(r)[2] for r in summary(results).rows} for task, results in many.items()}
     lines = [
-        (swatch(look(first, n).color) + escape(n), (f"{rank:.1f}", *(t.get(n, "–") for t in tables.values())))
+        (swatch(look(first, n).color) + breakable(n), (f"{rank:.1f}", *(t.get(n, "–") for t in tables.values())))
         for n, rank in ranks.items()
     ]
     parts = ["<h1>Several tasks</h1>", '<div class="verdict">' + _verdict(ranks) + "</div>"]
