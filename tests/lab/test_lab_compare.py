@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,12 @@ pytest.importorskip("torch", reason="the lab needs torch")
 pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 pytest.importorskip("matplotlib", reason="the lab draws with Matplotlib")
 
-from made_up import record
+from made_up import header, record
 
 from ravine.cli import group
+from ravine.lab import compare as lab_compare
 from ravine.lab import pool, tasks
+from ravine.lab.protocol import Protocol
 from ravine.lab.records import Settings
 from ravine.lab.results import Results
 from ravine.lab.store import Store, entries
@@ -202,9 +205,23 @@ def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.
     assert "KeyError: 'planted'" in invoke(*args, "--out", "out").output
     assert {r.status for r in Results.load(tmp_path / "out" / "results.json").of("gd", "final")} == {"finished"}
     (tmp_path / "mine.py").write_text("def train(make_optimizer, seed, report):\n    raise KeyError('planted')\n")
-    tasks.find.cache_clear()
+    tasks._find.cache_clear()
     sys.modules.pop(f"ravine_user:{tmp_path / 'mine.py'}")
     assert "every run failed" in invoke(*args, "--out", "out", exit_code=1).output
+
+
+def test_the_first_failed_run_is_the_same_in_the_report_made_again(tmp_path: Path):
+    """Runs end in any order; the records have one."""
+    comparison = header("gd", protocol=Protocol(steps=10, trials=2, seeds=2))
+    (entry,) = entries(comparison)
+    store = Store(f"sqlite:///{tmp_path / 'runs.sqlite3'}")
+    study = store.enter(entry)
+    while claim := store.claim({study: entry}):
+        failed = replace(record(claim.settings, 0.5), status="failed", message=f"{claim.settings.key}")
+        store.finish(claim, failed)
+    results = lab_compare.collect(comparison, store)
+    results.save(tmp_path)
+    assert results.records == Results.load(tmp_path / "results.json").records
 
 
 @pytest.mark.parametrize(

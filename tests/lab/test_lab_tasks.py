@@ -94,6 +94,14 @@ def test_wrong_reports_are_refused(tmp_path, body):
     assert run(lambda: tasks.find(str(file)), settings(file)).status == FAILED
 
 
+def test_files_of_one_name_are_told_apart_by_their_folder(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, f"def train(make_optimizer, seed, report):\n    '{name}'\n")
+        monkeypatch.chdir(tmp_path / name)
+        assert tasks.find("mine.py").about == name
+
+
 def test_the_digest_changes_with_the_file(tmp_path):
     before = tasks.digest(str(write(tmp_path, TRAIN)))
     assert tasks.digest(str(write(tmp_path, TRAIN + "# changed\n"))) != before

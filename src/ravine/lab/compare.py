@@ -167,7 +167,8 @@ def collect(header: Results, store: Store) -> Results:
     """The results as far as the store has them."""
     studies = {e.study: i for i, e in store.entered().items()}
     found = [r for e in entries(header) if e.study in studies for r in store.records(studies[e.study])]
-    return replace(header, records=[r for r in found if r.settings.repetition < header.protocol.seeds])
+    whole = replace(header, records=[r for r in found if r.settings.repetition < header.protocol.seeds])
+    return replace(whole, records=[r for name in whole.names for r in whole.of(name)])  # in the order of the file
 
 
 def _count(store: Store, study: int, seeds: int) -> int:

@@ -28,13 +28,18 @@ BUILT_IN = {
 """Where each built-in task is: a module whose `task` is a function of the task's options that returns a Task."""
 
 
-@cache
 def find(spec: str) -> Trainable:
     """The task that `spec` names: a built-in one, maybe with options as in `digits[batch_size=16]`; `FILE.py`, whose
     `task` (a Task) or `train` (a function) is meant; or `FILE.py:NAME`.
 
     Raises ValueError for a name or option that there isn't, naming the nearest, and for a file that holds no task.
     """
+    return _find(spec, str(Path.cwd()) if ".py" in spec else "")
+
+
+@cache
+def _find(spec: str, folder: str) -> Trainable:
+    """The task, once a process: its data stays in memory. `folder` tells files of one name apart."""
     match = re.fullmatch(r"([^\[\]]+)(?:\[([^\]]*)\])?", spec)
     if not match:
         raise ValueError(f"can't read task {spec!r}: expected NAME, NAME[OPTION=VALUE], FILE.py or FILE.py:NAME")
