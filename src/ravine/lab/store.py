@@ -98,6 +98,7 @@ class Store:
         self.storage = self._open()
         self._next_beat = 0.0
         self._read: dict[int, Record] = {}
+        self._known: dict[int, dict[tuple[Any, ...], Record]] = {}
         self._waiting: dict[int, list[FrozenTrial]] = {}
 
     def _open(self) -> RDBStorage:
@@ -162,7 +163,9 @@ class Store:
         if not (s := claim.settings).rivals:
             return []
         keys = [replace(s, trial=number).key for number in range(s.rivals)]
-        found = {r.settings.key: r for r in self.records(claim.study_id)}
+        found = self._known.get(claim.study_id, {})
+        if not all(key in found for key in keys):  # another has queued the run since we looked
+            found = {r.settings.key: r for r in self.records(claim.study_id)}
         return [found[key] for key in keys]
 
     def fill(self, study: int, entry: Entry) -> None:
@@ -170,7 +173,7 @@ class Store:
         from optuna.trial import TrialState
 
         trials = self.storage.get_all_trials(study, deepcopy=False)
-        records = self._records(trials)
+        records = self._known[study] = self._records(trials)
         living = {_key(t) for t in trials if t.state in (TrialState.WAITING, TrialState.RUNNING)}
         lost = [_key(t) for t in trials if t.state == TrialState.FAIL and t.user_attrs.get("lost")]
         for settings in entry.missing(list(records.values()))[0]:
