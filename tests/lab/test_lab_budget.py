@@ -231,6 +231,8 @@ def test_too_few_repetitions_are_not_reported(tmp_path, measured):
     assert not (tmp_path / "report.html").exists()
     measured(1e9)
     assert "Planned before" in invoke("--out", str(tmp_path))
+    measured(0.5)
+    assert "Planned before" not in invoke("--out", str(tmp_path), "--fresh")
 
 
 def test_what_was_measured_counts(tmp_path):

@@ -265,10 +265,10 @@ def show(results: Any, console: Console) -> None:
 
 
 def in_folder(out: Path, fresh: bool) -> str:
-    """The URL of the folder's own storage, emptied if `fresh`."""
+    """The URL of the folder's own storage, emptied if `fresh`, and the plan with it."""
     file = out / "runs.sqlite3"
     if fresh:
-        for path in out.glob("runs.sqlite3*"):
+        for path in (*out.glob("runs.sqlite3*"), *out.glob("plan.json")):
             path.unlink()
     return f"sqlite:///{file}"
 
