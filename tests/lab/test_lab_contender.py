@@ -75,7 +75,7 @@ def test_what_is_fixed_is_not_tuned():
 def test_ranges_in_brackets_and_their_scales():
     text = "adam[lr=1e-4..1e-1, beta1=0.5..0.99, eps=1e-6],weight_decay(gd)[weight_decay=0..0.1]"
     adam, decayed = parse(text)
-    assert adam.name == "adam[lr=1e-4..1e-1, beta1=0.5..0.99, eps=1e-6]"
+    assert adam.name == "adam[lr=1e-4..1e-1,beta1=0.5..0.99,eps=1e-6]"
     assert adam.fixed == {"eps": 1e-6}
     assert adam.space == {"lr": Span(1e-4, 0.1, LOG), "beta1": Span(0.5, 0.99, COMPLEMENT)}
     assert decayed.space == {"lr": search_space(rule("gd"), {})["lr"], "weight_decay": Span(0.0, 0.1, EVEN)}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ravine
+from ravine import spelling
 from ravine.errors import unknown
 from ravine.lab.space import Span, given_span, search_space
 
@@ -57,8 +57,7 @@ def parse(text: str, tune: Sequence[str] | None = None) -> list[Contender]:
     `tune` names what else is searched, if not the learning rate. Raises ValueError for an unknown rule or
     hyperparameter, an illegal value, a name given twice, and what no contender has or can search.
     """
-    parts = [part for part in re.split(r",(?![^\[\]]*\])", text) if part.strip()]
-    found = distinct([_one(part, ("lr",) if tune is None else tuple(tune)) for part in parts])
+    found = distinct(_one(part, ("lr",) if tune is None else tuple(tune)) for part in spelling.split(text))
     known = {n for c in found for n in ravine.rule(c.rule).hyperparameters}
     for name in tune or ():
         if name not in known:
@@ -81,23 +80,20 @@ def distinct(contenders: Iterable[Contender]) -> list[Contender]:
 
 
 def _one(text: str, tune: tuple[str, ...]) -> Contender:
-    match = re.fullmatch(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>[^\[\]]+?)(?:\[(?P<held>[^\]]*)\])?\s*", text)
-    if not match:
-        raise ValueError(f"can't read optimizer {text.strip()!r}: expected RULE, NAME=RULE or RULE[beta1=0.8]")
-    rule = ravine.rule(match["rule"])
+    written = spelling.read(text)
+    rule = ravine.rule(written.rule)
     fixed, given = {}, {}
-    for pair in filter(None, (match["held"] or "").split(",")):
-        key, _, value = (p.strip() for p in pair.partition("="))
+    for key, value in written.values.items():
         try:
             low, *high = (float(end) for end in value.split("..", 1))
         except ValueError:
             raise ValueError(
-                f"optimizer {text.strip()!r}: {pair.strip()!r} is neither NAME=NUMBER nor NAME=LOW..HIGH"
+                f"optimizer {written.text!r}: {f'{key}={value}'!r} is neither NAME=NUMBER nor NAME=LOW..HIGH"
             ) from None
         if high:
             given[key] = given_span(rule, key, low, *high)
         else:
             fixed[key] = low
     rule.check(fixed)
-    name = match["name"] or rule.name + (f"[{match['held']}]" if fixed or given else "")
-    return Contender(name.strip(), match["rule"], fixed, given, tune)
+    held = ",".join(f"{key}={value}" for key, value in written.values.items())
+    return Contender(written.name or rule.name + (f"[{held}]" if held else ""), written.rule, fixed, given, tune)
