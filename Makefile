@@ -60,8 +60,9 @@ playground: $(VENV)/.installed-lab  ## write and open the playground
 	mkdir -p out
 	$(BIN)/ravine playground --out out/playground.html
 
-docs: $(VENV)/.installed-dev  ## rewrite the pages that are made from the code
+docs: $(VENV)/.installed-dev  ## rewrite the pages, and the type stub, that are made from the code
 	$(BIN)/python tools/make_docs.py
+	$(BIN)/python tools/torch_stub.py
 
 gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
 	$(BIN)/python -m ravine.simulate.gallery docs

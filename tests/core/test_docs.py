@@ -25,6 +25,12 @@ def test_the_page_of_rules_is_current() -> None:
     assert written == load(ROOT / "tools" / "make_docs.py").page(), "run `make docs`"
 
 
+def test_the_stub_for_type_checkers_is_current() -> None:
+    pytest.importorskip("torch")
+    stub = load(ROOT / "tools" / "torch_stub.py")
+    assert stub.FILE.read_text(encoding="utf-8") == stub.text(), "run `make docs`"
+
+
 @pytest.mark.parametrize("name", ravine.__all__)
 def test_every_public_name_is_documented(name: str) -> None:
     value = getattr(ravine, name)

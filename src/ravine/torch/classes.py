@@ -6,7 +6,7 @@ options mean, and what torch calls things, is read from the dialect, `ravine.dia
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property, lru_cache
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -148,7 +148,7 @@ class Lion(TorchStepper):
 
     def __init__(
         self,
-        params: Any,
+        params: Iterable[Any],
         lr: float | torch.Tensor = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,

@@ -132,7 +132,8 @@ def signature(kind: type[torch.optim.Optimizer]) -> inspect.Signature | None:
         _, *given = inspect.signature(vars(kind)["__init__"]).parameters.values()
         rest = [p for p in given if p.kind is p.VAR_KEYWORD]
         passed_on = OPTIONS if rest else ()
-        return inspect.Signature([*(p for p in given if p not in rest), *passed_on, *rest])
+        others = [] if kind.__module__.startswith("ravine.") else rest  # what a user's class takes, only it knows
+        return inspect.Signature([*(p for p in given if p not in rest), *passed_on, *others])
     if kind.__module__.startswith("ravine."):
         parent = next(k for k in kind.__mro__ if k.__module__.startswith("torch."))
         return inspect.Signature([*inspect.signature(parent).parameters.values(), *OPTIONS])

@@ -1,0 +1,241 @@
+# Written by `make docs` from the classes' signatures. Do not edit.
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+
+from ravine.recipe import Recipe
+from ravine.rule import Rule
+from ravine.torch.stepper import Stepper
+
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "RuleOptimizer",
+    "from_recipe",
+]
+
+class RuleOptimizer(Stepper):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        recipe: Recipe,
+        state_dtype: torch.dtype | None = None,
+        *,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+    @property
+    def recipe(self) -> Recipe: ...
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None: ...
+
+class Lion(Stepper):
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float | torch.Tensor = 0.0001,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class Adadelta(Stepper, torch.optim.Adadelta):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-06,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class Adagrad(Stepper, torch.optim.Adagrad):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.01,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class Adam(Stepper, torch.optim.Adam):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float | torch.Tensor, float | torch.Tensor] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class Adamax(Stepper, torch.optim.Adamax):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class NAdam(Stepper, torch.optim.NAdam):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.002,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        momentum_decay: float = 0.004,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class RAdam(Stepper, torch.optim.RAdam):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class RMSprop(Stepper, torch.optim.RMSprop):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-08,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        *,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class SGD(Stepper, torch.optim.SGD):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.001,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | torch.Tensor = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class AdamW(Adam, torch.optim.AdamW):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float | torch.Tensor, float | torch.Tensor] = (0.9, 0.999),
+        eps: float = 1e-08,
+        weight_decay: float = 0.01,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+def from_recipe(
+    params: Iterable[Any],
+    recipe_or_rule: Recipe | Rule | str,
+    *,
+    weight_decay: float | None = None,
+    maximize: bool = False,
+    state_dtype: torch.dtype | None = None,
+    on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+    rounding: Literal["nearest", "stochastic"] = "nearest",
+    rounding_seed: int = 0,
+    **hyper: float,
+) -> RuleOptimizer: ...
