@@ -18,7 +18,7 @@ from ravine.lab import report
 from ravine.lab.profile import mean_ranks, profile
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import FINAL, TUNING
-from ravine.lab.report import html, words
+from ravine.lab.report import html, suite, words
 from ravine.lab.report.suite import write_suite
 from ravine.lab.results import Results
 from ravine.lab.statistics import Interval
@@ -251,7 +251,8 @@ def test_the_performance_profile():
     assert found["adam"] == [(1.0, 1.0)]
     assert found["gd"] == [(1.0, 0.5), (2.0, 1.0)]
     assert found["rmsprop"] == []
-    assert mean_ranks([first, second]) == {"adam": 1.5, "gd": 1.5, "rmsprop": 3.0}
+    ranks = mean_ranks([first, second])
+    assert {n: r.value for n, r in ranks.items()} == {"adam": 1.5, "gd": 1.5, "rmsprop": 3.0}
 
 
 def test_the_suites_page(tmp_path):
@@ -262,6 +263,23 @@ def test_the_suites_page(tmp_path):
     assert "&lt;b&gt;bold" in text
     assert "<b>" not in text
     assert 'href="one/report.html"' in text
+    assert "adam has the lowest mean rank over these tasks, 1.5 (1.5 to 1.5)." in text
+    assert "not told apart from gd" in text
+
+
+def test_the_suites_verdict_says_how_sure_it_is():
+    def sure(s):
+        return (1.0 if s.contender == "gd" else 0.5) + s.seed / 1000
+
+    def unsure(s):
+        return 0.5 + (s.seed * (3 if s.contender == "gd" else 7)) % 11
+
+    apart, mixed = (make_up("adam,gd", losses) for losses in (sure, unsure))
+    assert suite.verdict(mean_ranks([apart, apart])).startswith(
+        "<p>adam has the lowest mean rank over these tasks, 1.0"
+    )
+    assert "No other" in suite.verdict(mean_ranks([apart, apart]))
+    assert "not told apart from" in suite.verdict(mean_ranks([mixed, mixed]))
 
 
 def test_parquet_has_a_row_a_measurement(tmp_path):

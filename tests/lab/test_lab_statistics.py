@@ -98,6 +98,10 @@ def test_ranks_have_intervals():
     assert (ranks["noisy"].low, ranks["noisy"].high) == (2, 3)
     assert rank_intervals({"a": [1.0, 1.0], "b": [1.0, 1.0]})["a"].value == 1.5
     assert rank_intervals({}) == {}
+    other = {"best": [9.0, 9.1], "noisy": [0.1, 0.2], "middle": [3.0, 3.1], "lost": [10.0, 11.0]}
+    together = rank_intervals(losses, other, {n: [] for n in losses})
+    assert {n: r.value for n, r in together.items()} == {"best": 2, "middle": 2, "noisy": 2, "lost": 4}
+    assert (together["noisy"].low, together["noisy"].high) == (1.5, 2)
 
 
 def test_copies_are_not_separated_and_a_handicap_is_found():

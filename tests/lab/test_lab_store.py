@@ -134,20 +134,20 @@ def test_the_run_of_an_owner_that_died_here_is_given_back_at_once(url, entry):
 
 
 def test_the_run_of_an_owner_elsewhere_is_given_back_after_a_silence(url, entry):
-    elsewhere = Store(url, heartbeat=1, grace=2, host="elsewhere")
+    elsewhere = Store(url, heartbeat=1, grace=4, host="elsewhere")
     study = elsewhere.enter(entry)
     claim = elsewhere.claim({study: entry})
-    store = Store(url, heartbeat=1, grace=2)
+    store = Store(url, heartbeat=1, grace=4)
     store.enter(entry)
     assert claim.settings not in work(store, study, entry)
     assert len(store.records(study)) < 8  # the repetition of the run that is missing can't be scored
-    time.sleep(1.2)
+    time.sleep(2.2)
     elsewhere._next_beat = 0.0
     elsewhere.beat([claim])
-    time.sleep(1.2)
+    time.sleep(2.2)
     store.enter(entry)
     assert store.claim({study: entry}) is None  # it gave a sign of life
-    time.sleep(2.5)
+    time.sleep(4.5)
     store.enter(entry)
     assert claim.settings in work(store, study, entry)
     assert len(store.records(study)) == 8

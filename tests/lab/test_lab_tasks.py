@@ -125,6 +125,7 @@ def test_options_of_built_in_tasks():
         ("digit-cnn", "did you mean 'digits-cnn'"),
         ("digits[batchsize=3]", "did you mean 'batch_size'"),
         ("digits[label_noise=2]", "label_noise must be in"),
+        ("digits[batch_size=-1]", "batch_size must be a whole number of at least 1, got -1"),
         ("digits[batch_size]", "is not OPTION=VALUE"),
         ("digits[", "can't read task"),
         ("x.py[a=1]", "for built-in tasks"),

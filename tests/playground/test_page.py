@@ -64,7 +64,7 @@ class Page:
     def wait(self, condition: Callable[[], Any]) -> Any:
         from selenium.webdriver.support.ui import WebDriverWait
 
-        return WebDriverWait(self.browser, 10, poll_frequency=0.05).until(lambda _: condition())
+        return WebDriverWait(self.browser, 60, poll_frequency=0.05).until(lambda _: condition())
 
     def link(self) -> dict[str, list[str]]:
         return parse_qs(urlsplit(self.browser.current_url).fragment, keep_blank_values=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ravine.lab.records import FINAL
 from ravine.lab.results import Results
+from ravine.lab.statistics import Interval, rank_intervals
 from ravine.lab.summary import Summary, summary
 
 Profile = dict[str, list[tuple[float, float]]]
@@ -37,11 +38,7 @@ def _costs(results: Results, made: Summary) -> list[dict[str, float]]:
     ]
 
 
-def mean_ranks(many: Sequence[Results]) -> dict[str, float]:
-    """Each contender's rank by mean final loss, averaged over the tasks; lower is better."""
-    ranks: dict[str, list[float]] = {}
-    for results in many:
-        for row in summary(results).rows:
-            if math.isfinite(row.rank.value):
-                ranks.setdefault(row.name, []).append(row.rank.value)
-    return dict(sorted(((n, sum(v) / len(v)) for n, v in ranks.items()), key=lambda item: item[1]))
+def mean_ranks(many: Sequence[Results]) -> dict[str, Interval]:
+    """Each contender's rank by mean final loss, averaged over the tasks, with its interval; the lowest first."""
+    ranks = rank_intervals(*({n: [r.loss for r in results.of(n, FINAL)] for n in results.names} for results in many))
+    return dict(sorted(ranks.items(), key=lambda item: item[1].value))

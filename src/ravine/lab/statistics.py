@@ -96,16 +96,26 @@ def pairs(losses: Mapping[str, Sequence[float]]) -> list[Pair]:
     ]
 
 
-def rank_intervals(losses: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
-    """Each contender's rank by mean loss, 1 the lowest, and the 95% interval of its rank over resampled repetitions."""
-    n = min((len(v) for v in losses.values()), default=0)
-    if n == 0:
+def rank_intervals(*tasks: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
+    """Each contender's rank by mean loss, 1 the lowest, and the 95% interval of its rank over resampled repetitions.
+
+    Of several tasks with the same contenders, the mean of its ranks; a task that lacks a contender's runs is left out.
+    """
+    names: list[str] = []
+    ranks, resampled = [], []
+    for seed, losses in enumerate(tasks):
+        n = min((len(v) for v in losses.values()), default=0)
+        if n == 0:
+            continue
+        names = list(losses)
+        table = np.array([losses[name][:n] for name in names], dtype=float)
+        ranks.append(_ranks(table.mean(axis=1)[:, None])[:, 0])
+        resampled.append(_ranks(table[:, _resamples(n, seed)].mean(axis=2)))
+    if not ranks:
         return {}
-    table = np.array([losses[name][:n] for name in losses], dtype=float)
-    ranks = _ranks(table.mean(axis=1)[:, None])[:, 0]
-    resampled = _ranks(table[:, _resamples(n)].mean(axis=2))
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    return {name: Interval(float(ranks[i]), float(low[i]), float(high[i])) for i, name in enumerate(losses)}
+    low, high = np.quantile(np.mean(resampled, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
+    rank = np.mean(ranks, axis=0)
+    return {name: Interval(float(rank[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
 
 
 def _ranks(columns: Any) -> Any:
@@ -161,6 +171,6 @@ def _wins(x: Any, y: Any) -> Interval:
     return Interval(float(better.mean()), float(low), float(high))
 
 
-def _resamples(n: int) -> Any:
+def _resamples(n: int, seed: int = 0) -> Any:
     """Which of n values each resample holds; always the same, so that a report made again is the same."""
-    return np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    return np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))

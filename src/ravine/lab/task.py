@@ -57,7 +57,7 @@ class Task:
     `data()` is called once per worker process, `model()` once per run with torch's generator seeded by the run's seed.
     `loss(outputs, targets)` is a scalar tensor, a mean over examples; `accuracy(outputs, targets)`, where it has
     a meaning, a float in [0, 1]. `steps` is how many batches of `batch_size` a run sees unless told otherwise;
-    `evaluations` how often it is measured. `about` says in a line what is learnt from what.
+    `evaluations` how often it is measured; each of the three is at least 1, or ValueError is raised. `about` says in a line what is learnt from what.
     """
 
     name: str
@@ -70,6 +70,12 @@ class Task:
     steps: int = 500
     evaluations: int = 40
     about: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "steps", "evaluations"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
 
     @cached_property
     def loaded(self) -> Data:

@@ -14,7 +14,7 @@ from ravine.lab.report import words
 from ravine.lab.report.figures import look, plain_axes, style
 from ravine.lab.report.html import breakable, rows, shell, swatch
 from ravine.lab.results import Results, write
-from ravine.lab.statistics import SOURCES
+from ravine.lab.statistics import SOURCES, Interval
 from ravine.lab.summary import summary
 
 if TYPE_CHECKING:
@@ -37,21 +37,23 @@ def page(many: Mapping[str, Results], figure: Figure) -> str:
     ranks = mean_ranks(list(many.values()))
     tables = {task: {r.name: words.cells(r)[2] for r in summary(results).rows} for task, results in many.items()}
     lines = [
-        (swatch(look(first, n).color) + breakable(n), (f"{rank:.1f}", *(t.get(n, "–") for t in tables.values())))
+        (swatch(look(first, n).color) + breakable(n), (_rank(rank), *(t.get(n, "–") for t in tables.values())))
         for n, rank in ranks.items()
     ]
-    parts = ["<h1>Several tasks</h1>", '<div class="verdict">' + _verdict(ranks) + "</div>"]
+    parts = ["<h1>Several tasks</h1>", '<div class="verdict">' + verdict(ranks) + "</div>"]
     parts.append(rows(("optimizer", "mean rank", *many), lines))
-    parts.append('<p class="note">Final validation loss on each task, mean and 95% interval.</p>')
+    note = "Mean rank over the tasks, and final validation loss on each, with 95% intervals over the repetitions."
+    parts.append(f'<p class="note">{note}</p>')
     parts.append(
-        f"<h2>Performance profile</h2><figure>{_svg(figure)}<figcaption>{escape(CAPTION)}</figcaption></figure>"
+        f'<h2>Performance profile</h2><figure><div style="overflow-x:auto">{_svg(figure)}</div>'
+        f"<figcaption>{escape(CAPTION)}</figcaption></figure>"
     )
     parts.append("<h2>The tasks</h2>")
     for folder, results in many.items():
         said = escape(" ".join(words.verdict(results, summary(results))))
         link = f'<a href="{escape(folder)}/report.html">{escape(str(results.task["title"]))}</a>'
         parts.append(f"<h3>{link}</h3><p>{said}</p>")
-    parts.append(f'<p class="note">{escape(SOURCES["profile"])}.</p>')
+    parts.append(f'<p class="note">Ranks: {escape(SOURCES["rank"])}; {escape(SOURCES["profile"])}.</p>')
     return shell("Several tasks · ravine compare", "\n".join(parts), "{}", "")
 
 
@@ -62,11 +64,22 @@ CAPTION = (
 )
 
 
-def _verdict(ranks: Mapping[str, float]) -> str:
-    best = list(ranks)[:3]
-    if not best:
+def verdict(ranks: Mapping[str, Interval]) -> str:
+    """Who ranks lowest, and who may as well, since their intervals overlap."""
+    if not ranks:
         return "<p>No task has finished runs.</p>"
-    return f"<p>By mean rank over the tasks: {escape(words.listed(best))}.</p>"
+    best, *others = ranks
+    rivals = [n for n in others if ranks[n].low <= ranks[best].high]
+    said = f"{best} has the lowest mean rank over these tasks, {_rank(ranks[best])}. "
+    if rivals:
+        said += f"It is not told apart from {words.listed(rivals)}: the intervals of their ranks overlap."
+    elif others:
+        said += "No other's interval reaches it."
+    return f"<p>{escape(said)} Other tasks may rank them otherwise.</p>"
+
+
+def _rank(rank: Interval) -> str:
+    return f"{rank.value:.1f} ({rank.low:.1f} to {rank.high:.1f})"
 
 
 def draw(found: Profile, like: Results) -> Figure:
@@ -93,7 +106,9 @@ def _svg(figure: Figure) -> str:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    return svg.replace("#000000", "currentColor").replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
+    return svg.replace("#000000", "currentColor").replace(
+        "<svg ", '<svg style="width:100%;min-width:32rem;max-width:54rem;height:auto" ', 1
+    )
 
 
 def folder_name(task: str, taken: Sequence[str]) -> str:
