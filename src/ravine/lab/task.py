@@ -55,9 +55,10 @@ class Task:
     """Something to learn.
 
     `data()` is called once per worker process, `model()` once per run with torch's generator seeded by the run's seed.
-    `loss(outputs, targets)` is a scalar tensor, a mean over examples; `accuracy(outputs, targets)`, where it has
-    a meaning, a float in [0, 1]. `steps` is how many batches of `batch_size` a run sees unless told otherwise;
-    `evaluations` how often it is measured; each of the three is at least 1, or ValueError is raised. `about` says in a line what is learnt from what.
+    `loss(outputs, targets)` is a scalar tensor, a mean over examples; `accuracy(outputs, targets)`, where it has a
+    meaning, a float in [0, 1]. `steps` is how many batches of `batch_size` a run sees unless told otherwise;
+    `evaluations` how often it is measured; each of the three is at least 1, or ValueError is raised. `about` says in a
+    line what is learnt from what.
     """
 
     name: str
