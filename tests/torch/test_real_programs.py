@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import ravine.torch
-from ravine.engines.fused import openmp, pool
+from ravine.engines.fused import kernel, openmp, pool
 from ravine.torch.stepper import Stepper
 
 LARGE = 1 << 20  # elements: enough for the helping threads to be called
@@ -78,6 +78,32 @@ def test_threads_help_and_change_no_bit(has_team, monkeypatch) -> None:
         results.append(p.detach())
     if not has_team:
         assert pool._pool._threads >= 2
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("has_team", [True, False])
+def test_many_small_tensors_are_each_stepped_once(has_team, monkeypatch) -> None:
+    """Threads claim several at a time, of which the last claim has fewer."""
+    if not has_team:
+        monkeypatch.setattr(openmp, "team", lambda: None)
+    torch.manual_seed(0)
+    starts = [torch.randn(300) for _ in range(1013)]
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        params = [nn.Parameter(s.clone()) for s in starts]
+        optimizer = ravine.torch.Adam(params)
+        for number in range(3):
+            for p, s in zip(params, starts, strict=True):
+                p.grad = s * (number + 1)
+            optimizer.step()
+        assert {float(state["step"]) for state in optimizer.state.values()} == {3.0}
+        results.append(torch.cat([p.detach() for p in params]))
+    bucket = optimizer._plans[0].buckets[0][1]
+    assert bucket.table.traffic >= kernel.WORTH_A_THREAD
+    assert 0 < bucket.table._more < len(bucket.table.chunks) // 4
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
 

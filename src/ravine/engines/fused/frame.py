@@ -15,6 +15,7 @@ from ravine.engines.fused.storage import (
     FINISHED,
     MEMORY,
     MODE,
+    MORE,
     OPEN,
     Storage,
 )
@@ -46,6 +47,9 @@ entry:
   %open.at = getelementptr i64, ptr %control, i64 $OPEN
   %mode.at = getelementptr i64, ptr %control, i64 $MODE
   %own.mode.at = alloca i64
+  %more.at = getelementptr i64, ptr %control, i64 $MORE
+  %more = load i64, ptr %more.at
+  %claim.size = add i64 %more, 1
   br i1 %leads, label %lead, label %wait
 lead:
   $save_mode
@@ -66,10 +70,17 @@ helper:
   $take_mode
   br label %claim
 claim:
-  %k = atomicrmw add ptr %control, i64 1 monotonic
-  %is.left = icmp slt i64 %k, %count
-  br i1 %is.left, label %work, label %claimed
+  %first = atomicrmw add ptr %control, i64 %claim.size monotonic
+  %is.left = icmp slt i64 %first, %count
+  br i1 %is.left, label %some, label %claimed
+some:
+  %last = add i64 %first, %more
+  %is.whole = icmp slt i64 %last, %count
+  %past = add i64 %last, 1
+  %end = select i1 %is.whole, i64 %past, i64 %count
+  br label %work
 work:
+  %k = phi i64 [ %first, %some ], [ %k.next, %done ]
   %k.word = mul i64 %k, $CHUNK_COLUMNS
   %tensor.at = getelementptr i64, ptr %chunks, i64 %k.word
   %start.at = getelementptr i64, ptr %tensor.at, i64 1
@@ -95,7 +106,12 @@ keep:
 $stores
   br label %done
 done:
-  %ignored.count = atomicrmw add ptr %finished.at, i64 1 release
+  %k.next = add i64 %k, 1
+  %is.more = icmp slt i64 %k.next, %end
+  br i1 %is.more, label %work, label %finish
+finish:
+  %worked = sub i64 %end, %first
+  %ignored.count = atomicrmw add ptr %finished.at, i64 %worked release
   br label %claim
 claimed:
   br i1 %leads, label %join, label %restore
@@ -218,6 +234,7 @@ def _run(graph: Graph, storage: Storage) -> str:
         FINISHED=FINISHED,
         OPEN=OPEN,
         MODE=MODE,
+        MORE=MORE,
         save_mode=_mode("stmxcsr", "%mode.at"),
         save_own_mode=_mode("stmxcsr", "%own.mode.at"),
         take_mode=_mode("ldmxcsr", "%mode.at"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ravine.engines.fused import frame, jit, openmp, pool
 from ravine.engines.fused.coefficients import Coefficients
-from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, CONTROL_SIZE, LENGTH, Storage
+from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, CONTROL_SIZE, LENGTH, MORE, Storage
 from ravine.rule import Rule
 
 CHUNKS = 64
@@ -81,7 +81,10 @@ class Table:
         self.rows[:, LENGTH] = lengths
         self.rows[:, ADDRESSES : storage.seed_column] = addresses
         self.chunks = _chunks(self.rows[:, LENGTH])
-        self.traffic = int(self.rows[:, LENGTH].sum()) * storage.bytes_per_element
+        elements = int(self.rows[:, LENGTH].sum())
+        self.traffic = elements * storage.bytes_per_element
+        # Of short chunks a thread claims several at once, so that threads don't wait for the counter that they share.
+        self._more = SMALLEST_CHUNK // 2 * len(self.chunks) // max(elements, 1)
         self._scalars = np.empty((self.size, len(storage.scalars)), np.float64)
         self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
         self._read_arguments = (self.rows.ctypes.data, self.size, self._scalars.ctypes.data)
@@ -144,6 +147,7 @@ class Table:
             self.kernel.run_alone(*self._fixed, c, new_scalars)
             return
         control = (ctypes.c_int64 * CONTROL_SIZE)()
+        control[MORE] = self._more
         threads = min(threads, len(self.chunks))
         if team is not None:
             parallel, thread_number = team

@@ -15,9 +15,10 @@ LENGTH, COEFFICIENTS, ADDRESSES = 0, 1, 2
 # A row of the chunks: which tensor, the first element, how many.
 TENSOR, START, COUNT = 0, 1, 2
 CHUNK_COLUMNS = 3
-# What the threads share: chunks claimed, chunks finished, whether the caller has come, its floating-point mode.
-CLAIMED, FINISHED, OPEN, MODE = 0, 1, 2, 3
-CONTROL_SIZE = 4
+# What the threads share: chunks claimed, chunks finished, whether the caller has come, its floating-point mode, and how
+# many chunks more than one a thread claims at once.
+CLAIMED, FINISHED, OPEN, MODE, MORE = 0, 1, 2, 3, 4
+CONTROL_SIZE = 5
 
 
 @dataclass(frozen=True)
