@@ -17,7 +17,7 @@ from ravine.lab.records import FINAL
 from ravine.lab.report import words
 from ravine.lab.report.formats import markdown
 from ravine.lab.results import Results, plain
-from ravine.lab.summary import summarise, summary
+from ravine.lab.summary import summarise
 
 ROOT = Path(__file__).parents[1]
 MAIN = "from ravine.cli import main; main()"
@@ -26,7 +26,7 @@ CLAIMS, PAGE = ROOT / "examples" / "claims", ROOT / "docs" / "claims.md"
 
 def block(results: Results) -> str:
     """What the page shows of a comparison: verdict, table, and the columns that the table lacks."""
-    made = summary(results)
+    made = results.summary
     lines = [markdown(results, made)]
     for row in made.rows:
         lines.append(

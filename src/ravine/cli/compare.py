@@ -242,9 +242,8 @@ def run_with_progress(header: Results, store: Store, pool: Pool, console: Consol
     from ravine.cli.progress import Bar
     from ravine.lab import compare as lab
 
-    total = sum(header.protocol.runs(c["space"]) for c in header.contenders)
     try:
-        with Bar(console, total, str(header.task["name"])) as bar:
+        with Bar(console, header.runs, str(header.task["name"])) as bar:
             lab.run(header, store, pool, bar.show, limit)
     except KeyboardInterrupt:
         return True
@@ -255,9 +254,8 @@ def show(results: Any, console: Console) -> None:
     """The verdict, the table, and the first traceback if runs failed."""
     from ravine.cli.progress import failures, table
     from ravine.lab.report import words
-    from ravine.lab.summary import summary
 
-    made = summary(results)
+    made = results.summary
     console.print(table(results, made))
     console.print()
     console.print(" ".join(words.verdict(results, made)), highlight=False)

@@ -51,8 +51,7 @@ class Costs:
     def of_closing(self, header: Results) -> float:
         """The report of a comparison. That of 450 runs takes three times as long as that of nine, and then every
         1500 runs add as much as the small one."""
-        runs = sum(header.protocol.runs(c["space"]) for c in header.contenders)
-        return self.report * (3 + runs / 1500)
+        return self.report * (3 + header.runs / 1500)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def run(
     done = {study: _count(store, study, seeds) for study in todo}
     on_record(None, sum(done.values()))
     began, made = time.monotonic(), 0
-    each = sum(header.protocol.runs(c["space"]) for c in header.contenders) // wanted
+    each = header.runs // wanted
 
     def left() -> dict[int, Entry]:
         return {s: e for s, e in todo.items() if done[s] < e.protocol.runs(e.contender["space"])}
@@ -88,7 +88,7 @@ def _enter(header: Results, store: Store, seeds: int) -> dict[int, Entry]:
 def complete(header: Results, store: Store) -> int:
     """How many of the first repetitions have all their runs, of all contenders."""
     runs = Counter(r.settings.repetition for r in collect(header, store).records)
-    each = sum(header.protocol.runs(c["space"]) for c in header.contenders) // header.protocol.seeds
+    each = header.runs // header.protocol.seeds
     return next((i for i in range(header.protocol.seeds) if runs[i] < each), header.protocol.seeds)
 
 

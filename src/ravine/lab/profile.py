@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ravine.lab.records import FINAL
 from ravine.lab.results import Results
 from ravine.lab.statistics import Interval, rank_intervals
-from ravine.lab.summary import Summary, summary
+from ravine.lab.summary import Summary
 
 Profile = dict[str, list[tuple[float, float]]]
 """For each contender the corners of its curve: (factor τ, share of problems solved within τ times the best's steps)."""
@@ -18,7 +18,7 @@ def profile(many: Sequence[Results]) -> Profile:
     """Dolan & Moré's performance profile (2002). A problem is a repetition of a task, its cost the steps to the task's
     target: a contender's curve tells on which share of the problems it needed at most τ times the steps of the best.
     Problems that nobody solved are left out."""
-    costs = [c for results in many for c in _costs(results, summary(results))]
+    costs = [c for results in many for c in _costs(results, results.summary)]
     solved = [c for c in costs if math.isfinite(min(c.values(), default=math.inf))]
     names = list(dict.fromkeys(n for c in solved for n in c))
     found: Profile = {}

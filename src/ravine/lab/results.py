@@ -6,11 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import Record
+
+if TYPE_CHECKING:
+    from ravine.lab.summary import Summary
 
 FORMAT = 1
 
@@ -34,6 +38,18 @@ class Results:
     def names(self) -> list[str]:
         """The contenders' names, as entered."""
         return [c["name"] for c in self.contenders]
+
+    @property
+    def runs(self) -> int:
+        """How many runs the comparison has when it is complete."""
+        return sum(self.protocol.runs(c["space"]) for c in self.contenders)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """The numbers of the report, computed once: ask when the records are there."""
+        from ravine.lab.summary import summary
+
+        return summary(self)
 
     @property
     def is_complete(self) -> bool:

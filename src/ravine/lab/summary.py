@@ -79,7 +79,7 @@ class Summary:
 
 def summarise(results: Results) -> dict[str, Any]:
     """The summary as it stands in results.json."""
-    made = summary(results)
+    made = results.summary
     return {
         "target": made.target,
         "rows": [{**vars(r), "diverged_share": r.diverged_share} for r in made.rows],

@@ -11,9 +11,8 @@ def write_all(results: Results, folder: Path, parquet: bool = False, tensorboard
     """Write report.html, results.json, table.md and the figures as PNG and SVG into `folder`, runs.parquet and event
     files if asked for; return the paths."""
     from ravine.lab.report import figures, formats, html
-    from ravine.lab.summary import summary
 
-    made = summary(results)
+    made = results.summary
     page, table = folder / "report.html", folder / "table.md"
     written = [page, results.save(folder), table]
     write(page, html.page(results))

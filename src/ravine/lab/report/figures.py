@@ -12,7 +12,7 @@ from ravine.lab.protocol import TPE
 from ravine.lab.records import FINAL, FINISHED, PRUNED, TUNING, Record
 from ravine.lab.results import Results
 from ravine.lab.space import COMPLEMENT, Space, Span
-from ravine.lab.summary import Summary, summary
+from ravine.lab.summary import Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 8.0, 4.6
 
 def figures(results: Results) -> dict[str, Figure]:
     """Every figure by the name of its file."""
-    made = summary(results)
+    made = results.summary
     return {"curves": curves(results, made)} | {n: sensitivity(results, made, n) for n in searched(results)}
 
 

@@ -15,14 +15,14 @@ from ravine.lab.records import FAILED, PRUNED
 from ravine.lab.report import data, words
 from ravine.lab.report.figures import look, searched
 from ravine.lab.results import Results
-from ravine.lab.summary import Row, Summary, summary
+from ravine.lab.summary import Row, Summary
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
 def page(results: Results) -> str:
     """The whole page. All text that a user may have written is escaped."""
-    made = summary(results)
+    made = results.summary
     title = escape(str(results.task["title"]))
     body = "\n".join(
         [

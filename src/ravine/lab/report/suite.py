@@ -15,7 +15,6 @@ from ravine.lab.report.figures import look, plain_axes, style
 from ravine.lab.report.html import breakable, rows, shell, swatch
 from ravine.lab.results import Results, write
 from ravine.lab.statistics import SOURCES, Interval
-from ravine.lab.summary import summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +34,7 @@ def page(many: Mapping[str, Results], figure: Figure) -> str:
     """The page, with the figure in it."""
     first = next(iter(many.values()))
     ranks = mean_ranks(list(many.values()))
-    tables = {task: {r.name: words.cells(r)[2] for r in summary(results).rows} for task, results in many.items()}
+    tables = {task: {r.name: words.cells(r)[2] for r in results.summary.rows} for task, results in many.items()}
     lines = [
         (swatch(look(first, n).color) + breakable(n), (_rank(rank), *(t.get(n, "–") for t in tables.values())))
         for n, rank in ranks.items()
@@ -50,7 +49,7 @@ def page(many: Mapping[str, Results], figure: Figure) -> str:
     )
     parts.append("<h2>The tasks</h2>")
     for folder, results in many.items():
-        said = escape(" ".join(words.verdict(results, summary(results))))
+        said = escape(" ".join(words.verdict(results, results.summary)))
         link = f'<a href="{escape(folder)}/report.html">{escape(str(results.task["title"]))}</a>'
         parts.append(f"<h3>{link}</h3><p>{said}</p>")
     parts.append(f'<p class="note">Ranks: {escape(SOURCES["rank"])}; {escape(SOURCES["profile"])}.</p>')
