@@ -47,7 +47,7 @@ def complete(group: MutableMapping[str, Any]) -> None:
     for key, legal in (("on_nonfinite", ON_NONFINITE), ("rounding", ROUNDING)):
         if group.get(key, legal[0]) not in legal:
             raise unknown(key, str(group[key]), legal)
-    if group.get("on_nonfinite", "propagate") != "propagate":
+    if _is_guarded(group):
         group.setdefault("skipped_steps", 0)
     if group.get("rounding", "nearest") != "nearest":
         seed = group.setdefault("rounding_seed", 0)
@@ -58,7 +58,11 @@ def complete(group: MutableMapping[str, Any]) -> None:
 
 def are_asked_for(groups: list[dict[str, Any]]) -> bool:
     """Whether some group wants its gradients looked at."""
-    return any(group.get("on_nonfinite", "propagate") != "propagate" for group in groups)
+    return any(map(_is_guarded, groups))
+
+
+def _is_guarded(group: Mapping[str, Any]) -> bool:
+    return bool(group.get("on_nonfinite", "propagate") != "propagate")
 
 
 def look(optimizer: Stepper) -> tuple[bool, float | None]:
@@ -67,7 +71,7 @@ def look(optimizer: Stepper) -> tuple[bool, float | None]:
     Where gradients are looked at here, they are divided before, since dividing may make one infinite. Where torch's own
     class captures the whole step, it is left to that: reading a number would break the capture.
     """
-    guarded = [g for g in optimizer.param_groups if g.get("on_nonfinite", "propagate") != "propagate"]
+    guarded = list(filter(_is_guarded, optimizer.param_groups))
     for group in guarded:
         complete(group)
     if not guarded and all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
