@@ -151,28 +151,21 @@ define void @run_alone(ptr %table, ptr %chunks, i64 %count, ptr %c, ptr %scalars
   ret void
 }}"""
 
-# What each thread of an OpenMP team calls: the first leads.
-TEAM = """\
-define void @team(ptr %arguments) {
-  %a0.at = getelementptr i64, ptr %arguments, i64 0
-  %a0 = load ptr, ptr %a0.at
-  %a1.at = getelementptr i64, ptr %arguments, i64 1
-  %a1 = load ptr, ptr %a1.at
-  %a2.at = getelementptr i64, ptr %arguments, i64 2
-  %a2 = load i64, ptr %a2.at
-  %a3.at = getelementptr i64, ptr %arguments, i64 3
-  %a3 = load ptr, ptr %a3.at
-  %a4.at = getelementptr i64, ptr %arguments, i64 4
-  %a4 = load ptr, ptr %a4.at
-  %a5.at = getelementptr i64, ptr %arguments, i64 5
-  %a5 = load ptr, ptr %a5.at
-  %a6.at = getelementptr i64, ptr %arguments, i64 6
-  %a6 = load ptr, ptr %a6.at
+# What each thread of an OpenMP team calls, with the arguments of `run` and a function that gives the thread's number,
+# each in a word: the first thread leads.
+TEAM_ARGUMENTS = "\n".join(
+    f"  %a{k}.at = getelementptr i64, ptr %arguments, i64 {k}\n  %a{k} = load {kind}, ptr %a{k}.at"
+    for k, kind in enumerate(("ptr", "ptr", "i64", "ptr", "ptr", "ptr", "ptr"))
+)
+
+TEAM = f"""\
+define void @team(ptr %arguments) {{
+{TEAM_ARGUMENTS}
   %number = call i32 %a6()
   %leads = icmp eq i32 %number, 0
   call void @run(ptr %a0, ptr %a1, i64 %a2, ptr %a3, ptr %a4, ptr %a5, i1 %leads)
   ret void
-}"""
+}}"""
 
 # The scalars of n tensors as doubles, n rows of `out`. Returns whether all rows are the same.
 READ = Template("""\
