@@ -38,6 +38,14 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=[True, False], ids=["torch's threads", "our own"])
+def has_team(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether torch's OpenMP threads help; where there are none, helpers of our own do."""
+    if not request.param:
+        monkeypatch.setattr(openmp, "team", lambda: None)
+    return bool(request.param)
+
+
 def large(kind=ravine.torch.Adam, **options):
     p = nn.Parameter(torch.ones(LARGE))
     p.grad = torch.full((LARGE,), 0.5)
@@ -60,11 +68,7 @@ def test_the_process_has_a_team_and_a_forked_child_has_none() -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("has_team", [True, False])
-def test_threads_help_and_change_no_bit(has_team, monkeypatch) -> None:
-    """By torch's OpenMP threads, and by helpers of our own where there are none."""
-    if not has_team:
-        monkeypatch.setattr(openmp, "team", lambda: None)
+def test_threads_help_and_change_no_bit(has_team) -> None:
     torch.manual_seed(0)
     start, g = torch.randn(LARGE + 5), torch.randn(LARGE + 5)
     results = []
@@ -83,11 +87,9 @@ def test_threads_help_and_change_no_bit(has_team, monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("two_threads")
-@pytest.mark.parametrize("has_team", [True, False])
-def test_many_small_tensors_are_each_stepped_once(has_team, monkeypatch) -> None:
+@pytest.mark.usefixtures("has_team")
+def test_many_small_tensors_are_each_stepped_once() -> None:
     """Threads claim several at a time, of which the last claim has fewer."""
-    if not has_team:
-        monkeypatch.setattr(openmp, "team", lambda: None)
     torch.manual_seed(0)
     starts = [torch.randn(300) for _ in range(1013)]
     results = []
