@@ -112,12 +112,21 @@ hyperparameter as a schedule or a traced value. Its `update` gives the step in t
 ```console
 $ ravine convert half.pt --from torch --to optax --out half.npz
 $ ravine convert keras.npz --from keras --to torch --optimizer 'keras.Adam(0.01)'
+$ ravine convert last.ckpt --from torch --to keras --optimizer torch.AdamW --key optimizer_states.0
 ```
 
-Reads and writes `.safetensors` and `.npz` under the frameworks' own names (and reads torch's `.pt`, tensors only); the
-optimizer's call and the step go into the metadata. Conversions are exact or refused, with the reason; nothing is
+Reads and writes `.safetensors` and `.npz` under the frameworks' own names, and reads torch's `.pt`, `.pth`, `.bin`, `.ckpt`
+and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside; bfloat16 is held in float32. The
+optimizer's call and the step go into the metadata. Groups with settings of their own become files of their own. The
+command first says what it took the file for. A parameter group is a torch class's only if it has just the keys that the
+class gives it from torch 2.7 on: an older checkpoint's, which does not tell AdamW from Adam with L2, and another
+library's are refused by name, and `--optimizer torch.AdamW` says what they are, with the values of the group. timm's
+RMSpropTF is known for what it is, TensorFlow's. Conversions are exact or refused, with the reason; nothing is
 written half. A momentum buffer that differs by the factor lr is kept in float64 on the way, so that float32 comes back
-bit by bit. The command says how training goes on there: exactly, exactly while lr is constant, or otherwise and why.
+bit by bit. The command says how training goes on there: exactly, exactly while lr is constant, or otherwise and why; and
+if the source counts no steps, that a schedule would begin anew unless `--step` tells. Parameters without state (frozen,
+or plain gradient descent's) stay without; those at steps of their own keep them in torch and Ravine, and go elsewhere
+only if the equation counts no steps.
 `--rename OLD=NEW` and `--transpose NAME` (torch has a linear layer's weight as (out, in)) fit the parameters' names and
 layout. `make check-conversion` lets the real Keras and TensorFlow go on from converted torch states.
 
@@ -126,10 +135,23 @@ layout. `make check-conversion` lets the real Keras and TensorFlow go on from co
 | torch | `w.exp_avg`: the parameter's name, or its number | `w.step` |
 | keras | `w_momentum`: the last part of the variable's path; Nadam's product `u_product` | `iteration` |
 | tensorflow | `w/rms`: `get_slot`'s names | `beta1_power`, `beta2_power` (Adam) |
-| optax | `0.mu.w`: the leaf's path | `0.count` |
+| optax | `0.mu.w`: the leaf's path | `0.count`; `count` where the optimizer has none |
+| ravine | `w.m`: the rule's own names | `w.step` |
 
-In Python, `ravine.convert` has `from_torch`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`, `write`, `load`
-and `save`. For Keras and TensorFlow the tensors are plain arrays by name:
+**Going on by the source's own arithmetic.** torch.optim has no Keras RMSprop. `--to ravine` keeps the equation and changes
+the names alone, and in a program two lines go on where another framework stopped:
+
+```python
+optimizer = ravine.convert.resume(
+    "keras.npz", model.named_parameters(), "keras", optimizer="keras.RMSprop(0.01, momentum=0.9)"
+)
+```
+
+`--from ravine` and `resume(…, "ravine")` take the files of Ravine's own optimizers as well: `ravine.torch.Lion`, and any
+rule's with `--optimizer rmsprop_momentum`.
+
+In Python, `ravine.convert` has `from_torch`, `groups`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`, `write`,
+`load`, `load_groups`, `save` and `resume`. `into_optax` sets every count of the tree, a schedule's too. For Keras and TensorFlow the tensors are plain arrays by name:
 
 ```python
 for variable in optimizer.variables:  # Keras, after optimizer.build(…)

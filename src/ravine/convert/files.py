@@ -6,6 +6,7 @@ import json
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
             return _load_safetensors(path)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is damaged, or not a {path.suffix} file: {error}") from error
-    raise ValueError(f"{path}: the name must end in {' or '.join(KINDS)}, or in .pt or .pth from torch")
+    raise ValueError(
+        f"{path}: the name must end in {' or '.join(KINDS)}, or for a file of torch's in .pt, .pth or .ckpt"
+    )
 
 
 def save(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> None:
@@ -51,21 +54,42 @@ def save(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> None:
 
 def _load_npz(path: Path) -> tuple[Tensors, dict[str, Any]]:
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+        arrays = {name: _wide(file[name]) for name in file.files}
     text = arrays.pop(METADATA, None)
     return arrays, {} if text is None else _object(str(text))
 
 
 def _load_safetensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    import safetensors
     from safetensors import SafetensorError, safe_open
+
+    deserialize: Callable[[bytes], Any] = safetensors.deserialize  # its stub has no types
 
     try:
         with safe_open(path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             metadata = file.metadata() or {}
+        arrays = {name: _array(own) for name, own in deserialize(path.read_bytes())}
     except (SafetensorError, TypeError) as error:
         raise ValueError(str(error)) from error
     return arrays, _object(metadata[METADATA]) if METADATA in metadata else {}
+
+
+TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "V2", "I64": "<i8", "I32": "<i4", "I16": "<i2"}
+TYPES |= {"I8": "i1", "U8": "u1", "BOOL": "?"}
+"""What safetensors calls NumPy's types."""
+
+
+def _array(own: Mapping[str, Any]) -> np.ndarray:
+    if own["dtype"] not in TYPES:
+        raise ValueError(f"it holds numbers of type {own['dtype']}; legal are {', '.join(TYPES)}")
+    return _wide(np.frombuffer(own["data"], TYPES[own["dtype"]]).reshape(own["shape"]).copy())
+
+
+def _wide(array: np.ndarray) -> np.ndarray:
+    """bfloat16, which NumPy knows only as two bytes without a meaning, in float32; all else as it is."""
+    if array.dtype.kind != "V" or array.dtype.itemsize != 2:
+        return array
+    return (array.view("<u2").astype("<u4") << 16).view("<f4")
 
 
 def _object(text: str) -> dict[str, Any]:

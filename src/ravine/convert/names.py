@@ -5,7 +5,8 @@
 | torch | `weight.exp_avg` (the parameter's name or number) | `weight.step`, for each parameter |
 | keras | `weight_momentum`, the last part of the variable's path | `iteration` |
 | tensorflow | `weight/rms`, by `get_slot`'s names | `beta1_power` and `beta2_power`, Adam alone |
-| optax | `0.mu.weight`, the leaf's path | `0.count`, where the state has one |
+| optax | `0.mu.weight`, the leaf's path | `0.count`, or `count` where the state itself has none |
+| ravine | `weight.m`, by the rule's own names | `weight.step`, for each parameter |
 """
 
 from __future__ import annotations
@@ -13,25 +14,36 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from ravine.convert.kept import Kept, counts_steps, kept
 from ravine.convert.state import OptimizerState, Slots
-from ravine.dialects.spelling import Constructor
-from ravine.dialects.table import Arguments, Form
+from ravine.dialects.table import Form
 from ravine.errors import unknown
-from ravine.rule import Rule, rule
+from ravine.recipe import Recipe
+from ravine.trace.graph import evaluate
 
 Tensors = dict[str, np.ndarray]
 
-SEPARATOR = {"torch": ".", "keras": "_", "tensorflow": "/", "optax": "."}
+SEPARATOR = {"torch": ".", "keras": "_", "tensorflow": "/", "optax": ".", "ravine": "."}
+COUNTED_EACH = ("torch", "ravine")
+"""Who counts the steps of each parameter, under this name."""
+
+STEP = "step"
 GLOBAL = {"keras": ("u_product",)}
 """Scalar slots that a framework keeps once for all parameters."""
 
+_UNNAMED = re.compile(r"variable(_\d+)?")
+"""What Keras calls a variable that it gives no name, as Nadam's product."""
 
-UNUSED = {"tensorflow.RMSPropOptimizer": ("momentum",)}
-"""What an optimizer keeps in any case, but reads only in a form that has a slot for it."""
+
+UNUSED = {
+    "tensorflow.RMSPropOptimizer": ("momentum",),
+    "torch.SGD": ("momentum_buffer",),
+    "torch.RMSprop": ("momentum_buffer", "grad_avg"),
+}
+"""What an optimizer can keep without reading it: in TensorFlow always, in torch from before an option was changed."""
 
 
 def join(framework: str, param: str, key: str) -> str:
@@ -54,88 +66,85 @@ def split(framework: str, name: str, keys: list[str]) -> tuple[str, str] | None:
 
 
 def write(state: OptimizerState) -> Tensors:
-    """The state as tensors by the framework's own names."""
-    framework, form, found = state.constructor.framework, state.form, rule(state.form.rule)
+    """The state as tensors by the framework's own names. Raises ValueError for steps that it can't hold."""
+    framework, form, found = state.kept.framework, state.kept.form, state.recipe.rule
     tensors: Tensors = {}
     for param, own in state.slots.items():
         for slot, value in own.items():
             key = form.state[slot]
             shared = key in GLOBAL.get(framework, ())
             tensors[key if shared else join(framework, param, key.lstrip("-"))] = -value if key[0] == "-" else value
-        if framework == "torch" and "t" in form.state:
-            tensors[join(framework, param, "step")] = np.array(_steps(state, found), np.float32)
+        if framework in COUNTED_EACH and "t" in form.state and (own or found.slots):
+            tensors[join(framework, param, STEP)] = np.array(_steps(state, param), np.float32)
     if framework == "keras":
-        tensors["iteration"] = np.array(_steps(state, found), np.int64)
+        tensors["iteration"] = np.array(_steps(state), np.int64)
         tensors["learning_rate"] = np.array(state.recipe.hyper["lr"], np.float32)
-    if framework == "optax" and "t" in form.state:
-        tensors[form.state["t"]] = np.array(_steps(state, found), np.int32)
+    if framework == "optax" and ("t" in form.state or state.t is not None):
+        tensors[form.state.get("t", "count")] = np.array(_steps(state), np.int32)
     if framework == "tensorflow" and form.rule == "adam_eps_hat":
         for which in ("1", "2"):
-            power = state.recipe.hyper[f"beta{which}"] ** (_steps(state, found) + 1)
+            power = state.recipe.hyper[f"beta{which}"] ** (_steps(state) + 1)
             tensors[f"beta{which}_power"] = np.array(power, np.float32)
     return tensors
 
 
 def read(
-    tensors: Mapping[str, np.ndarray],
-    constructor: Constructor,
-    arguments: Arguments,
-    call: str,
-    *,
-    step: int | None = None,
-    types: Mapping[str, str] | None = None,
+    tensors: Mapping[str, np.ndarray], call: str, *, step: int | None = None, types: Mapping[str, str] | None = None
 ) -> OptimizerState:
     """The state in a framework's tensors. Raises ValueError for a missing, unknown or misshapen one, by name."""
-    framework, form = constructor.framework, constructor.form(arguments)
-    found = rule(form.rule)
+    source = kept(call)
+    framework, form, found = source.framework, source.form, source.recipe.rule
     by_key = {form.state[slot].lstrip("-"): slot for slot in found.slots}
-    counts = ["step"] if framework == "torch" else []
-    unused = [k for k in UNUSED.get(str(constructor), ()) if k not in by_key]
+    counts = [STEP] if framework in COUNTED_EACH else []
+    unused = [k for k in UNUSED.get(str(source), ()) if k not in by_key]
     shared = set(GLOBAL.get(framework, ()))
     params: Slots = {}
     scalars: Tensors = {}
-    steps: dict[str, Any] = {}
+    steps: dict[str, int] = {}
     for name, value in tensors.items():
         if _is_global(framework, name, shared):
-            scalars[name] = value
+            scalars[_UNNAMED.sub("u_product", name) if framework == "keras" else name] = value
             continue
         place = split(framework, name, [*(k for k in by_key if k not in shared), *counts, *unused])
         if place is None:
             known = [join(framework, "PARAMETER", k) for k in [*by_key, *counts]]
-            raise unknown(f"tensor for {constructor}:", name, known)
+            raise unknown(f"tensor for {source}:", name, known)
         param, key = place
         if key in counts:
-            steps[param] = value
+            steps[param] = int(np.asarray(value).item())
         elif key not in unused:
             slot = by_key[key]
             params.setdefault(param, {})[slot] = -value if form.state[slot].startswith("-") else value
-    for slot in (s for k, s in by_key.items() if k in shared):
-        if form.state[slot] not in scalars:
-            raise ValueError(f"{constructor} needs {form.state[slot]!r}, which is missing")
-        for own in params.values():
-            own[slot] = scalars[form.state[slot]]
-    _complete(params, found, framework, form)
-    t = step if step is not None else _counted(framework, scalars, steps, constructor, arguments)
-    return OptimizerState(call, t, params, dict(types or {}))
+    t = step if step is not None else max(steps.values(), default=None) or _counted(source, scalars)
+    for own in params.values():
+        own |= {by_key[k]: scalars[k] for k in shared & by_key.keys() & scalars.keys()}
+    own_steps = {p: s for p, s in steps.items() if s != t and step is None}
+    _complete(params, source, t, own_steps)
+    return OptimizerState(call, t, params, dict(types or {}), own_steps)
 
 
 def _is_global(framework: str, name: str, shared: set[str]) -> bool:
     pattern = {
-        "keras": r"iteration|learning_rate",
+        "keras": r"iteration|learning_rate|variable(_\d+)?",
         "tensorflow": r"beta[12]_power",
-        "optax": r"\d+\.count",
+        "optax": r"(\d+\.)?count",
         "torch": r"(?!)",
+        "ravine": r"(?!)",
     }
     return name in shared or re.fullmatch(pattern[framework], name) is not None
 
 
-def _complete(params: Slots, found: Rule, framework: str, form: Form) -> None:
+def _complete(params: Slots, source: Kept, t: int | None, steps: Mapping[str, int]) -> None:
+    """Check every parameter's slots, and compute the scalar ones that a framework does not save."""
+    framework, form, found = source.framework, source.form, source.recipe.rule
     if found.slots and not params:
         raise ValueError(
             f"there is no state of {found.name} in the file: it should have {_first_name(framework, form)}"
         )
     for param, own in params.items():
         for slot, declared in found.slots.items():
+            if slot not in own and declared.is_scalar and t is not None:
+                own[slot] = np.array(scalar_after(source.recipe, slot, steps.get(param, t)), np.float32)
             if slot not in own:
                 raise ValueError(f"{join(framework, param, form.state[slot].lstrip('-'))!r} is missing")
             if declared.is_scalar and own[slot].size != 1:
@@ -149,28 +158,27 @@ def _complete(params: Slots, found: Rule, framework: str, form: Form) -> None:
                 raise ValueError(f"{form.state[slot].lstrip('-')} of {param!r} must be floating, got {value.dtype}")
 
 
+def scalar_after(recipe: Recipe, slot: str, t: int) -> float:
+    """What a scalar slot is after t steps: it hangs on their number alone, as NAdam's product does."""
+    values: dict[str, float] = {n: recipe.start.get(n, s.start) for n, s in recipe.rule.slots.items() if s.is_scalar}
+    for now in range(1, t + 1):
+        known = {**recipe.hyper, **values, "t": float(now)}
+        values = dict(zip(values, evaluate([recipe.rule.graph.slots[n] for n in values], known), strict=True))
+    return values[slot]
+
+
 def _first_name(framework: str, form: Form) -> str:
     return repr(join(framework, "PARAMETER", next(iter(v for k, v in form.state.items() if k != "t")).lstrip("-")))
 
 
-def _counted(
-    framework: str, scalars: Tensors, steps: dict[str, Any], constructor: Constructor, arguments: Arguments
-) -> int | None:
-    """The number of finished steps that the tensors tell, None where they tell none."""
-    if framework == "torch":
-        found = {int(np.asarray(s).item()) for s in steps.values()}
-        if len(found) > 1:
-            raise ValueError(
-                f"the parameters are at different steps, {sorted(found)}: no other framework can keep that"
-            )
-        return found.pop() if found else None
-    if framework == "tensorflow":
-        hyper = constructor.recipe(arguments).hyper
+def _counted(source: Kept, scalars: Tensors) -> int | None:
+    """The number of finished steps that the numbers kept once for all parameters tell, None where they tell none."""
+    if source.framework == "tensorflow":
         for which in ("2", "1"):
             if f"beta{which}_power" in scalars:
-                return _from_power(float(scalars[f"beta{which}_power"]), hyper[f"beta{which}"])
+                return _from_power(float(scalars[f"beta{which}_power"]), source.recipe.hyper[f"beta{which}"])
         return None
-    name = "iteration" if framework == "keras" else constructor.form(arguments).state.get("t", "")
+    name = "iteration" if source.framework == "keras" else source.form.state.get("t", "count")
     return int(scalars[name].item()) if name in scalars else None
 
 
@@ -184,9 +192,13 @@ def _from_power(power: float, beta: float) -> int:
     return t
 
 
-def _steps(state: OptimizerState, found: Rule) -> int:
-    if state.t is not None:
-        return state.t
-    if any(n.op == "power" for n in found.graph.nodes):
-        raise ValueError(f"{state.call} counts its steps, and the source doesn't say how many are done: give it (step)")
-    return 1  # enough for what only asks whether a step was done
+def _steps(state: OptimizerState, param: str | None = None) -> int:
+    """How many steps a parameter, or with None all of them, have taken. Raises ValueError where that must be known."""
+    matters = counts_steps(state.recipe)
+    if param is None and state.steps and matters:
+        found = sorted({*state.steps.values(), *([] if state.t is None else [state.t])})
+        raise ValueError(f"the parameters are at different steps, {found}: {state.kept} can't keep that")
+    t = state.t if param is None else state.steps.get(param, state.t)
+    if t is None and matters:
+        raise ValueError(f"{state.kept} counts its steps, and the source doesn't say how many are done: give it (step)")
+    return int(param is not None) if t is None else t  # the first step is another one in some equations

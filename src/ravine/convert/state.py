@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 
 from ravine import dialects
-from ravine.dialects.identities import IDENTITIES, IMPOSSIBLE, Scale
+from ravine.convert.kept import RAVINE, Kept, kept, ravines
+from ravine.dialects.identities import EXACT, IDENTITIES, IMPOSSIBLE, Scale
 from ravine.dialects.rewrite import Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Constructor
-from ravine.dialects.table import Arguments, Form
+from ravine.dialects.table import Arguments
 from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
@@ -26,32 +27,25 @@ Slots = dict[str, dict[str, np.ndarray]]
 class OptimizerState:
     """What an optimizer remembers after t steps.
 
-    `call` spells the optimizer, as in "torch.RMSprop(lr=0.01)". `slots` are arrays by parameter and slot of the
-    rule that the call stands for. `types` names the original type of slots that are kept wider here, until they
-    come back.
+    `call` spells the optimizer, as in "torch.RMSprop(lr=0.01)", one of Ravine's own as its recipe's JSON. `slots` are
+    arrays by parameter and slot of the rule that the call stands for. `types` names the original type of slots that
+    are kept wider here, until they come back. `steps` are those of parameters that have taken other than t steps.
     """
 
     call: str
     t: int | None
     slots: Slots
     types: Mapping[str, str]
+    steps: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def constructor(self) -> Constructor:
-        return dialects.parse(self.call)[0]
-
-    @property
-    def arguments(self) -> Arguments:
-        constructor, given = dialects.parse(self.call)
-        return constructor.arguments(**given)
-
-    @property
-    def form(self) -> Form:
-        return self.constructor.form(self.arguments)
+    def kept(self) -> Kept:
+        """The recipe, and the names that its slots have."""
+        return kept(self.call)
 
     @property
     def recipe(self) -> Recipe:
-        return self.constructor.recipe(self.arguments)
+        return self.kept.recipe
 
     def renamed(self, names: Mapping[str, str], transposed: Collection[str] = ()) -> OptimizerState:
         """The same under other names of parameters; matrices named in `transposed` (by their old names) turned round.
@@ -68,16 +62,24 @@ class OptimizerState:
             if any(v.ndim not in (0, 2) for v in self.slots[name].values()):
                 raise ValueError(f"{name!r} is no matrix, so it can't be transposed")
         turned = {p: {n: v.T if p in transposed else v for n, v in own.items()} for p, own in self.slots.items()}
-        return replace(self, slots={names.get(p, p): own for p, own in turned.items()})
+        return replace(
+            self,
+            slots={names.get(p, p): own for p, own in turned.items()},
+            steps={names.get(p, p): t for p, t in self.steps.items()},
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A converted state; `grade` and `reasons` say how the target's training goes on (see `Recipe.to`)."""
+    """A converted state; `grade` and `reasons` say how the target's training goes on (see `Recipe.to`).
+
+    `notes` are sentences on what did not come along.
+    """
 
     state: OptimizerState
     grade: str
     reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False) -> Outcome:
@@ -86,6 +88,9 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     Momentum with lr outside its buffer becomes momentum with lr inside, multiplied by lr; for float32 that is kept in
     float64 here, so the way back is exact. float64 is refused unless `allow_rounding`, or lr is a power of two.
     """
+    if framework == RAVINE:  # the source's own arithmetic goes on
+        found = ravines(state.recipe)
+        return Outcome(replace(state, call=found.recipe.to_json()), EXACT, ())
     parts = take_apart(state.recipe)
     spelled = _spelled(state.recipe, framework)
     if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
@@ -95,7 +100,33 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
         constructor, chosen, base = _nearest(parts, framework, spelled.reasons)
     slots, types = _carried(state, parts, base, allow_rounding)
     call = f"{constructor}({', '.join(f'{n}={v!r}' for n, v in chosen.items())})"
-    return Outcome(replace(state, call=call, slots=slots, types=types), spelled.grade, spelled.reasons)
+    moved = replace(state, call=call, slots=slots, types=types)
+    return Outcome(moved, spelled.grade, spelled.reasons, _notes(state, framework))
+
+
+def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
+    if state.t is None:
+        return (
+            f"The source counts no steps, so a schedule of {framework} would begin anew: give the number of finished "
+            "steps (step) if it has one.",
+        )
+    if state.steps:
+        return (f"Some parameters have taken fewer steps; {framework} counts {state.t} for all of them.",)
+    return ()
+
+
+def renamed(
+    states: Collection[OptimizerState], names: Mapping[str, str], transposed: Collection[str] = ()
+) -> list[OptimizerState]:
+    """Several states, each renamed as `OptimizerState.renamed` does, by what concerns it."""
+    everywhere = {p for state in states for p in state.slots}
+    for name in (*names, *transposed):
+        if name not in everywhere:
+            raise unknown("parameter", name, everywhere)
+    return [
+        s.renamed({o: n for o, n in names.items() if o in s.slots}, [n for n in transposed if n in s.slots])
+        for s in states
+    ]
 
 
 def _spelled(chosen: Recipe, framework: str) -> Spelling:

@@ -1,0 +1,96 @@
+"""State files of every kind: read, written, and converted from one framework to another."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ravine.convert import files, torch_files
+from ravine.convert.kept import RAVINE, kept, spelled
+from ravine.convert.names import Tensors, read, write
+from ravine.convert.recognise import Recognised
+from ravine.convert.state import OptimizerState, Outcome, move
+from ravine.convert.torch_state import groups
+
+
+def load(path: Path, framework: str, call: str | None = None, step: int | None = None) -> OptimizerState:
+    """The state in a file; `call` spells the optimizer where the file does not say.
+
+    Raises ValueError, as `read` does, and for a file that holds several groups: `load_groups` takes it.
+    """
+    found = load_groups(path, framework, call, step)
+    if len(found) > 1:
+        raise ValueError(f"{path}: the parameter groups have different options: convert them one by one (load_groups)")
+    return found[0].state
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The state of a file, or of one of its parameter groups, and what its optimizer was taken for, in words."""
+
+    state: OptimizerState
+    taken_for: str
+
+
+def load_groups(
+    path: Path, framework: str, call: str | None = None, step: int | None = None, key: str | None = None
+) -> list[Loaded]:
+    """The states in a file, one for each group of parameters with settings of its own.
+
+    `key` is the place of the optimizer in a torch file that holds more than one, as "optimizer_states.0". Raises
+    ValueError for a file that is damaged, that is another framework's, or that does not say which optimizer it is from.
+    """
+    if path.suffix in torch_files.KINDS:
+        if framework not in ("torch", RAVINE):
+            raise ValueError(f"{path} is torch's, not {framework}'s")
+        found = groups(torch_files.load(path, key), call)
+        return [_loaded(g.tensors, g.optimizer, step, {}) for g in found]
+    tensors, metadata = files.load(path)
+    call = spelled(call, framework) if call else metadata.get("optimizer")
+    if not isinstance(call, str):
+        raise ValueError(
+            f"{path} doesn't say which optimizer it is from: give it, as in --optimizer '{framework}.…(…)'"
+        )
+    if (source := kept(call)).framework != framework:
+        raise ValueError(f"{path} is from {source}, not from {framework}")
+    known = metadata.get("step")
+    if framework == "tensorflow" and step is None:
+        step = known  # its powers of β tell the step only until they underflow
+    loaded = _loaded(tensors, Recognised(call, str(source.recipe)), step, metadata.get("types") or {})
+    state = loaded.state
+    return [loaded if state.t is not None else replace(loaded, state=replace(state, t=known))]
+
+
+def _loaded(tensors: Tensors, told: Recognised, step: int | None, types: Mapping[str, str]) -> Loaded:
+    return Loaded(read(tensors, told.call, step=step, types=types), told.taken_for)
+
+
+def save(path: Path, state: OptimizerState) -> None:
+    """Write a state file, whole or not at all."""
+    metadata = {"optimizer": state.call, "step": state.t, "types": dict(state.types)}
+    files.save(path, write(state), metadata)
+
+
+def convert(
+    source: Path,
+    target: Path,
+    *,
+    source_framework: str,
+    target_framework: str,
+    call: str | None = None,
+    step: int | None = None,
+    rename: Mapping[str, str] | None = None,
+    transpose: Collection[str] = (),
+    allow_rounding: bool = False,
+) -> Outcome:
+    """Convert a state file. Raises ValueError, and writes nothing, where it can't be done exactly."""
+    state = load(source, source_framework, call, step).renamed(rename or {}, transpose)
+    outcome = move(state, target_framework, allow_rounding=allow_rounding)
+    save(target, outcome.state)
+    return outcome
+
+
+def targets(target: Path, count: int) -> list[Path]:
+    """Where the states of so many groups go: one to `target`, several to names with their numbers."""
+    return [target] if count == 1 else [target.with_name(f"{target.stem}.{n}{target.suffix}") for n in range(count)]

@@ -1,0 +1,60 @@
+"""The state of optax's transformations: out of their trees, and into them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ravine.convert.names import Tensors
+
+COUNT = re.compile(r"(.*\.)?(count|gradient_step)")
+"""The leaves that count steps: Adam's, a schedule's, those of `MultiSteps` and `inject_hyperparams`."""
+
+
+def from_optax(state: Any) -> Tensors:
+    """The arrays of an optax state by their paths, such as "0.mu.weight"; bfloat16 in float32."""
+    import jax
+
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): _array(leaf) for path, leaf in leaves}
+
+
+def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
+    """An optax state like the given one (of `tx.init(params)`) with these arrays, and all its counts at their step.
+
+    A schedule counts steps of its own, whatever the optimizer counts: it goes on from `step`, by default what
+    the tensors say. Raises ValueError for an array that is missing, left over, or of another shape, and where the state
+    counts steps but their number is not known.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    left = dict(tensors)
+    told = {n: int(np.asarray(left.pop(n)).item()) for n in list(left) if COUNT.fullmatch(n)}
+    if step is None:
+        step = max(told.values(), default=None)
+
+    def fill(path: Any, leaf: Any) -> Any:
+        name = jax.tree_util.keystr(path, simple=True, separator=".")
+        if COUNT.fullmatch(name):
+            if step is None:
+                raise ValueError(f"{name!r} counts steps, and the tensors don't say how many are done: give it (step)")
+            return jnp.asarray(step, leaf.dtype)
+        if name not in left:
+            raise ValueError(f"{name!r} is missing")
+        value = left.pop(name)
+        if value.shape != leaf.shape:
+            raise ValueError(f"{name!r} has shape {value.shape}, but the state has {leaf.shape}")
+        return jnp.asarray(value, leaf.dtype)
+
+    result = jax.tree_util.tree_map_with_path(fill, like)
+    if left:
+        raise ValueError(f"the state has no place for {next(iter(left))!r}")
+    return result
+
+
+def _array(leaf: Any) -> np.ndarray:
+    array = np.array(leaf)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,0 +1,86 @@
+"""Going on in torch from another program's optimizer, by that optimizer's own arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ravine.convert.kept import RAVINE
+from ravine.convert.loading import load_groups
+from ravine.convert.names import Tensors, write
+from ravine.convert.state import move, renamed
+from ravine.convert.torch_state import into_torch
+from ravine.dialects.terms import take_apart
+from ravine.errors import unknown
+from ravine.recipe import Recipe, recipe
+
+if TYPE_CHECKING:
+    import torch
+
+DECAYS = ("weight_decay", "decoupled_weight_decay", "lr_decay")
+"""Transforms that do nothing at zero, so that one group may have them and another not."""
+
+
+def resume(
+    path: str | Path,
+    params: Iterable[Any],
+    framework: str,
+    *,
+    optimizer: str | None = None,
+    step: int | None = None,
+    key: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    transpose: Collection[str] = (),
+) -> torch.optim.Optimizer:
+    """A torch optimizer over `params` that goes on from a state file just as the program that wrote it would.
+
+    Its arithmetic is that of the file's optimizer, whatever torch's class of that name computes. `params` are
+    (name, tensor) pairs, as `model.named_parameters()`, or tensors, whose names are their numbers; the file's names are
+    turned into theirs by `rename`, and matrices named in `transpose` turned round. The rest is as in `load_groups`.
+    Parameters that the file has no state for (frozen or new ones) start anew, in the first group, and are warned of.
+    Raises ValueError as `load_groups` does, for a parameter of the file that is not among `params`, and where groups
+    follow different rules.
+    """
+    from ravine.torch import from_recipe
+
+    loaded = load_groups(Path(path), framework, optimizer, step, key)
+    states = renamed([each.state for each in loaded], rename or {}, transpose)
+    named = _named(params)
+    for param in (p for state in states for p in state.slots):
+        if param not in named:
+            raise unknown("parameter", param, named)
+    moved = [move(state, RAVINE).state for state in states]
+    recipes = one_rule([state.recipe for state in moved])
+    places = {p: k for k, state in enumerate(moved) for p in state.slots}
+    groups: list[dict[str, Any]] = [{"params": [], **r.hyper} for r in recipes]
+    for name, p in named.items():
+        groups[places.get(name, 0)]["params"].append((name, p))
+    made = from_recipe(groups, recipes[0])
+    tensors: Tensors = {n: v for state in moved for n, v in write(state).items()}
+    made.load_state_dict(into_torch(tensors, made.state_dict()))
+    return made
+
+
+def one_rule(recipes: Sequence[Recipe]) -> list[Recipe]:
+    """The recipes of several groups, all of the rule with the most decays: where a group has none its value is zero."""
+    target = max(recipes, key=lambda r: len(r.rule.hyperparameters)).rule
+    found = []
+    for each in recipes:
+        lacking = target.hyperparameters.keys() - each.rule.hyperparameters.keys()
+        alike = (
+            recipe(target, start=each.start, **each.hyper, **dict.fromkeys(lacking, 0.0))
+            if (lacking <= set(DECAYS) and each.rule.hyperparameters.keys() <= target.hyperparameters.keys())
+            else None
+        )
+        if alike is None or take_apart(alike) != take_apart(each):
+            raise ValueError(
+                f"the groups follow different rules, {each.rule.name} and {target.name}: go on with one optimizer each"
+            )
+        found.append(alike)
+    return found
+
+
+def _named(params: Iterable[Any]) -> dict[str, Any]:
+    """The parameters by name, numbers where they have none."""
+    return dict(p if isinstance(p, tuple) else (str(i), p) for i, p in enumerate(params))
