@@ -31,7 +31,7 @@ COPIES, COMPARISONS, SEEDS = 9, 200, 60
 
 def final_losses(rule: str, steps: int, schedule: str) -> Any:
     """Final losses, shape (points of the search space, seeds)."""
-    points = Protocol(steps=steps).trial_points(search_space(ravine.rule(rule), {}))
+    points = Protocol(steps=steps).trial_points(search_space(ravine.rule(rule), {}), 0)
     load = partial(tasks.find, "digits")
     return np.array(
         [

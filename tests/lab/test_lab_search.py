@@ -78,7 +78,7 @@ def test_half_of_the_trials_are_spread_and_the_others_asked_for_one_by_one():
     records = [record(s, loss(s)) for s in ready if s.repetition == 0]
     (fifth,) = (s for s in missing(PROTOCOL, "t", ADAM, SPACE, records)[0] if s.repetition == 0)
     assert (fifth.trial, fifth.hyper["eps"], fifth.rivals) == (4, 1e-6, 0)
-    assert {n: fifth.hyper[n] for n in SPACE} != PROTOCOL.trial_points(SPACE)[0]
+    assert {n: fifth.hyper[n] for n in SPACE} != PROTOCOL.trial_points(SPACE, 0)[0]
     whole = finish(PROTOCOL, ADAM, SPACE, records, loss)
     assert len(whole) == 27
     assert missing(PROTOCOL, "t", ADAM, SPACE, whole) == ([], 0)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ravine.errors import unknown
 from ravine.lab.contender import Contender
@@ -65,19 +67,34 @@ class Protocol:
         """The half of a repetition's trials, rounded up, that come first."""
         return (self.trials + 1) // 2
 
-    def trial_points(self, space: Space) -> list[dict[str, float]]:
-        """The points to try that are known beforehand: a Sobol sequence over the spans, in the middle of its cells.
+    def trial_points(self, space: Space, repetition: int) -> list[dict[str, float]]:
+        """The points to try that are known beforehand: a Sobol sequence over the spans, turned around each of them at
+        random (Cranley & Patterson 1976), otherwise in every repetition.
 
         For one hyperparameter and 2ᵏ trials that is an even grid, in an order in which every beginning is spread out.
+        With one grid for all repetitions an optimizer would win or lose by how near its best value a point happens to
+        lie. The turn depends on the seed and the hyperparameter's name alone, so it is the same for all optimizers.
         """
         if not space:
             return []
-        from scipy.stats import qmc
+        points = _spread(len(space), self.first if self.search == TPE else self.trials)
+        seed = self.tuning_seed(repetition)
+        turns = {n: random.Random(f"{seed} {n}").random() for n in space}
+        spans = {n: Span(*s) for n, s in space.items()}
+        return [
+            {n: s.at(s.rotated(share, turns[n])) for share, (n, s) in zip(point, spans.items(), strict=True)}
+            for point in points
+        ]
 
-        count = self.first if self.search == TPE else self.trials
-        power = math.ceil(math.log2(count))
-        points = qmc.Sobol(len(space), scramble=False).random_base2(power)[:count] + 0.5 / 2**power
-        return [{n: Span(*s).at(float(u)) for u, (n, s) in zip(point, space.items(), strict=True)} for point in points]
+
+@cache
+def _spread(dimensions: int, count: int) -> list[list[float]]:
+    """So many points of a unit cube, spread evenly."""
+    from scipy.stats import qmc
+
+    points = qmc.Sobol(dimensions, scramble=False).random_base2(math.ceil(math.log2(count)))
+    spread: list[list[float]] = points[:count].tolist()
+    return spread
 
 
 def missing(
@@ -89,7 +106,6 @@ def missing(
     the same, so that its divergence shows. A contender with nothing to tune is scored as it is.
     """
     done = {r.settings.key: r for r in records if r.settings.contender == contender.name}
-    points = protocol.trial_points(space)
     wanted: list[Settings] = []
     for repetition in range(protocol.seeds):
         base = Settings(
@@ -105,7 +121,7 @@ def missing(
             protocol.schedule,
         )
         fresh = replace(base, seed=protocol.fresh_seed(repetition))
-        trials, is_whole = _trials(protocol, base, space, points, done)
+        trials, is_whole = _trials(protocol, base, space, protocol.trial_points(space, repetition), done)
         wanted += trials
         if is_whole:
             best = best_of([done[s.key] for s in trials])

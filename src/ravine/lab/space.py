@@ -24,15 +24,23 @@ class Span(NamedTuple):
     def at(self, share: float) -> float:
         """The value at a share, from 0 at the low end to 1 at the high end."""
         if self.scale == LOG:
-            return float(self.low * (self.high / self.low) ** share)
-        if self.scale == COMPLEMENT:
-            return float(1 - (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** share)
-        return self.low + (self.high - self.low) * share
+            value = self.low * (self.high / self.low) ** share
+        elif self.scale == COMPLEMENT:
+            value = 1 - (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** share
+        else:
+            value = self.low + (self.high - self.low) * share
+        return min(max(float(value), self.low), self.high)  # rounding may leave a legal range
 
     def share(self, value: float) -> float:
         """Where a value lies: the inverse of `at`."""
         low, high = self.of(self.low), self.of(self.high)
         return (self.of(value) - low) / (high - low)
+
+    def rotated(self, share: float, turn: float) -> float:
+        """A share of the span, turned around it, so that the turn puts the same values into all spans of one width:
+        wherever two of them overlap, equal shares and turns give them the same values."""
+        low, high = self.of(self.low), self.of(self.high)
+        return (share + turn - low / (high - low)) % 1.0
 
     def of(self, value: float) -> float:
         """The value on the scale on which the span is even."""

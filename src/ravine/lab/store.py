@@ -58,6 +58,7 @@ class Entry:
         decisive = {
             "task": [self.task["spec"], self.task["digest"]],
             "protocol": asdict(replace(self.protocol, seeds=2)),  # more repetitions only add runs
+            "points": "turned in every repetition",  # runs of the time when all tried the same points are others
             "contender": {n: self.contender[n] for n in ("name", "rule", "fixed", "equation", "defaults", "space")},
             "environment": {n: self.environment[n] for n in ("ravine", "torch")},
         }

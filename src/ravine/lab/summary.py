@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics as stdlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ravine.lab.protocol import SOBOL, best_of
+from ravine.lab.protocol import SOBOL, Protocol, best_of
 from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, FINISHED, PRUNED, TUNING, Record
+from ravine.lab.sensitivity import robust_decades
 from ravine.lab.space import Space, Span
 from ravine.lab.statistics import NOTHING, Interval, Pair, mean_interval, pairs, rank_intervals
 
 if TYPE_CHECKING:
     from ravine.lab.results import Results
-
-ROBUST = 1.1
-"""A learning rate is good if the loss is at most this many times the best."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +50,8 @@ class Row:
     seconds_per_step: float
     robust_decades: float
     """Over how many powers of ten of the learning rate the tuning loss is within 10% of its best; NaN if not only the
-    learning rate was tuned (what it may be then depends on the others), if the repetitions tried different ones, or if
-    a trial was stopped early: where it would have ended is not known."""
+    learning rate was tuned (what it may be then depends on the others), if a search chose the rates, or if a trial was
+    stopped early: where it would have ended is not known."""
     tuning_curve: tuple[float, ...]
     """The best tuning loss after 1, 2, … trials, mean over repetitions."""
 
@@ -103,14 +100,6 @@ def median_loss(records: Sequence[Record]) -> float:
     return stdlib.median(r.loss for r in records) if records else math.inf
 
 
-def trial_losses(tuning: Sequence[Record]) -> dict[int, float]:
-    """The mean final validation loss of each trial over the repetitions; infinite if one of its runs did not finish."""
-    losses: dict[int, list[float]] = {}
-    for record in tuning:
-        losses.setdefault(record.settings.trial, []).append(record.loss)
-    return {trial: sum(values) / len(values) for trial, values in sorted(losses.items())}
-
-
 def _order(row: Row) -> tuple[float, float, float]:
     """Best first: all finished before not all, then by mean loss, then by median loss."""
     whole = row.scored > 0 and row.scored_finished == row.scored
@@ -122,12 +111,7 @@ def _row(results: Results, name: str, space: Space, target: float, rank: Interva
     finished = [r for r in finals if r.status == FINISHED]
     chosen = [best for r in finals if (best := best_of(_of_repetition(tuning, r))) is not None]
     tuned = {n: [r.settings.hyper[n] for r in chosen] for n in space if chosen}
-    tried = {n: [r.settings.hyper[n] for r in tuning] for n in space}
-    edges = {
-        n: sum(_is_at_edge(results, Span(*space[n]), v, tried[n]) for v in tuned[n])
-        for n in tuned
-        if len(set(tried[n])) > 2
-    }
+    edges = {n: sum(_ends(results, Span(*space[n]), n, tuning, r) for r in chosen) for n in tuned}
     reached = [r.first_at(target) for r in finals]
     steps = [r.seconds_per_step for r in runs if math.isfinite(r.seconds_per_step)]
     return Row(
@@ -151,22 +135,28 @@ def _row(results: Results, name: str, space: Space, target: float, rank: Interva
         failed=sum(r.status == FAILED for r in runs),
         pruned=sum(r.status == PRUNED for r in runs),
         seconds_per_step=stdlib.median(steps) if steps else math.nan,
-        robust_decades=robust_decades(tuning) if is_robustness_known(results, space, tuning) else math.nan,
+        robust_decades=robust_decades(tuning, Span(*space["lr"])) if is_one_line(results, space, tuning) else math.nan,
         tuning_curve=_tuning_curve(tuning),
     )
 
 
-def is_robustness_known(results: Results, space: Space, tuning: Sequence[Record]) -> bool:
-    """Whether every repetition tried the same learning rates, nothing else, and each to the end."""
-    same = list(space) == ["lr"] and results.protocol.search == SOBOL
-    return same and not any(r.status == PRUNED for r in tuning)
+def is_one_line(results: Results, space: Space, tuning: Sequence[Record]) -> bool:
+    """Whether every repetition tried learning rates spread evenly, nothing else, and each to the end."""
+    return list(space) == ["lr"] and is_joined(results.protocol, space, tuning)
 
 
-def _is_at_edge(results: Results, span: Span, value: float, tried: Sequence[float]) -> bool:
-    """Whether a value is the lowest or highest tried; if each repetition tried others, as close to the end of the span
-    as these are when the trials are spread evenly."""
+def is_joined(protocol: Protocol, space: Space, tuning: Sequence[Record]) -> bool:
+    """Whether a line may join the trials: only one hyperparameter was searched, evenly, and no trial stopped early."""
+    return len(space) == 1 and protocol.search == SOBOL and not any(r.status == PRUNED for r in tuning)
+
+
+def _ends(results: Results, span: Span, name: str, tuning: Sequence[Record], best: Record) -> bool:
+    """Whether the best value is the lowest or highest of at least three that its repetition tried; where the later
+    trials are chosen by what came out, whether it is as close to the end of the span as these are when spread evenly.
+    """
+    value, tried = best.settings.hyper[name], {r.settings.hyper[name] for r in _of_repetition(tuning, best)}
     if results.protocol.search == SOBOL:
-        return value in (min(tried), max(tried))
+        return len(tried) > 2 and value in (min(tried), max(tried))
     share = span.share(value)
     return min(share, 1 - share) <= 0.5 / results.protocol.trials
 
@@ -179,25 +169,6 @@ def _mean(records: Sequence[Record], value: Any) -> Interval:
 
 def _of_repetition(tuning: Sequence[Record], scored: Record) -> list[Record]:
     return [r for r in tuning if r.settings.repetition == scored.settings.repetition]
-
-
-def robust_decades(tuning: Sequence[Record]) -> float:
-    """The width in powers of ten of the learning rates whose mean tuning loss is within 10% of the best: lines between
-    the rates that were tried, in log(lr), and no further than these go. NaN where no rate has a finite loss."""
-    losses = trial_losses(tuning)
-    points = {r.settings.trial: r.settings.hyper.get("lr", math.nan) for r in tuning}
-    curve = sorted((math.log10(points[t]), loss) for t, loss in losses.items() if math.isfinite(points[t]))
-    if len(curve) < 2 or not math.isfinite(best := min(loss for _, loss in curve)):
-        return math.nan
-    limit = best + (ROBUST - 1) * abs(best)
-    width = 0.0
-    for (x0, y0), (x1, y1) in itertools.pairwise(curve):
-        low, high = min(y0, y1), max(y0, y1)
-        if high <= limit:
-            width += x1 - x0
-        elif low <= limit and math.isfinite(high):
-            width += (x1 - x0) * (limit - low) / (high - low)
-    return width
 
 
 def _tuning_curve(tuning: Sequence[Record]) -> tuple[float, ...]:

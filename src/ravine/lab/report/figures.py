@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ravine import palette
-from ravine.lab.protocol import TPE
-from ravine.lab.records import FINAL, FINISHED, PRUNED, TUNING, Record
+from ravine.lab.records import FINAL, FINISHED, PRUNED, TUNING
 from ravine.lab.results import Results
+from ravine.lab.sensitivity import curve
 from ravine.lab.space import COMPLEMENT, Space, Span
-from ravine.lab.summary import Summary
+from ravine.lab.summary import Summary, is_joined
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,8 +46,8 @@ def curves(results: Results, made: Summary) -> Figure:
 
 
 def sensitivity(results: Results, made: Summary, hyper: str) -> Figure:
-    """The mean final validation loss of each tuning trial against a hyperparameter; on top, crosses did not finish,
-    and triangles were stopped early.
+    """The final validation loss of the tuning runs against a hyperparameter; on top, crosses did not finish, and
+    triangles were stopped early.
 
     A line only where nothing else was searched: else the trials differ in more than their place on the axis.
     """
@@ -63,7 +63,7 @@ def sensitivity(results: Results, made: Summary, hyper: str) -> Figure:
             look |= {"linestyle": "none", "markerfacecolor": look["color"] if look["linestyle"] == "solid" else "none"}
         good = [(p.value, p.loss) for p in points if math.isfinite(p.loss)]
         if good:
-            axes.plot(*zip(*good, strict=True), marker="o", markersize=3, label=row.name, **look)
+            axes.plot(*zip(*good, strict=True), marker="o", markersize=2, label=row.name, **look)
         for marker, stopped in (("x", False), ("^", True)):
             bad = [p.value for p in points if not math.isfinite(p.loss) and p.is_stopped == stopped]
             axes.plot(
@@ -83,8 +83,8 @@ def searched(results: Results) -> dict[str, str]:
 
 
 class Tried(NamedTuple):
-    """A trial: a hyperparameter's value on its axis, the mean final loss over the repetitions (infinite if one did not
-    finish), and whether that is for no other reason than that it was stopped early."""
+    """A hyperparameter's value on its axis, the final loss (infinite if it did not finish), and whether that is for no
+    other reason than that it was stopped early."""
 
     value: float
     loss: float
@@ -92,26 +92,20 @@ class Tried(NamedTuple):
 
 
 def tried(results: Results, name: str, hyper: str) -> list[Tried]:
-    """Of each trial of a contender, a hyperparameter's value and what came of it. Where each repetition tried other
-    values, each run is on its own."""
-    turned = Span(*space(results, name)[hyper]).scale == COMPLEMENT
-    groups: dict[Any, list[Record]] = {}
-    for record in results.of(name, TUNING):
-        own = record.settings.repetition if results.protocol.search == TPE else None
-        groups.setdefault((record.settings.trial, own), []).append(record)
-    return sorted(
-        Tried(
-            1 - records[0].settings.hyper[hyper] if turned else records[0].settings.hyper[hyper],
-            sum(r.loss for r in records) / len(records),
-            {r.status for r in records} - {FINISHED} == {PRUNED},
-        )
-        for records in groups.values()
-    )
+    """What came of each value of a hyperparameter that was tried: the line through all repetitions (`curve`), or where
+    no line joins them, each run on its own."""
+    span, tuning = Span(*space(results, name)[hyper]), results.of(name, TUNING)
+    if is_loose(results, name):
+        found = [Tried(r.settings.hyper[hyper], r.loss, r.status == PRUNED) for r in tuning]
+    else:
+        found = [Tried(value, loss, False) for value, loss in curve(tuning, hyper, span)]
+    turned = span.scale == COMPLEMENT
+    return sorted(t._replace(value=1 - t.value) if turned else t for t in found)
 
 
 def is_loose(results: Results, name: str) -> bool:
-    """Whether the trials of a contender differ in more than one hyperparameter's value, so that no line joins them."""
-    return len(space(results, name)) > 1 or results.protocol.search == TPE
+    """Whether the trials of a contender can't be joined by a line."""
+    return not is_joined(results.protocol, space(results, name), results.of(name, TUNING))
 
 
 def space(results: Results, name: str) -> Space:

@@ -10,10 +10,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from ravine.lab.protocol import TPE
 from ravine.lab.records import FAILED, PRUNED
 from ravine.lab.report import data, words
-from ravine.lab.report.figures import look, searched
+from ravine.lab.report.figures import is_loose, look, searched
 from ravine.lab.results import Results
 from ravine.lab.summary import Row, Summary
 
@@ -113,16 +112,17 @@ def _charts(results: Results, made: Summary) -> str:
         "cross is a scored run that did not finish. Arrow keys move through the chart."
     )
     names = searched(results)
-    tried = (
-        "Validation loss at the end of tuning runs, mean over the repetitions. A cross on top: at least one did not "
-        "finish."
-    )
-    if results.protocol.search == TPE:
-        tried = "Validation loss at the end of tuning runs. A cross on top: it did not finish."
-    elif any(len(c["space"]) > 1 for c in results.contenders):
+    loose = [is_loose(results, c["name"]) for c in results.contenders if c["space"]]
+    tried = "Validation loss at the end of tuning runs."
+    if not all(loose):
         tried += (
-            " A dot without a line is a trial that differs from the others in more than this: the lowest dots tell "
-            "what a value can do."
+            " Each repetition tried other values; its trials are joined by straight lines, and the median over the "
+            "repetitions is drawn. A cross on top: of half of them or more a trial beside it did not finish."
+        )
+    if any(loose):
+        tried += (
+            " A dot without a line is a run that differs from the others in more than this: the lowest dots tell "
+            "what a value can do. A cross on top: it did not finish."
         )
     if any(r.status == PRUNED for r in results.records):
         tried += " A triangle: stopped early."

@@ -110,7 +110,7 @@ class Chart {
       if (!s.stopped || !s.isLoose) element("polyline", {
         points: good.map(p => `${x.at(p[0])},${y.at(p[1])}`).join(" "), stroke: s.color, class: s.isBroken ? "curve broken" : "curve",
         "stroke-dasharray": s.dash.join(" ") }, plot);
-      if (chart.marks) for (const p of good) element("circle", { cx: x.at(p[0]), cy: y.at(p[1]), r: 3, stroke: s.color, fill: s.stopped && s.isLoose && s.dash.length ? "none" : s.color }, plot);
+      if (chart.marks && (s.isLoose || good.length <= 64)) for (const p of good) element("circle", { cx: x.at(p[0]), cy: y.at(p[1]), r: good.length > 16 ? 2 : 3, stroke: s.color, fill: s.stopped && s.isLoose && s.dash.length ? "none" : s.color }, plot);
       const crosses = s.isBroken ? good.slice(-1).map(p => [x.at(p[0]), y.at(p[1])])
         : s.points.filter(p => p[1] === null).map(p => [x.at(p[0]), top + 4, s.stopped?.has(p[0])]);
       for (const [cx, cy, isStopped] of crosses)
