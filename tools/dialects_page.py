@@ -99,6 +99,18 @@ $ python -c 'from ravine import dialects as d; print(d.torch.Adam().to("keras"))
 lr inside and outside of a momentum buffer are the same until lr changes; an averaged gradient is heavy ball with
 lr·(1−β) for lr; with ε = 0 all places for ε are one.
 
+## Some parameters otherwise than the rest
+
+A recipe treats all parameters alike; `ravine.recipes` names several, each for a part:
+
+```python
+parts = ravine.recipes(decayed=dialects.optax.adamw(1e-3), rest=dialects.optax.adamw(1e-3, weight_decay=0.0))
+tx = parts.optax(mask)  # optax.multi_transform; leaves of the mask are true for the first part, or name the part
+optimizer = parts.torch({"decayed": matrices, "rest": vectors})  # one optimizer with a group for each part
+```
+
+In torch the parts follow one rule, of which a part may lack the decay.
+
 ## optax and SciPy
 
 `recipe.optax(lr=None)` is a real `optax.GradientTransformation` for `jit`, `vmap`, `scan`, `optax.chain`,

@@ -2,7 +2,8 @@
 
 from ravine.minimize import minimize
 from ravine.recipe import Recipe, State, recipe
+from ravine.recipe_set import RecipeSet, recipes
 from ravine.rule import Range, Rule, rule, rules
 
-__all__ = ["Range", "Recipe", "Rule", "State", "minimize", "recipe", "rule", "rules"]
+__all__ = ["Range", "Recipe", "RecipeSet", "Rule", "State", "minimize", "recipe", "recipes", "rule", "rules"]
 __version__ = "0.1.0"

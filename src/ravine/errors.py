@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 EXTRAS = {
     "torch": "torch",
@@ -29,15 +29,18 @@ MANY = 16
 """More names than this are too long a line; then the nearest few are shown, and the way to see all."""
 
 
-def unknown(what: str, name: str, known: Iterable[str], listed_by: str = "") -> UnknownNameError:
+def unknown(
+    what: str, name: str, known: Iterable[str], listed_by: str = "", near: Sequence[str] = ()
+) -> UnknownNameError:
     """An error such as: unknown shape 'smal'; did you mean 'small'? Known: gpt2, large, resnet50, small.
 
-    Of many names it shows the nearest three and `listed_by`, the command that shows all; or the first ones.
+    Of many names it shows the nearest three and `listed_by`, the command that shows all; or the first ones. `near` is
+    what was meant, where that is known better than by the letters.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3 if len(names) > MANY else 1, cutoff=0.5)
-    *others, last = [repr(n) for n in near] or [""]
-    hint = f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if near else "."
+    close = near or difflib.get_close_matches(name, names, n=3 if len(names) > MANY else 1, cutoff=0.5)
+    *others, last = [repr(n) for n in close] or [""]
+    hint = f"; did you mean {', '.join(others)}{' or ' * bool(others)}{last}?" if close else "."
     if len(names) <= MANY:
         rest = f"Known: {', '.join(names) or 'none'}"
     elif listed_by:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +11,11 @@ from ravine.convert.loading import load_groups
 from ravine.convert.names import Tensors, write
 from ravine.convert.state import move, renamed
 from ravine.convert.torch_state import into_torch
-from ravine.dialects.terms import take_apart
 from ravine.errors import unknown
-from ravine.recipe import Recipe, recipe
+from ravine.recipe_set import one_rule
 
 if TYPE_CHECKING:
     import torch
-
-DECAYS = ("weight_decay", "decoupled_weight_decay", "lr_decay")
-"""Transforms that do nothing at zero, so that one group may have them and another not."""
 
 
 def resume(
@@ -60,25 +56,6 @@ def resume(
     tensors: Tensors = {n: v for state in moved for n, v in write(state).items()}
     made.load_state_dict(into_torch(tensors, made.state_dict()))
     return made
-
-
-def one_rule(recipes: Sequence[Recipe]) -> list[Recipe]:
-    """The recipes of several groups, all of the rule with the most decays: where a group has none its value is zero."""
-    target = max(recipes, key=lambda r: len(r.rule.hyperparameters)).rule
-    found = []
-    for each in recipes:
-        lacking = target.hyperparameters.keys() - each.rule.hyperparameters.keys()
-        alike = (
-            recipe(target, start=each.start, **each.hyper, **dict.fromkeys(lacking, 0.0))
-            if (lacking <= set(DECAYS) and each.rule.hyperparameters.keys() <= target.hyperparameters.keys())
-            else None
-        )
-        if alike is None or take_apart(alike) != take_apart(each):
-            raise ValueError(
-                f"the groups follow different rules, {each.rule.name} and {target.name}: go on with one optimizer each"
-            )
-        found.append(alike)
-    return found
 
 
 def _named(params: Iterable[Any]) -> dict[str, Any]:

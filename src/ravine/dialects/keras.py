@@ -36,7 +36,11 @@ COMMON = {
     "gradient_accumulation_steps": None,
     "name": None,
 }
-spelling = functools.partial(any_spelling, "keras", wraps=WRAPS, common=COMMON, refuses=REFUSES)
+GONE = {
+    "decay": "Keras 3 ignores it. What it was in the legacy optimizers, lr/(1 + decay·t), is the transform lr_decay, "
+    "as in recipe('lr_decay(adam_eps_hat)', lr=0.001, lr_decay=1e-4, eps=1e-7)"
+}
+spelling = functools.partial(any_spelling, "keras", wraps=WRAPS, common=COMMON, refuses=REFUSES, gone=GONE)
 
 LR = {"lr": "learning_rate"}
 MOMENTUM = {**LR, "mu": "momentum"}

@@ -15,11 +15,15 @@ from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Form, Wrap
 
 DTYPE = "a slot has its parameter's type"
+MASK = (
+    "a recipe treats all parameters alike. Make a set of two, as in recipes(decayed=optax.adamw(0.1), "
+    "rest=optax.adamw(0.1, weight_decay=0.0)), and give the mask to its .optax(mask)"
+)
 REFUSES = {
     "accumulator_dtype": (None, DTYPE),
     "mu_dtype": (None, DTYPE),
-    "mask": (None, "a recipe treats all parameters alike: use optax.masked(recipe.optax(), mask)"),
-    "weight_decay_mask": (None, "a recipe treats all parameters alike: use optax.masked(recipe.optax(), mask)"),
+    "mask": (None, MASK),
+    "weight_decay_mask": (None, MASK),
     "bias_correction_mu": (True, "no rule of Ravine's does this"),
     "bias_correction_nu": (True, "no rule of Ravine's does this"),
 }

@@ -8,7 +8,7 @@ import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ravine.dialects.table import Arguments, Form, Table, Wrap, element
+from ravine.dialects.table import Arguments, Form, Table, Wrap, element, place
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
 from ravine.rule import rule
@@ -25,10 +25,12 @@ class Constructor(Table):
         wraps: tuple[Wrap, ...],
         common: Mapping[str, Any],
         refuses: Mapping[str, tuple[Any, str]],
+        gone: Mapping[str, str],
     ) -> None:
         super().__init__(forms, wraps)
         functools.update_wrapper(self, function)
         self.function, self.framework, self.name, self.refuses = function, framework, function.__name__, refuses
+        self.gone = gone
         own = inspect.signature(function).parameters
         added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in common.items()]
         self.own = tuple(own)
@@ -48,8 +50,10 @@ class Constructor(Table):
     def arguments(self, *args: Any, **kwargs: Any) -> Arguments:
         """All arguments by name, defaults filled in. Raises TypeError or ValueError, naming the one that is wrong."""
         for name in kwargs:
+            if name in self.gone:
+                raise ValueError(f"{self}: there is no {name}: {self.gone[name]}")
             if name not in self.__signature__.parameters:
-                raise unknown(f"argument of {self}", name, self.__signature__.parameters)
+                raise unknown(f"argument of {self}", name, self.__signature__.parameters, near=self._meant(name))
         try:
             bound = self.__signature__.bind(*args, **kwargs)
         except TypeError as error:
@@ -64,6 +68,14 @@ class Constructor(Table):
             return arguments | (self.function(**{n: arguments[n] for n in self.own}) or {})
         except ValueError as error:
             raise ValueError(f"{self}: {error}") from None
+
+    def _meant(self, name: str) -> list[str]:
+        """What another framework's argument of this name is called here; none where it is nothing here."""
+        from ravine.dialects import FRAMEWORKS, constructors
+
+        everywhere = [f for framework in FRAMEWORKS for c in constructors(framework).values() for f in c.forms]
+        means = {hyper for form in everywhere for hyper, a in form.names.items() if name in (hyper, place(a)[0])}
+        return sorted({place(a)[0] for form in self.forms for hyper, a in form.names.items() if hyper in means})
 
     def __str__(self) -> str:
         return f"{self.framework}.{self.name}"
@@ -101,12 +113,13 @@ def spelling(
     wraps: tuple[Wrap, ...] = (),
     common: Mapping[str, Any] | None = None,
     refuses: Mapping[str, tuple[Any, str]] | None = None,
+    gone: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Arguments | None]], Constructor]:
     """Make a framework's constructor of a function that has its signature.
 
     The function may raise ValueError for arguments that the framework refuses too, and return others that they imply.
     `forms` and `wraps` are those of a `Table`. `common` are further arguments with their defaults. `refuses` maps
-    arguments to the one value that is supported, and the reason. Arguments that no table mentions don't touch the
-    arithmetic.
+    arguments to the one value that is supported, and the reason; `gone` those of earlier versions to what they meant.
+    Arguments that no table mentions don't touch the arithmetic.
     """
-    return lambda function: Constructor(function, framework, forms, wraps, common or {}, refuses or {})
+    return lambda function: Constructor(function, framework, forms, wraps, common or {}, refuses or {}, gone or {})

@@ -1,0 +1,132 @@
+"""Several recipes, each for a part of the parameters: weight decay for the matrices and none for the biases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ravine.errors import unknown
+from ravine.recipe import Recipe, recipe
+
+if TYPE_CHECKING:
+    import optax
+    import torch
+
+DECAYS = ("weight_decay", "decoupled_weight_decay", "lr_decay")
+"""Transforms that do nothing where their hyperparameter is zero, so that one group may have them and another not."""
+
+
+@dataclass(frozen=True)
+class RecipeSet(Mapping[str, Recipe]):
+    """Recipes by the name of their part. Immutable, comparable, hashable; made by `ravine.recipes`."""
+
+    by_part: Mapping[str, Recipe]
+
+    def __getitem__(self, part: str) -> Recipe:
+        return self.by_part[part]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_part)
+
+    def __len__(self) -> int:
+        return len(self.by_part)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.by_part.items()))
+
+    def __str__(self) -> str:
+        width = max(map(len, self.by_part))
+        return "\n".join(f"{part:{width}}  {chosen}" for part, chosen in self.by_part.items())
+
+    def torch(self, params: Mapping[str, Iterable[Any]]) -> torch.optim.Optimizer:
+        """One `torch.optim.Optimizer` with a group for each part, in the order of the set.
+
+        `params` maps every part to its tensors, or (name, tensor) pairs; a part may be empty. Raises ValueError for a
+        part that is unknown or missing, and for recipes that follow different rules (one may lack another's decay).
+        """
+        from ravine.torch import from_recipe
+
+        for part in params:
+            if part not in self.by_part:
+                raise unknown("part", part, self.by_part)
+        for part in self.by_part:
+            if part not in params:
+                raise ValueError(f"there are no parameters for the part {part!r}: give a list, if need be an empty one")
+        alike = one_rule(list(self.by_part.values()))
+        groups = [
+            {"params": list(params[part]), "name": part, **chosen.hyper}
+            for part, chosen in zip(self.by_part, alike, strict=True)
+        ]
+        return from_recipe(groups, alike[0])
+
+    def optax(self, labels: Any) -> optax.GradientTransformationExtraArgs:
+        """An `optax.multi_transform` that follows each recipe on its part.
+
+        `labels` is a tree like the parameters, or a prefix of it, or a function from the parameters to one; its leaves
+        name the parts. With two parts they may be booleans, as in optax's masks: true means the first part.
+        """
+        import jax
+        import optax
+
+        parts = list(self.by_part)
+
+        def name(label: Any) -> Any:
+            return parts[not label] if isinstance(label, bool) and len(parts) == 2 else label
+
+        def named(params: Any) -> Any:
+            return jax.tree.map(name, labels(params) if callable(labels) else labels)
+
+        transforms = {part: chosen.optax() for part, chosen in self.by_part.items()}
+        return optax.multi_transform(transforms, named if callable(labels) else named(None))
+
+    def to_json(self) -> str:
+        """The set as JSON text, for `RecipeSet.from_json`; numbers survive exactly."""
+        return json.dumps({part: json.loads(chosen.to_json()) for part, chosen in self.by_part.items()})
+
+    @staticmethod
+    def from_json(text: str) -> RecipeSet:
+        """The set that `to_json` wrote. Raises ValueError for anything else, as `Recipe.from_json` does."""
+        try:
+            found = json.loads(text)
+            return recipes(**{part: Recipe.from_json(json.dumps(own)) for part, own in found.items()})
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"not a set of recipes: {text[:80]!r}: {error}") from error
+
+
+def recipes(**by_part: Recipe) -> RecipeSet:
+    """A set of recipes by the name of their part, such as `recipes(decayed=adamw, rest=adamw.replace(weight_decay=0))`.
+
+    Raises ValueError where there is none, TypeError for what is no recipe.
+    """
+    if not by_part:
+        raise ValueError("a set of recipes needs at least one, as in recipes(rest=recipe('adam'))")
+    for part, chosen in by_part.items():
+        if not isinstance(chosen, Recipe):
+            raise TypeError(f"{part} must be a Recipe, as ravine.recipe makes it, got {chosen!r}")
+    return RecipeSet(MappingProxyType(dict(by_part)))
+
+
+def one_rule(given: Sequence[Recipe]) -> list[Recipe]:
+    """The recipes, all written with the rule that has the most decays: where one has none, its value is zero.
+
+    Raises ValueError where they follow different rules.
+    """
+    from ravine.dialects.terms import take_apart
+
+    target = max(given, key=lambda r: len(r.rule.hyperparameters)).rule
+    found = []
+    for each in given:
+        lacking = target.hyperparameters.keys() - each.rule.hyperparameters.keys()
+        extra = each.rule.hyperparameters.keys() - target.hyperparameters.keys()
+        alike = None
+        if lacking <= set(DECAYS) and not extra:
+            alike = recipe(target, start=each.start, **each.hyper, **dict.fromkeys(lacking, 0.0))
+        if alike is None or take_apart(alike) != take_apart(each):
+            raise ValueError(
+                f"the parts follow different rules, {each.rule.name} and {target.name}: make an optimizer for each"
+            )
+        found.append(alike)
+    return found
