@@ -80,29 +80,32 @@ class Bucket:
         self.method, self.storage = method, storage
         self.is_fresh: Sequence[bool] | None = is_fresh
         self.keys = [*method.arrays.values(), *method.counters]
-        self.are_like = likeness(grads)
-        self.fixed = self._fixed()
+        standing = self._standing()
+        self.are_like = likeness([*standing, *grads])
+        self.fixed = list(map(address, standing))
         self.grads = list(map(address, grads))
         self.lengths = [p.numel() * (2 if p.is_complex() else 1) for p in params]
         n = len(self.params)
         columns = [self.fixed[:n], self.grads, *(self.fixed[k * n : (k + 1) * n] for k in range(1, len(self.keys) + 1))]
         self.table = Table(method.rule, storage, self.lengths, np.array(columns, np.int64).T)
 
-    def _fixed(self) -> list[int]:
-        """The addresses of what stays in its place as a rule: the parameters and their state."""
-        found = list(map(address, self.params))
+    def _standing(self) -> list[Any]:
+        """What stays in its place as a rule: the parameters and their state."""
+        found: list[Any] = list(self.params)
         for key in self.keys:
-            found += map(address, map(itemgetter(key), self.states))
+            found += map(itemgetter(key), self.states)
         return found
 
     def is_current(self, grads: Sequence[Tensor]) -> bool:
         """Whether the table still tells the truth, after it was told where new gradients lie.
 
-        This runs in every step, so it is a few passes of built-in functions over lists. A parameter's type or shape
-        can change where it lies; its gradient, which torch holds to both, tells.
+        This runs in every step, so it is a few passes of built-in functions over lists. Another tensor may lie where
+        an old one lay, and a tensor may become another where it lies, so an address says nothing without a look at
+        the type, shape and strides.
         """
         try:
-            if self._fixed() != self.fixed or not self.are_like(*grads):
+            standing = self._standing()
+            if not self.are_like(*standing, *grads) or list(map(address, standing)) != self.fixed:
                 return False
             addresses = list(map(address, grads))
         except (RuntimeError, KeyError, AttributeError, TypeError):  # a sparse gradient, or state that was taken away
