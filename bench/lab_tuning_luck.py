@@ -21,8 +21,9 @@ import ravine
 from ravine.lab import tasks
 from ravine.lab.compare import environment
 from ravine.lab.protocol import Protocol
-from ravine.lab.records import CONSTANT, LINEAR, Settings
+from ravine.lab.records import Settings
 from ravine.lab.runner import run
+from ravine.lab.schedule import CONSTANT, LINEAR
 from ravine.lab.space import search_space
 from ravine.lab.statistics import pairs
 

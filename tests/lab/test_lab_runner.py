@@ -136,10 +136,12 @@ def test_the_learning_rate_falls_to_zero_or_stays():
         class Watched(Task):
             def train(self, make_optimizer, seed, report, steps, seen=seen):
                 optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))])
+                scheduler = make_optimizer.scheduler(optimizer)
                 optimizer.register_step_post_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
                 for _ in range(steps):
                     optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
                     optimizer.step()
+                    scheduler.step()
                 report(steps, 1.0)
 
         watched = Watched(**vars(toy()))

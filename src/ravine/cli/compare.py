@@ -17,7 +17,8 @@ from rich.console import Console
 
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import SOBOL, TPE, Protocol
-from ravine.lab.records import CONSTANT, FAILED, FINAL, LINEAR
+from ravine.lab.records import FAILED, FINAL
+from ravine.lab.schedule import CONSTANT, LINEAR
 
 if TYPE_CHECKING:
     from ravine.lab.budget import Limit
@@ -254,11 +255,14 @@ def show(results: Any, console: Console) -> None:
     """The verdict, the table, and the first traceback if runs failed."""
     from ravine.cli.progress import failures, table
     from ravine.lab.report import words
+    from ravine.lab.report.rates import departures
 
     made = results.summary
     console.print(table(results, made))
     console.print()
     console.print(" ".join(words.verdict(results, made)), highlight=False)
+    if departed := departures(results):
+        console.print(departed, style="yellow", highlight=False, markup=False)
     failures(results, console)
 
 

@@ -85,3 +85,5 @@ def failures(results: Results, console: Console) -> None:
     if failed:
         console.print(f"{len(failed)} runs failed; the first ({failed[0].settings.contender}) with:", markup=False)
         console.print(Text(failed[0].message.strip()))
+        if failed[0].output.strip():
+            console.print(Text(f"What it printed, at its end:\n{failed[0].output.strip()}"))

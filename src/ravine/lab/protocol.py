@@ -10,7 +10,8 @@ from functools import cache
 
 from ravine.errors import unknown
 from ravine.lab.contender import Contender
-from ravine.lab.records import CONSTANT, DEFAULTS, FAILED, FINAL, LINEAR, TUNING, Record, Settings
+from ravine.lab.records import DEFAULTS, FAILED, FINAL, TUNING, Record, Settings
+from ravine.lab.schedule import CONSTANT, LINEAR
 from ravine.lab.search import suggest
 from ravine.lab.space import Space, Span
 

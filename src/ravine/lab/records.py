@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from ravine.lab.schedule import LINEAR
 
 FINISHED, DIVERGED, FAILED, PRUNED = "finished", "diverged", "failed", "pruned"
 TUNING, FINAL, DEFAULTS = "tuning", "final", "defaults"
-CONSTANT, LINEAR = "constant", "linear"
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Settings:
     """Everything that decides a run's numbers.
 
     `contender` is the name in the comparison; `rule` what `ravine.rule` finds; `hyper` the hyperparameters that are
-    not the rule's defaults; `schedule` what becomes of the learning rate: linear (to zero at `steps`) or constant.
+    not the rule's defaults; `schedule` what becomes of the learning rate: linear (to zero at the end) or constant.
     `stage` is tuning (then `trial` counts from 0), final (with the best of the tuning of its `repetition`) or defaults
     (with the rule's own defaults). A trial with `rivals` is stopped early if it does worse than the repetition's first
     so many trials, which ran whole.
@@ -44,11 +45,14 @@ class Settings:
 @dataclass(frozen=True)
 class Record:
     """One run. `curve` maps step, loss, train_loss and accuracy to columns of equal length, not padded: a run that
-    stopped early has a shorter curve, whose last loss may be NaN. All but `timing` is the same on every repetition.
+    stopped early has a shorter curve, whose last loss may be NaN. All but `timing` and `output` is the same on every
+    repetition.
 
     `status`: finished; diverged (the loss was not finite, or at the end worse than before the first step); failed (the
     task raised an exception: `message` is its traceback); pruned (a trial that was stopped early). `timing` holds the
-    seconds of training at each point.
+    seconds of training at each point, `rates` the learning rate as it was (of the first group of the first optimizer;
+    empty where there is none). `schedule` says in words how the run departed from the schedule of its settings, empty
+    if it followed it. `output` is the end of what the task printed.
     """
 
     settings: Settings
@@ -56,6 +60,9 @@ class Record:
     curve: Mapping[str, Sequence[float]]
     message: str = ""
     timing: Sequence[float] = field(default=(), compare=False)
+    schedule: str = ""
+    rates: Sequence[float] = field(default_factory=list)
+    output: str = field(default="", compare=False)
 
     @property
     def loss(self) -> float:
@@ -85,14 +92,23 @@ class Record:
         """For JSON, which has no NaN or infinity: they become null."""
         data = asdict(self)
         data["curve"] = {n: [_finite_or_none(v) for v in column] for n, column in self.curve.items()}
-        data["timing"] = list(self.timing)
+        data["timing"], data["rates"] = list(self.timing), list(self.rates)
         return data
 
     @staticmethod
     def from_dict(data: Mapping[str, Any]) -> Record:
-        """The record that `to_dict` wrote."""
-        curve = {n: [math.nan if v is None else v for v in column] for n, column in data["curve"].items()}
-        return Record(Settings(**data["settings"]), data["status"], curve, data["message"], data["timing"])
+        """The record that `to_dict` wrote; what a later version wrote besides is passed over.
+
+        A run that failed in the middle of a report may have left columns of unequal length: they are cut to what all
+        have.
+        """
+        kept = {f.name for f in fields(Record)}
+        known = {n: v for n, v in data.items() if n in kept}
+        settings = {n: v for n, v in data["settings"].items() if n in {f.name for f in fields(Settings)}}
+        length = min(map(len, (*data["curve"].values(), data["timing"])), default=0)
+        curve = {n: [math.nan if v is None else v for v in column[:length]] for n, column in data["curve"].items()}
+        known |= {"settings": Settings(**settings), "curve": curve, "timing": data["timing"][:length]}
+        return Record(**known)
 
 
 def _finite_or_none(value: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-MakeOptimizer = Callable[[Iterable[Any]], Any]
-"""Takes parameters (as torch.optim does) and returns an optimizer over them."""
+    from ravine.lab.scheduler import OptimizerMaker
 
 
 class Report(Protocol):
@@ -38,7 +37,7 @@ class Trainable(Protocol):
     def name(self) -> str:
         """The task's name in the comparison."""
 
-    def train(self, make_optimizer: MakeOptimizer, seed: int, report: Report, steps: int) -> None:
+    def train(self, make_optimizer: OptimizerMaker, seed: int, report: Report, steps: int) -> None:
         """Train once."""
 
 
@@ -83,7 +82,7 @@ class Task:
         """The data, in memory from first use on."""
         return self.data()
 
-    def train(self, make_optimizer: MakeOptimizer, seed: int, report: Report, steps: int) -> None:
+    def train(self, make_optimizer: OptimizerMaker, seed: int, report: Report, steps: int) -> None:
         """Train one model for `steps` steps. The seed alone decides its start and the order of its data.
 
         Calls `report` before the first step and then about `evaluations` times, at the latest after the last step.
@@ -93,10 +92,12 @@ class Task:
         torch.manual_seed(seed)
         model = self.model()
         optimizer = make_optimizer(model.parameters())
+        scheduler = make_optimizer.scheduler(optimizer, steps)
         batches = self._batches(seed)
         every = max(1, steps // self.evaluations)
         seconds = 0.0
-        self._measure(model, report, 0, seconds)
+        with make_optimizer.evaluation():
+            self._measure(model, report, 0, seconds)
         for first in range(0, steps, every):
             last = min(first + every, steps)
             began = time.perf_counter()
@@ -105,8 +106,10 @@ class Task:
                 optimizer.zero_grad()
                 self.loss(model(inputs), targets).backward()
                 optimizer.step()
+                scheduler.step()
             seconds += time.perf_counter() - began
-            self._measure(model, report, last, seconds)
+            with make_optimizer.evaluation():
+                self._measure(model, report, last, seconds)
 
     def _batches(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches for ever, in an order that the seed decides. A last, smaller batch of an epoch is left out."""
@@ -167,7 +170,7 @@ class FunctionTask:
         parameter = inspect.signature(self.function).parameters.get("steps")
         return 500 if parameter is None or parameter.default is parameter.empty else int(parameter.default)
 
-    def train(self, make_optimizer: MakeOptimizer, seed: int, report: Report, steps: int) -> None:
+    def train(self, make_optimizer: OptimizerMaker, seed: int, report: Report, steps: int) -> None:
         """Call the function; torch's generator is seeded before."""
         import torch
 

@@ -13,6 +13,7 @@ from typing import Any
 from ravine.lab.records import FAILED, PRUNED
 from ravine.lab.report import data, words
 from ravine.lab.report.figures import is_loose, look, searched
+from ravine.lab.report.rates import departures
 from ravine.lab.results import Results
 from ravine.lab.summary import Row, Summary
 
@@ -28,6 +29,7 @@ def page(results: Results) -> str:
             f'<header><h1>{title}</h1><button id="theme" type="button">light / dark</button></header>',
             f'<p class="about">{escape(str(results.task.get("about", "")))}</p>',
             "" if results.is_complete else _warning("This comparison is not complete: some runs are missing."),
+            _warning(departed) if (departed := departures(results)) else "",
             '<div class="verdict">' + "".join(f"<p>{escape(v)}</p>" for v in words.verdict(results, made)) + "</div>",
             _table(results, made),
             _charts(results, made),
@@ -233,4 +235,5 @@ def _failures(results: Results) -> str:
     return (
         f"<h2>Failed runs</h2>{_warning(f'{len(failed)} runs failed; the first one, of {first.settings.contender}:')}"
         f"<pre>{escape(first.message)}</pre>"
+        + (f"<p>What it printed, at its end:</p><pre>{escape(first.output)}</pre>" if first.output.strip() else "")
     )

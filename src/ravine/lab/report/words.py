@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ravine.lab.protocol import TPE
-from ravine.lab.records import CONSTANT, LINEAR, TUNING
+from ravine.lab.records import TUNING
 from ravine.lab.results import Results
+from ravine.lab.schedule import CONSTANT, LINEAR
 from ravine.lab.search import WARM_UP
 from ravine.lab.space import COMPLEMENT, EVEN, LOG, Span
 from ravine.lab.statistics import SOURCES, Interval
