@@ -134,3 +134,52 @@ def test_options_of_built_in_tasks():
 def test_mistakes_are_named(spec, message):
     with pytest.raises(ValueError, match=message):
         tasks.find(spec)
+
+
+def helped(folder: Path, number: int) -> Path:
+    """A task that takes a number from a helper module beside it, one from a package, and one from a file."""
+    folder.mkdir(exist_ok=True)
+    (folder / "parts").mkdir(exist_ok=True)
+    write(folder, f"from parts import deep\nNUMBER = {number} + deep.ZERO\n", "helper.py")
+    write(folder / "parts", "from .deeper import ZERO\n", "deep.py")
+    write(folder / "parts", "ZERO = 0\n", "deeper.py")
+    write(folder, "1.5\n", "measured.csv")
+    text = "data_files = ['measured.csv']\nfrom helper import NUMBER\n"
+    text += "def train(make_optimizer, seed, report):\n    import late\n    report(1, NUMBER + late.NUMBER)\n"
+    write(folder, "NUMBER = 0\n", "late.py")
+    return write(folder, text)
+
+
+def test_a_task_imports_what_is_beside_it(tmp_path):
+    for number, name in enumerate(("one", "two", "one")):
+        file = helped(tmp_path / name, number) if number < 2 else tmp_path / name / "mine.py"
+        record = run(lambda file=file: tasks.find(str(file)), settings(file))
+        assert record.curve["loss"] == [number if number < 2 else 0], record.message
+
+
+@pytest.mark.parametrize("changed", ["helper.py", "late.py", "parts/deep.py", "parts/deeper.py", "measured.csv"])
+def test_the_digest_covers_what_the_file_imports_and_declares(tmp_path, changed):
+    spec = str(helped(tmp_path, 1))
+    before, again = tasks.digest(spec), tasks.digest(spec)
+    assert before == again
+    with (tmp_path / changed).open("a") as file:
+        file.write("# changed\n")
+    assert tasks.digest(spec) != before
+    (tmp_path / "other.py").write_text("not imported")
+    names = [str(p.relative_to(tmp_path)) for p in tasks.covered(spec)]
+    assert names == ["helper.py", "late.py", "mine.py", "parts/deep.py", "parts/deeper.py", "measured.csv"]
+
+
+def test_declared_files_may_be_patterns_and_folders_and_must_be_there(tmp_path):
+    (tmp_path / "images" / "deep").mkdir(parents=True)
+    for name in ("a.npy", "b.npy", "deep/c.txt"):
+        (tmp_path / "images" / name).write_text("x")
+    body = "def train(make_optimizer, seed, report): pass\n"
+    one = write(tmp_path, "data_files = ['images/*.npy']\n" + body, "one.py")
+    assert [p.name for p in tasks.covered(str(one))] == ["one.py", "a.npy", "b.npy"]
+    two = write(tmp_path, "data_files = ['images']\n" + body, "two.py")
+    assert [p.name for p in tasks.covered(str(two))] == ["two.py", "a.npy", "b.npy", "c.txt"]
+    for wrong, message in (("['no.csv']", "'no.csv', and there is no such file"), ("'images'", "must be a list")):
+        three = write(tmp_path, f"data_files = {wrong}\n" + body, f"{len(wrong)}.py")
+        with pytest.raises(ValueError, match=message):
+            tasks.covered(str(three))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections import Counter
@@ -31,9 +32,13 @@ PATIENCE = 1.0
 def prepare(spec: str, contenders: Sequence[Contender], protocol: Protocol) -> Results:
     """Results without records: everything that is known before the first run."""
     task: Any = tasks.find(spec)
-    described = {"spec": spec, "digest": tasks.digest(spec)}
+    described = {"spec": spec, "digest": tasks.digest(spec), "files": [_relative(f) for f in tasks.covered(spec)]}
     described |= {n: getattr(task, n) for n in ("name", "title", "about", "batch_size", "evaluations")}
     return Results(described, protocol, [c.describe() for c in contenders], environment())
+
+
+def _relative(file: Path) -> str:
+    return os.path.relpath(file) if file.is_relative_to(Path.cwd()) else str(file)
 
 
 def run(

@@ -38,6 +38,7 @@ def page(results: Results) -> str:
             _equations(results),
             _failures(results),
             "<h2>How it was measured</h2>\n" + "\n".join(f"<p>{escape(p)}</p>" for p in words.method(results)),
+            _files(results),
         ]
     )
     return shell(f"{title} · ravine compare", body, data.for_script(results, made), "page.js")
@@ -225,6 +226,14 @@ def _equations(results: Results) -> str:
             "</section>"
         )
     return "\n".join([*parts, "</div>"])
+
+
+def _files(results: Results) -> str:
+    files = results.task.get("files")
+    if not files:
+        return ""
+    text = f"Runs are used again as long as these files of the task don't change: {', '.join(files)}."
+    return f"<p>{escape(text)}</p>"
 
 
 def _failures(results: Results) -> str:

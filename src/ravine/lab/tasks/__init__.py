@@ -9,9 +9,11 @@ import ast
 import hashlib
 import importlib
 import inspect
+import os
 import re
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ravine
@@ -66,11 +68,48 @@ def _find(spec: str, folder: str) -> Trainable:
 
 
 def digest(spec: str) -> str:
-    """What changes when a task's code does: a hash of the user's file, or Ravine's version."""
+    """What changes when a task does: a hash of the files that `covered` names, or Ravine's version."""
+    if not (files := covered(spec)):
+        return ravine.__version__
+    folder = _file(spec.partition("[")[0])[0].resolve().parent
+    whole = hashlib.sha256()
+    for file in files:
+        whole.update(f"{os.path.relpath(file, folder)}\0{_hash(file, file.stat().st_mtime_ns)}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+def covered(spec: str) -> list[Path]:
+    """The files of a user's task whose change makes it another task: the file itself, what it imports from its own
+    folder, and what its list `data_files` declares (files, folders and patterns such as "images/*.npy", relative to
+    the file). Empty for a built-in task.
+
+    Raises ValueError for a declared file that isn't there.
+    """
     name = spec.partition("[")[0]
     if ".py" not in name:
-        return ravine.__version__
-    return hashlib.sha256(_file(name)[0].read_bytes()).hexdigest()[:16]
+        return []
+    file = _file(name)[0].resolve()
+    declared = vars(_load(file)).get("data_files", [])
+    if isinstance(declared, (str, Path)) or not all(isinstance(d, (str, Path)) for d in declared):
+        raise ValueError(f"{file.name}: data_files must be a list of file names, got {declared!r}")
+    data: set[Path] = set()
+    for pattern in map(str, declared):
+        whole = file.parent / pattern
+        matches = (
+            [whole] if whole.exists() else list(file.parent.glob(pattern)) if not Path(pattern).is_absolute() else []
+        )
+        if not matches:
+            raise ValueError(f"{file.name}: data_files names {pattern!r}, and there is no such file")
+        for match in matches:
+            data.update(p for p in match.rglob("*") if p.is_file()) if match.is_dir() else data.add(match)
+    return [*userfile.sources(file), *sorted(data)]
+
+
+@cache
+def _hash(file: Path, changed: int) -> str:
+    """The hash of a file, read again when it has changed."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _options(spec: str, text: str) -> dict[str, Any]:
@@ -94,13 +133,16 @@ def _file(name: str) -> tuple[Path, str]:
     return file, attribute.removeprefix(":")
 
 
-def _from_file(name: str) -> Trainable:
-    file, attribute = _file(name)
+def _load(file: Path) -> ModuleType:
     try:
-        module = userfile.load(file)
+        return userfile.load(file)
     except Exception as error:
         raise ValueError(f"{file} can't be run: {type(error).__name__}: {error}") from error
-    found = vars(module)
+
+
+def _from_file(name: str) -> Trainable:
+    file, attribute = _file(name)
+    found = vars(_load(file))
     chosen = found.get(attribute) if attribute else found.get("task", found.get("train"))
     if isinstance(chosen, (Task, FunctionTask)):
         return chosen
