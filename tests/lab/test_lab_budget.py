@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib", reason="the lab draws with Matplotlib")
 pytest.importorskip("optuna", reason="the lab needs Optuna")
 
 from click.testing import CliRunner
-from made_up import header, record
+from made_up import MadeUpPool, header, record
 
 from ravine.cli import group
 from ravine.lab import budget
@@ -27,37 +27,6 @@ from ravine.lab.results import Results
 from ravine.lab.store import Store, entries
 
 PROTOCOL = Protocol(steps=10, trials=2, seeds=5)
-
-
-class MadeUpPool:
-    """Runs end at once, in this process."""
-
-    def __init__(self, workers: int = 1, after=lambda: None) -> None:
-        self.workers, self.after, self.started = workers, after, []
-        self.waiting = []
-
-    @property
-    def busy(self):
-        return self.waiting
-
-    @property
-    def has_room(self):
-        return len(self.waiting) < self.workers
-
-    def open(self):
-        pass
-
-    def close(self):
-        self.waiting = []
-
-    def start(self, settings, rivals=()):
-        self.started.append(settings)
-        self.waiting.append(settings)
-
-    def wait(self, seconds):
-        ended, self.waiting = [record(s, 0.5) for s in self.waiting], []
-        self.after()
-        return ended
 
 
 @pytest.fixture

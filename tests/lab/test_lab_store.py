@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ pytest.importorskip("optuna", reason="the lab needs Optuna")
 
 from made_up import header, record
 
+from ravine.lab import owner
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, FINISHED
 from ravine.lab.store import Store, StoreError, entries
@@ -119,7 +119,7 @@ def test_two_that_drop_the_same_copy_at_once(url, entry, monkeypatch):
 def dead_owner() -> str:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return f"{socket.gethostname()}:{process.pid}:12345"
+    return f"{owner.machine()}:{process.pid}:12345"
 
 
 def test_the_run_of_an_owner_that_died_here_is_given_back_at_once(url, entry):

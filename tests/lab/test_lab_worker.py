@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -18,39 +14,10 @@ from click.testing import CliRunner
 pytest.importorskip("torch", reason="the lab needs torch")
 pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 
+from postgres import server  # noqa: F401  (a fixture)
+
 from ravine.cli import group
 from ravine.lab.results import Results
-
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(p).parent for p in [shutil.which("initdb")] if p]
-
-
-@pytest.fixture
-def server():
-    """The URL of a server of this test's own, on localhost only."""
-    pytest.importorskip("psycopg", reason="needs the extra postgresql")
-    if not BINARIES:
-        pytest.skip("needs PostgreSQL's server: apt install postgresql")
-    folder = Path(tempfile.mkdtemp(prefix="ravine-test-"))  # pytest's own folders are closed to other users
-    become = []
-    if os.geteuid() == 0:  # the server refuses to run as root
-        if not shutil.which("runuser"):
-            pytest.skip("PostgreSQL does not run as root, and there is no runuser")
-        shutil.chown(folder, "postgres", "postgres")
-        become = ["runuser", "-u", "postgres", "--"]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    where = {"cwd": folder, "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([*become, BINARIES[-1] / "initdb", "-D", folder / "data", "-U", "ravine", "-A", "trust"], **where)
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories= -c fsync=off"
-    control = [*become, BINARIES[-1] / "pg_ctl", "-D", folder / "data", "-w"]
-    subprocess.run([*control, "-l", folder / "log", "-o", options, "start"], **where)
-    yield f"postgresql://ravine@127.0.0.1:{port}/postgres"
-    stop = subprocess.run(
-        [*control, "-m", "immediate", "stop"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert stop.returncode == 0, stop.stdout + stop.stderr + (folder / "log").read_text()
-    shutil.rmtree(folder)
 
 
 def start(*args, cwd):
@@ -60,18 +27,24 @@ def start(*args, cwd):
     )
 
 
-def test_three_workers_on_postgresql_of_which_one_is_killed(server, tmp_path):
+def test_three_workers_of_which_one_is_killed_while_the_database_is_restarted(server, tmp_path):  # noqa: F811
     work = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "60", "--trials", "3", "--seeds", "3"]
-    store = ["--storage", server, "--workers", "1"]
-    workers = [start("worker", *store, "--idle", "5", cwd=tmp_path) for _ in range(2)]
+    store = ["--storage", server.url, "--workers", "1"]
+    workers = [start("worker", *store, "--idle", "8", cwd=tmp_path) for _ in range(2)]
     comparison = start(*work, *store, "--out", "out", cwd=tmp_path)
     victim = workers[0]
     assert any("run of" in line for line in victim.stdout)  # it is at work
     os.killpg(victim.pid, signal.SIGKILL)
+    server.stop()
+    time.sleep(1.0)
+    server.start()
     output, _ = comparison.communicate(timeout=240)
     assert comparison.returncode == 0, output
     other, _ = workers[1].communicate(timeout=120)
     assert workers[1].returncode == 0, other
+    assert "no connection to the storage" in output + other
+    assert "the storage is back" in output + other
+    assert "nothing to do: 2 optimizers have all their runs, done or taken" in other
     victim.communicate()
     results = Results.load(tmp_path / "out" / "results.json")
     keys = [r.settings.key for r in results.records]

@@ -245,6 +245,7 @@ def run_with_progress(header: Results, store: Store, pool: Pool, console: Consol
 
     try:
         with Bar(console, header.runs, str(header.task["name"])) as bar:
+            store.storage.say = bar.note
             lab.run(header, store, pool, bar.show, limit)
     except KeyboardInterrupt:
         return True

@@ -59,6 +59,13 @@ class Bar:
             self.spoken = time.monotonic()
             self.console.print(f"{done} of {self.total} runs: {text}", highlight=False, markup=False)
 
+    def note(self, text: str) -> None:
+        """Show what keeps the comparison waiting; "" when it goes on."""
+        self.progress.update(self.bar, description=f"{self.name}: {text or 'the storage is back'}")
+        if not self.console.is_terminal and (not text or time.monotonic() - self.spoken > SECONDS_BETWEEN_LINES):
+            self.spoken = time.monotonic()
+            self.console.print(text or "the storage is back", highlight=False, markup=False, soft_wrap=True)
+
 
 def table(results: Results, made: Summary) -> Table:
     """The result, as a table for the terminal."""

@@ -21,7 +21,8 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
     Start it on any number of machines, beside `ravine compare --storage URL` or without one. They need the same
     versions of Ravine and torch as whoever started the comparison, and files of your own (tasks, rules) under the same
     paths.
-    A worker that vanishes gives its run back after a minute.
+    A worker that vanishes gives its run back after a minute. One that loses the storage keeps its runs and waits for
+    it, at most half an hour.
     """
     from ravine.cli.compare import worker_count
     from ravine.lab import compare as lab
@@ -33,6 +34,15 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
     console.print(f"{count} workers wait for runs", highlight=False)
     last = time.monotonic()
     done: dict[str, int] = {}
+    said = ""
+
+    def say(text: str) -> None:
+        nonlocal said
+        if text != said:
+            said = text
+            console.print(text or "the storage is back", highlight=False, markup=False, soft_wrap=True)
+
+    store.storage.say = say
 
     def show(record: Any) -> None:
         nonlocal last
@@ -42,5 +52,5 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
         text = f"{settings.task}: {settings.stage} run of {settings.contender} {record.status}"
         console.print(text, highlight=False, markup=False)
 
-    lab.serve(store, count, show, lambda: time.monotonic() - last < idle)
+    lab.serve(store, count, show, lambda: time.monotonic() - last < idle, lambda why: say(f"nothing to do: {why}"))
     console.print(f"No work for {idle:g} s. Runs done: {sum(done.values())}", highlight=False)

@@ -97,8 +97,15 @@ def complete(header: Results, store: Store) -> int:
     return next((i for i in range(header.protocol.seeds) if runs[i] < each), header.protocol.seeds)
 
 
-def serve(store: Store, workers: int, on_record: Callable[[Record], None], go_on: Callable[[], bool]) -> None:
-    """Run what any comparison has in the store, for as long as `go_on()` holds or runs are busy.
+def serve(
+    store: Store,
+    workers: int,
+    on_record: Callable[[Record], None],
+    go_on: Callable[[], bool],
+    on_idle: Callable[[str], None] = lambda why: None,
+) -> None:
+    """Run what any comparison has in the store, for as long as `go_on()` holds or runs are busy; `on_idle` is told why
+    there is nothing to run.
 
     Only what this machine would run alike is taken: the same versions of Ravine and torch, the same task file.
     """
@@ -106,8 +113,12 @@ def serve(store: Store, workers: int, on_record: Callable[[Record], None], go_on
         studies: dict[int, Entry] = {}
         while crew.is_busy or go_on():
             if not crew.is_busy:
-                studies = {s: e for s, e in store.entered().items() if _is_ours(e)}
+                entered = store.entered()
+                others = {s: why for s, e in entered.items() if (why := why_not_here(e))}
+                studies = {s: e for s, e in entered.items() if s not in others}
             crew.start(studies)
+            if not crew.is_busy:
+                on_idle(_idleness(len(studies), others))
             for _, record in crew.collect():
                 on_record(record)
 
@@ -158,14 +169,25 @@ class Crew:
         return ended
 
 
-def _is_ours(entry: Entry) -> bool:
+def why_not_here(entry: Entry) -> str:
+    """Why this machine would not run an entry as the one that entered it, or ""."""
     here = environment()
-    if any(entry.environment[n] != here[n] for n in ("ravine", "torch")):
-        return False
+    for name in ("ravine", "torch"):
+        if entry.environment[name] != here[name]:
+            return f"for {name} {entry.environment[name]}, here is {here[name]}"
+    spec = entry.task["spec"]
     try:
-        return bool(tasks.digest(entry.task["spec"]) == entry.task["digest"])
+        is_same = tasks.digest(spec) == entry.task["digest"]
     except (ValueError, OSError):
-        return False
+        return f"of task {spec}, which is not here"
+    return "" if is_same else f"of task {spec}, which is another file here"
+
+
+def _idleness(ours: int, others: Mapping[int, str]) -> str:
+    """Why there is nothing to run, in a line."""
+    parts = [f"{ours} optimizers have all their runs, done or taken"] if ours else []
+    parts += [f"{count} are {why}" for why, count in Counter(others.values()).items()]
+    return "; ".join(parts) or "no comparison is in the storage"
 
 
 def collect(header: Results, store: Store) -> Results:

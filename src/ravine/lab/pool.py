@@ -127,21 +127,24 @@ def _work(pipe: Connection) -> None:
     """A worker's life: settings in, records out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     from ravine.lab import tasks
     from ravine.lab.runner import run
 
     torch.set_num_threads(1)
-    parent = mp.parent_process()
-
-    def end_with_parent(step: int) -> None:
-        if parent is None or not parent.is_alive():
-            os._exit(1)
-
     while True:
         try:
             settings, rivals = pipe.recv()
         except EOFError:
             return
-        pipe.send(run(partial(tasks.find, settings.task), settings, end_with_parent, rivals))
+        pipe.send(run(partial(tasks.find, settings.task), settings, rivals))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one, and end this one, whatever it is at."""
+    parent = mp.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

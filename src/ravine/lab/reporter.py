@@ -23,14 +23,13 @@ class Reporter:
 
     def __init__(
         self,
-        on_report: Callable[[int], None],
         is_to_stop: Callable[[int, float], bool],
         rate: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.columns: dict[str, list[float]] = {"step": [], "loss": []}
         self.timing: list[float] = []
         self.rates: list[float] = []
-        self.on_report, self.is_to_stop, self.rate = on_report, is_to_stop, rate
+        self.is_to_stop, self.rate = is_to_stop, rate
         self.is_pruned = False
         self._began = time.perf_counter()
 
@@ -67,7 +66,6 @@ class Reporter:
         self.timing.append(now)
         if (rate := self.rate()) is not None:
             self.rates.append(rate)
-        self.on_report(at)
         if not math.isfinite(values["loss"]):
             raise StopRun
         if self.is_to_stop(at, values["loss"]):

@@ -19,17 +19,12 @@ from ravine.lab.task import Trainable
 TRACEBACK_CHARACTERS = 8000
 
 
-def run(
-    load: Callable[[], Trainable],
-    settings: Settings,
-    on_report: Callable[[int], None] = lambda step: None,
-    rivals: Sequence[Record] = (),
-) -> Record:
+def run(load: Callable[[], Trainable], settings: Settings, rivals: Sequence[Record] = ()) -> Record:
     """Load a task and train it as `settings` say, stopped early where it does worse than its `rivals`. What goes wrong
     in the task's code is in the record."""
     make_optimizer, output = _optimizer_maker(settings), Tail()
     is_to_stop = judge(rivals, settings.steps) if rivals else lambda step, loss: False
-    report = Reporter(on_report, is_to_stop, lambda: make_optimizer.rate)
+    report = Reporter(is_to_stop, lambda: make_optimizer.rate)
     status, message, schedule = FINISHED, "", ""
     try:
         # What a task prints would break the progress display.

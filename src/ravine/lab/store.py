@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import socket
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +21,9 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ravine.lab import owner
 from ravine.lab.contender import Contender
+from ravine.lab.outage import CONNECTION, PATIENCE, Patient
 from ravine.lab.pool import ATTEMPTS
 from ravine.lab.protocol import Protocol, missing
 from ravine.lab.records import FAILED, FINISHED, PRUNED, Record, Settings
@@ -88,15 +88,21 @@ class Claim:
 
 
 class Store:
-    """The runs in a storage. `url` is SQLAlchemy's: sqlite:///file or postgresql://user@host/database."""
+    """The runs in a storage. `url` is SQLAlchemy's: sqlite:///file or postgresql://user@host/database.
 
-    def __init__(self, url: str, heartbeat: int = HEARTBEAT, grace: int = GRACE, host: str = "") -> None:
+    A storage that can't be reached at first is a StoreError at once; one that was reached is waited for when it can't
+    be any more, up to `patience` seconds, while runs go on. `storage.say` is called with a line about it.
+    """
+
+    def __init__(
+        self, url: str, heartbeat: int = HEARTBEAT, grace: int = GRACE, host: str = "", patience: float = PATIENCE
+    ) -> None:
         import optuna
 
-        self.owner = f"{host or socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+        self.owner = owner.name(host)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self.heartbeat, self.grace = url, heartbeat, grace
-        self.storage = self._open()
+        self.storage = Patient(self._open(), patience)
         self._next_beat = 0.0
         self._read: dict[int, Record] = {}
         self._known: dict[int, dict[tuple[Any, ...], Record]] = {}
@@ -106,6 +112,7 @@ class Store:
         """The storage. Two that make its tables at the same time get in each other's way: then it is tried again."""
         from optuna.storages import RDBStorage
 
+        is_file = self.url.startswith("sqlite")
         for attempt in range(3):
             with suppress(StoreError) if attempt < 2 else nullcontext(), _storage_errors(self.url):
                 with warnings.catch_warnings():
@@ -114,13 +121,18 @@ class Store:
                         _with_driver(self.url),
                         heartbeat_interval=self.heartbeat,
                         grace_period=self.grace,
-                        engine_kwargs={"connect_args": {"timeout": 60}} if self.url.startswith("sqlite") else {},
+                        engine_kwargs={"connect_args": {"timeout": 60}} if is_file else {"pool_pre_ping": True},
                     )
-                if self.url.startswith("sqlite"):
+                if is_file:
                     _relax_sqlite(storage.engine)
                 return storage
             time.sleep(0.5 * (attempt + 1))
         raise AssertionError("the third attempt returns or raises")
+
+    def close(self) -> None:
+        """Close the connections; the next use opens new ones."""
+        self.storage.impatient.remove_session()
+        self.storage.engine.dispose()
 
     def enter(self, entry: Entry) -> int:
         """Make the study of an entry, or find it, take back what was lost, and return its number."""
@@ -130,7 +142,7 @@ class Store:
         with _storage_errors(self.url):
             with suppress(DuplicatedStudyError):
                 self.storage.create_new_study([StudyDirection.MINIMIZE], entry.study)
-            study = self.storage.get_study_id_from_name(entry.study)
+            study: int = self.storage.get_study_id_from_name(entry.study)
             known = self.storage.get_study_user_attrs(study).get("ravine")
             if known is None or known["protocol"]["seeds"] < entry.protocol.seeds:
                 self.storage.set_study_user_attr(study, "ravine", {**vars(entry), "protocol": asdict(entry.protocol)})
@@ -138,10 +150,15 @@ class Store:
             return study
 
     def entered(self) -> dict[int, Entry]:
-        """Every entry of the storage by the number of its study."""
+        """Every entry of the storage by the number of its study; those that a later version made, and this one can't
+        read, are left out."""
         with _storage_errors(self.url):
             found = {s._study_id: s.user_attrs.get("ravine") for s in self.storage.get_all_studies()}
-        return {i: Entry(**{**e, "protocol": Protocol(**e["protocol"])}) for i, e in found.items() if e}
+        readable = {}
+        for study, entry in found.items():
+            with suppress(TypeError, ValueError, KeyError):
+                readable[study] = Entry(**{**entry, "protocol": Protocol(**entry["protocol"])})
+        return readable
 
     def records(self, study: int) -> list[Record]:
         """The records of a study, one for each run, the first if there are more."""
@@ -235,8 +252,9 @@ class Store:
             try:
                 self.storage.set_trial_user_attr(claim.trial_id, "record", record.to_dict())
                 self._complete(claim.trial_id, record)
-            except UpdateFinishedTrialError:  # we were taken for dead, but are not: the run counts
-                self._add(claim.study_id, claim.settings, claim.contender, record)
+            except UpdateFinishedTrialError:  # said twice for want of an answer, or we were taken for dead
+                if "record" not in self.storage.get_trial(claim.trial_id).user_attrs:
+                    self._add(claim.study_id, claim.settings, claim.contender, record)  # but are not: the run counts
 
     def keep(self, study: int, entry: Entry, record: Record) -> None:
         """Keep the record of a run that was not claimed, unless the study has one."""
@@ -251,7 +269,7 @@ class Store:
 
         with suppress(Exception):
             for claim in claims:
-                self.storage.set_trial_state_values(claim.trial_id, TrialState.FAIL)
+                self.storage.impatient.set_trial_state_values(claim.trial_id, TrialState.FAIL)
 
     def beat(self, claims: Sequence[Claim]) -> None:
         """Give a sign of life for the runs that are ours, if it is time for one."""
@@ -263,12 +281,14 @@ class Store:
                 self.storage.record_heartbeat(claim.trial_id)
 
     def reclaim(self, study: int) -> None:
-        """Mark running trials failed whose owner is dead or silent."""
+        """Mark running trials failed whose owner is dead or silent. After an outage, in which nobody could give a sign
+        of life, all owners have time for one."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         running = self.storage.get_all_trials(study, deepcopy=False, states=(TrialState.RUNNING,))
-        silent = set(self.storage._get_stale_trial_ids(study)) if running else set()
+        had_time = time.monotonic() - self.storage.back_since > self.grace
+        silent = set(self.storage._get_stale_trial_ids(study)) if running and had_time else set()
         for trial in running:
             if not (trial._trial_id in silent or self._owner_is_dead(trial)):
                 continue
@@ -283,8 +303,7 @@ class Store:
         if "owner" not in trial.user_attrs:  # it died before it could sign
             began = trial.datetime_start
             return began is not None and time.time() - began.timestamp() > self.grace
-        host, pid, started = trial.user_attrs["owner"].rsplit(":", 2)
-        return bool(host == self.owner.rsplit(":", 2)[0] and _started(int(pid)) != started)
+        return owner.is_dead(trial.user_attrs["owner"], self.owner)
 
     def _add(self, study: int, settings: Settings, contender: Mapping[str, Any], record: Record | None = None) -> None:
         """Queue a run, or keep one that has ended."""
@@ -325,10 +344,14 @@ class Store:
             rows.append(
                 {"trial_id": trial_id, "step": int(step), "intermediate_value": value, "intermediate_value_type": kind}
             )
-        with self.storage.engine.begin() as connection:
-            connection.execute(delete(Row).where(Row.trial_id == trial_id))  # of an owner that died here
-            if rows:
-                connection.execute(insert(Row), rows)
+
+        def write() -> None:
+            with self.storage.engine.begin() as connection:
+                connection.execute(delete(Row).where(Row.trial_id == trial_id))  # of an owner that died here
+                if rows:
+                    connection.execute(insert(Row), rows)
+
+        self.storage.call(write)
 
 
 def _settings(trial: FrozenTrial) -> Settings:
@@ -340,8 +363,14 @@ def _key(trial: FrozenTrial) -> tuple[Any, ...]:
 
 
 def _with_driver(url: str) -> str:
-    """SQLAlchemy's URL with the driver that the extra `postgresql` brings."""
-    return url.replace("postgresql://", "postgresql+psycopg://", 1).replace("postgres://", "postgresql+psycopg://", 1)
+    """SQLAlchemy's URL with the driver that the extra `postgresql` brings, and what it is told unless the URL does."""
+    import sqlalchemy
+
+    head, separator, rest = url.partition("://")
+    if head not in ("postgresql", "postgres", "postgresql+psycopg"):
+        return url
+    made = sqlalchemy.make_url("postgresql+psycopg" + separator + rest)
+    return made.update_query_dict({**CONNECTION, **made.query}).render_as_string(hide_password=False)
 
 
 def _relax_sqlite(engine: Any) -> None:
@@ -354,15 +383,6 @@ def _relax_sqlite(engine: Any) -> None:
 
     event.listen(engine, "connect", set_pragmas)
     engine.dispose()
-
-
-def _started(pid: int) -> str:
-    """When a process of this machine began, in the kernel's ticks, or '' if there is none: numbers are used again."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123
-            return file.read().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
 
 
 @contextmanager
