@@ -30,7 +30,6 @@ class Sound(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "foreach": foreach, "on_nonfinite": on_nonfinite, "rounding": rounding})
 
-    @torch._dynamo.disable
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
@@ -131,8 +130,10 @@ class SharedClock(Sound):
 
 
 class Erratic(Sound):
+    dice = torch.Generator()  # no seed of the program's reaches it
+
     def update(self, group: dict[str, Any], p: Any, g: Any, state: dict[str, Any]) -> None:
-        super().update(group, p, g + 1e-3 * torch.rand_like(g), state)
+        super().update(group, p, g + 1e-3 * torch.rand(g.shape, generator=self.dice), state)
 
 
 class TwoMinds(Sound):

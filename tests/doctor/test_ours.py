@@ -23,4 +23,5 @@ def test_a_class_of_ours_passes_everything(name: str, options: dict[str, Any]) -
     report = examine(getattr(ravine.torch, name), **options)
     assert report.passed, [f for f in report.findings if f.verdict is Verdict.FAIL]
     expected = NOT_APPLICABLE.get(name, set()) if not options else set()
+    expected = expected | {"recompiles"}  # torch.compile leaves the step to the kernels
     assert {f.check for f in report.findings if f.verdict is Verdict.NOT_APPLICABLE} == expected

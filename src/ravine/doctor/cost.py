@@ -11,25 +11,25 @@ from typing import Any
 
 import torch
 
-from ravine.doctor.report import Verdict
-from ravine.doctor.subject import Subject, advance, parameters, set_gradients, step
-
-Outcome = tuple[Verdict, str]
+from ravine.doctor.report import Outcome, Verdict
+from ravine.doctor.subject import Subject, blame
+from ravine.doctor.trials import parameters, set_gradients
 
 SIDE = 512
+SETTLE, COUNTED = 3, 4
+"""Steps that may compile before what changes is known, and those after them in which nothing should."""
 
 
 def extra_memory(subject: Subject) -> Outcome:
     """A step allocates next to nothing beyond parameters, gradients and state."""
     params = parameters(shapes=((SIDE, SIDE),))
-    optimizer = subject.make(params)
-    advance(optimizer, params, range(3))  # the state is made and every kernel compiled
+    optimizer = subject.run(params, 3)  # the state is made and every kernel compiled
     set_gradients(params, 3)
     tracemalloc.start()
     try:
         activities = [torch.profiler.ProfilerActivity.CPU]
         with _no_chatter(), torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-            step(optimizer)
+            subject.step(optimizer)
         interpreter = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -68,33 +68,48 @@ def _large(interpreter: int) -> int:
 
 
 def recompiles(subject: Subject) -> Outcome:
-    """Under `torch.compile` a schedule of lr does not compile the step anew for every value."""
-    import torch._dynamo
-    from torch._dynamo.utils import counters
-
+    """Under `torch.compile` neither a step nor a new value of lr compiles the step anew."""
     params = parameters()
     optimizer = subject.make(params)
     lr = optimizer.param_groups[0].get("lr")
     if not isinstance(lr, (float, int, torch.Tensor)):
         return Verdict.NOT_APPLICABLE, "it has no lr" if lr is None else f"its lr is no number but {lr!r}"
-    advance(optimizer, params, range(1))  # the state is made outside
+    subject.advance(optimizer, params, range(1))  # the state is made outside
+    first, standing, settling, falling = _graphs(subject, optimizer, params)
+    if not first:
+        return Verdict.NOT_APPLICABLE, "torch.compile finds nothing in its step to compile"
+    verdict = Verdict.FAIL if standing or falling else Verdict.PASS
+    return verdict, (
+        f"compiled anew {_times(standing)} in {COUNTED} steps with lr as it was, {_times(settling)} while it took "
+        f"{SETTLE} new values, {_times(falling)} for {COUNTED} more"
+    )
 
-    def graphs() -> int:
-        return int(counters["stats"]["unique_graphs"])
+
+def _graphs(subject: Subject, optimizer: torch.optim.Optimizer, params: list[Any]) -> list[int]:
+    """How many graphs are compiled in the first steps, in later ones, and then with lr falling, first and later."""
+    import torch._dynamo
+    from torch._dynamo.utils import counters
+
+    def compiled_in(steps: int, factor: float) -> int:
+        before = counters["stats"]["unique_graphs"]
+        for number in range(steps):
+            if factor != 1:
+                for group in optimizer.param_groups:
+                    group["lr"] *= factor
+            set_gradients(params, number)
+            compiled()
+        return int(counters["stats"]["unique_graphs"] - before)
 
     torch._dynamo.reset()
+    limit = next(n for n in ("recompile_limit", "cache_size_limit") if hasattr(torch._dynamo.config, n))
     try:
-        compiled = torch.compile(lambda: step(optimizer), backend="eager")
-        for number in range(3):
-            set_gradients(params, number)
-            compiled()
-        before, values = graphs(), 5
-        for number in range(values):
-            optimizer.param_groups[0]["lr"] *= 0.9
-            set_gradients(params, number)
-            compiled()
-        extra = graphs() - before
+        with torch._dynamo.config.patch({limit: 8 * (SETTLE + COUNTED)}), blame("a compiled step"):
+            step = subject.stepping(optimizer)
+            compiled = torch.compile(lambda: step(), backend="eager")
+            return [compiled_in(n, factor) for factor in (1, 0.9) for n in (SETTLE, COUNTED)]
     finally:
         torch._dynamo.reset()
-    verdict = Verdict.PASS if extra <= 1 else Verdict.FAIL
-    return verdict, f"compiled anew {extra} time{'s' * (extra != 1)} while lr took {values} new values"
+
+
+def _times(count: int) -> str:
+    return f"{count} time{'s' * (count != 1)}"

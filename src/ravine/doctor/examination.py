@@ -5,24 +5,26 @@ from __future__ import annotations
 import importlib
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 
-from ravine.doctor import checkpoints, cost, distributed, numbers, programs
-from ravine.doctor.report import Finding, Report, Verdict
-from ravine.doctor.subject import Subject, advance, brief, parameters
+from ravine.doctor import checkpoints, cost, distributed, numbers, programs, stall
+from ravine.doctor.report import Finding, Outcome, Report, Verdict
+from ravine.doctor.subject import Stopped, Subject
+from ravine.doctor.trials import brief, parameters, random_numbers_kept
 from ravine.errors import unknown
 
-CHECKS: Mapping[str, Callable[[Subject], tuple[Verdict, str]]] = {
+CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "aliasing on load": checkpoints.aliasing_on_load,
     "dtype on load": checkpoints.dtype_on_load,
     "empty group": checkpoints.empty_group,
     "plain and DTensor": distributed.mixed_tensors,
     "GradScaler": programs.grad_scaler,
     "NaN": numbers.one_nan,
-    "bfloat16 stall": numbers.bfloat16_stall,
+    "bfloat16 stall": stall.bfloat16_stall,
     "extra memory": cost.extra_memory,
     "recompiles": cost.recompiles,
     "no gradient": programs.missing_gradients,
@@ -51,28 +53,67 @@ def load_class(reference: str) -> type[torch.optim.Optimizer]:
     return found
 
 
-def examine(kind: type[torch.optim.Optimizer], **options: Any) -> Report:
-    """Run every check on a class that is constructed with `options`. Takes some seconds.
+def examine(construct: Callable[..., torch.optim.Optimizer], **options: Any) -> Report:
+    """Run every check on a class, or a function that makes an optimizer, called with parameters and `options`.
 
-    A check that raises has failed; its exception is the evidence. Raises TypeError where the class can't even be
-    constructed with these options, or can't take one step on two float32 matrices.
+    Takes some seconds. A check in which the optimizer raises has failed; its exception is the evidence. Raises
+    TypeError where it can't even be constructed with these options, or can't take one step on two float32 matrices.
     """
-    subject = Subject(kind, options)
+    subject = Subject(construct, options)
+    with begun(subject):
+        findings = tuple(run(name, subject) for name in CHECKS)
+    name = getattr(construct, "__qualname__", type(construct).__qualname__)
+    return Report(f"{construct.__module__}:{name}", options, torch.__version__, findings)
+
+
+@contextmanager
+def begun(subject: Subject) -> Iterator[None]:
+    """Inside, the subject has taken a first step, in a process group of one if it asks for a group.
+
+    Sources of random numbers and torch's threads are as before afterwards. Raises TypeError where it takes no step.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_process_as_it_was())
+        try:
+            _first_step(subject)
+        except Stopped as stop:
+            if "process group" not in str(stop):
+                raise TypeError(f"it took no step, so there is nothing to examine: {stop}") from stop
+            stack.enter_context(distributed.group_of_one())
+            try:
+                _first_step(subject)
+            except Stopped as second:
+                raise TypeError(f"it took no step, so there is nothing to examine: {second}") from second
+        yield
+
+
+def _first_step(subject: Subject) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        subject.run(parameters(), 1)
+
+
+@contextmanager
+def _process_as_it_was() -> Iterator[None]:
+    """Random numbers and the number of threads; inside there is one thread, the fastest for small tensors."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        params = parameters()
-        advance(subject.make(params), params, range(1))
-    except Exception as error:
-        raise TypeError(f"{kind.__name__} took no step, so there is nothing to examine: {brief(error)}") from error
-    findings = tuple(_run(name, check, subject) for name, check in CHECKS.items())
-    return Report(f"{kind.__module__}:{kind.__qualname__}", options, torch.__version__, findings)
+        with random_numbers_kept():
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _run(name: str, check: Callable[[Subject], tuple[Verdict, str]], subject: Subject) -> Finding:
+def run(name: str, subject: Subject) -> Finding:
+    """One check's finding."""
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its advice on recompiling is the evidence here
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            verdict, evidence = check(subject)
+            verdict, evidence = CHECKS[name](subject)
+        except Stopped as stop:
+            verdict, evidence = Verdict.FAIL, str(stop)
         except Exception as error:
-            verdict, evidence = Verdict.FAIL, brief(error)
+            verdict, evidence = Verdict.UNDECIDED, f"the check itself went wrong: {brief(error)}"
     return Finding(name, verdict, evidence)

@@ -9,11 +9,16 @@ from typing import Any
 
 
 class Verdict(StrEnum):
-    """The outcome of one check."""
+    """The outcome of one check; undecided if something kept it from coming to one."""
 
     PASS = "pass"
     FAIL = "FAIL"
     NOT_APPLICABLE = "n/a"
+    UNDECIDED = "?"
+
+
+Outcome = tuple[Verdict, str]
+"""A verdict, and a line of what was seen."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether no check failed."""
-        return all(f.verdict is not Verdict.FAIL for f in self.findings)
+        """Whether every check passed or did not apply."""
+        return all(f.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE) for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it; options that are no JSON values as text."""
