@@ -74,6 +74,9 @@ record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more)
 	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax
 	$(TRACES)/bin/python tools/record_traces.py
 
+check-extremes:  ## what the real frameworks do where squares overflow and variances cancel (after record-traces)
+	$(TRACES)/bin/python tools/extremes.py
+
 check-conversion:  ## let the real Keras and TensorFlow go on from converted states (after record-traces)
 	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	$(TRACES)/bin/python tools/check_conversion.py

@@ -13,7 +13,21 @@ import math
 from functools import cache
 from typing import Any, Protocol
 
-__all__ = ["abs", "debias", "ema", "maximum", "minimum", "power", "sign", "sqrt", "where"]
+__all__ = [
+    "abs",
+    "debias",
+    "debias_root",
+    "ema",
+    "ema_square",
+    "lerp",
+    "maximum",
+    "minimum",
+    "power",
+    "sign",
+    "sqrt",
+    "variance",
+    "where",
+]
 
 Value = Any
 """A Python number, an array of any library, or a tracer: they share no useful static type."""
@@ -63,9 +77,36 @@ def ema(old: Value, new: Value, beta: Value) -> Value:
     return beta * old + (1 - beta) * new
 
 
+def ema_square(old: Value, new: Value, beta: Value) -> Value:
+    """One update of an exponential moving average of squares: β·old + (1−β)·new².
+
+    Weighted before it is squared, so that it overflows only where the average itself does: in float32, with β = 0.999,
+    beyond |new| = 5.8e20, where new² alone is infinite from 1.8e19 on. An infinite average never comes back.
+    """
+    return beta * old + (1 - beta) * new * new
+
+
+def lerp(old: Value, new: Value, weight: Value) -> Value:
+    """`old` moved towards `new`: old + weight·(new − old).
+
+    With weight 1−β it is `ema` by another rounding: under a constant `new` it ends closer to it.
+    """
+    return old + weight * (new - old)
+
+
+def variance(mean_square: Value, mean: Value) -> Value:
+    """The mean of squares less the square of the mean, but zero where rounding takes the difference below zero."""
+    return maximum(mean_square - mean * mean, 0)
+
+
 def debias(average: Value, beta: Value, t: Value) -> Value:
     """Undo an `ema`'s start at zero after t updates: average / (1 − βᵗ)."""
     return average / (1 - power(beta, t))
+
+
+def debias_root(average: Value, beta: Value, t: Value) -> Value:
+    """The root of a debiased `ema_square`, as √average / √(1 − βᵗ): finite wherever the average is."""
+    return sqrt(average) / sqrt(1 - power(beta, t))
 
 
 def plain_power(base: Value, exponent: Value) -> Value:

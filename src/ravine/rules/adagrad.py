@@ -1,6 +1,6 @@
 """Adagrad and Adadelta: a learning rate for each coordinate from the history of its gradients."""
 
-from ravine.math import ema, sqrt
+from ravine.math import ema_square, sqrt
 from ravine.rule import rule
 
 
@@ -34,7 +34,7 @@ def adadelta(g, s, u, *, lr=1.0, rho=0.9, eps=1e-6):
 
     lr is 1 in the paper and in torch; Keras and TensorFlow default to 0.001, with which it hardly moves.
     """
-    s = ema(s, g * g, rho)
+    s = ema_square(s, g, rho)
     d = sqrt(u + eps) / sqrt(s + eps) * g
-    u = ema(u, d * d, rho)
+    u = ema_square(u, d, rho)
     return -lr * d, s, u

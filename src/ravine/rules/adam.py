@@ -1,7 +1,7 @@
 """Adam and its relatives: a running mean of gradients over the root of a running mean of their squares."""
 
-from ravine.math import abs, debias, ema, maximum, power, sqrt, where
-from ravine.rule import NON_NEGATIVE, register, rule
+from ravine.math import abs, debias, debias_root, ema, ema_square, maximum, power, sqrt, where
+from ravine.rule import FRACTION, NON_NEGATIVE, register, rule
 from ravine.transforms import decoupled_weight_decay, named
 
 ADAM = "Kingma & Ba 2015, arXiv:1412.6980"
@@ -15,21 +15,24 @@ ADAM = "Kingma & Ba 2015, arXiv:1412.6980"
 def adam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     """Momentum over RMSprop, both corrected for their start at zero; ε outside the root, after the correction.
 
-    torch and optax do this; TensorFlow and Keras add ε before the correction (`adam_eps_hat`).
+    torch and optax do this; TensorFlow and Keras add ε before the correction (`adam_eps_hat`). In torch's order, g is
+    weighted before it is squared, and v's root is taken before the correction: one g of 1e20 in float32, whose square
+    is infinite, passes. It leaves optax's v infinite, so its steps are zero for ever.
     """
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
-    return -lr * debias(m, beta1, t) / (sqrt(debias(v, beta2, t)) + eps), m, v
+    v = ema_square(v, g, beta2)
+    return -lr * debias(m, beta1, t) / (debias_root(v, beta2, t) + eps), m, v
 
 
-@rule(title="Adam with ε̂", paper=ADAM + ", end of section 2", kin=("adam",))
+@rule(title="Adam with ε̂", paper=ADAM + ", end of section 2", ranges={"beta2": FRACTION}, kin=("adam",))
 def adam_eps_hat(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7):
     """Adam with both corrections folded into the learning rate, so ε is added to the uncorrected root.
 
-    TensorFlow and Keras. ε weighs 1/√(1−β₂ᵗ) times as much as Adam's: 32 times at the first step.
+    TensorFlow and Keras. ε weighs 1/√(1−β₂ᵗ) times as much as Adam's: 32 times at the first step. After one g whose
+    square overflows theirs is NaN; here g is weighted before it is squared, as in `adam`.
     """
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     return -(lr * sqrt(1 - power(beta2, t)) / (1 - power(beta1, t))) * m / (sqrt(v) + eps), m, v
 
 
@@ -40,7 +43,7 @@ def adam_eps_root(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, eps
     optax.adam with eps_root, for differentiating through the update.
     """
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     return -lr * debias(m, beta1, t) / (sqrt(debias(v, beta2, t) + eps_root) + eps), m, v
 
 
@@ -55,19 +58,24 @@ def amsgrad(g, m, v, w, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     torch.optim.Adam with amsgrad=True; optax takes the maximum of corrected v's.
     """
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     w = maximum(w, v)
-    return -lr * debias(m, beta1, t) / (sqrt(debias(w, beta2, t)) + eps), m, v, w
+    return -lr * debias(m, beta1, t) / (debias_root(w, beta2, t) + eps), m, v, w
 
 
-@rule(title="AMSGrad with ε̂", paper="Reddi, Kale & Kumar 2018, arXiv:1904.09237", kin=("amsgrad", "adam_eps_hat"))
+@rule(
+    title="AMSGrad with ε̂",
+    paper="Reddi, Kale & Kumar 2018, arXiv:1904.09237",
+    ranges={"beta2": FRACTION},
+    kin=("amsgrad", "adam_eps_hat"),
+)
 def amsgrad_eps_hat(g, m, v, w, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7):
     """AMSGrad with both corrections folded into the learning rate, so ε is added to the uncorrected root.
 
     keras.optimizers.Adam with amsgrad=True.
     """
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     w = maximum(w, v)
     return -(lr * sqrt(1 - power(beta2, t)) / (1 - power(beta1, t))) * m / (sqrt(w) + eps), m, v, w
 
@@ -81,7 +89,7 @@ def amsgrad_eps_hat(g, m, v, w, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7
 def amsgrad_optax(g, m, v, w, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, eps_root=0.0):
     """AMSGrad that remembers the largest *corrected* v: the first steps, where v̂ is one g², weigh for ever."""
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     w = maximum(w, debias(v, beta2, t))
     return -lr * debias(m, beta1, t) / (sqrt(w + eps_root) + eps), m, v, w
 
@@ -102,7 +110,7 @@ def nadam(g, m, v, product, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, mo
     mu_next = beta1 * (1 - 0.5 * power(0.96, (t + 1) * momentum_decay))
     product = product * mu
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     ahead = (1 - mu) / (1 - product) * g + mu_next / (1 - product * mu_next) * m
     return -lr * ahead / (sqrt(debias(v, beta2, t)) + eps), m, v, product
 
@@ -116,7 +124,7 @@ def nadam(g, m, v, product, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, mo
 def nadam_optax(g, m, v, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, eps_root=0.0):
     """NAdam whose β₁ is not warmed up, so no product is kept. optax.nadam, and optax.adam with nesterov=True."""
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     ahead = beta1 * debias(m, beta1, t + 1) + (1 - beta1) * debias(g, beta1, t)
     return -lr * ahead / (sqrt(debias(v, beta2, t) + eps_root) + eps), m, v
 
@@ -128,7 +136,7 @@ def radam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     torch.optim.RAdam (torch/optim/radam.py), which adds ε before the bias correction, as here.
     """
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     decayed = power(beta2, t)
     longest = maximum(2 / (1 - beta2) - 1, 5)  # a shorter average never gets past 5: the lower bound keeps r finite
     length = longest - 2 * t * decayed / (1 - decayed)
@@ -148,7 +156,7 @@ def adamax(g, m, u, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8):
     return -(lr / (1 - power(beta1, t))) * m / u, m, u
 
 
-@rule(title="Adamax (Keras)", paper=ADAM + ", section 7.1", kin=("adamax",))
+@rule(title="Adamax (Keras)", paper=ADAM + ", section 7.1", ranges={"beta2": FRACTION}, kin=("adamax",))
 def adamax_keras(g, m, u, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7):
     """Adamax with ε added to u where it divides, so u itself remembers |g| exactly. keras.optimizers.Adamax."""
     m = ema(m, g, beta1)

@@ -1,10 +1,15 @@
 """Lion: only the sign of the momentum."""
 
 from ravine.math import ema, sign
-from ravine.rule import rule
+from ravine.rule import FRACTION, rule
 
 
-@rule(title="Lion", paper="Chen et al. 2023, arXiv:2302.06675", kin=("momentum_ema", "adam"))
+@rule(
+    title="Lion",
+    paper="Chen et al. 2023, arXiv:2302.06675",
+    kin=("momentum_ema", "adam"),
+    ranges={"beta1": FRACTION, "beta2": FRACTION},
+)
 def lion(g, m, *, lr=0.0001, beta1=0.9, beta2=0.99):
     """Every coordinate moves by exactly ±lr, along the sign of an average of m and g; m is kept with another average.
 

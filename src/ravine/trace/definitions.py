@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ravine.trace.graph import Node, node, topological
+from ravine.trace.graph import Graph, Node, node, topological
 from ravine.trace.printer import Printer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def lines(rule: Rule, printer: Printer) -> list[Line]:
     Slots' new values get their name with subscript t; a new value over a coefficient gets a hat, as m̂ in Adam's paper;
     what is long and used twice gets a name: κ for a coefficient, h for an array.
     """
-    graph = rule.graph
+    graph = _with_joined_roots(rule.graph)
     result: list[Line] = []
     old = {name: node("scalar" if s.is_scalar else "array", name=name) for name, s in rule.slots.items()}
     x, g = node("array", name="x"), node("array", name="g")
@@ -31,7 +31,7 @@ def lines(rule: Rule, printer: Printer) -> list[Line]:
         result.append((printer.symbols[g], printer.call("∇f", [inside])))
 
     names: dict[Node, Callable[[], str]] = {}
-    for stem, shared in {"kappa": _shared(rule, False, 5), "h": _shared(rule, True, 3)}.items():
+    for stem, shared in {"kappa": _shared(graph, False, 5), "h": _shared(graph, True, 3)}.items():
         for index, n in enumerate(shared, 1):
             label = stem + (str(index) if len(shared) > 1 else "")
             names[n] = lambda label=label, n=n: printer.name(label, "t" * n.is_array)  # type: ignore[misc]
@@ -52,9 +52,20 @@ def lines(rule: Rule, printer: Printer) -> list[Line]:
     return result
 
 
-def _shared(rule: Rule, is_array: bool, larger_than: int) -> list[Node]:
+def _with_joined_roots(graph: Graph) -> Graph:
+    """The graph with √(a / c) for √a / √c, where c is a coefficient: the same number, and what papers write."""
+    new: dict[Node, Node] = {}
+    for n in graph.nodes:
+        args = [new[a] for a in n.args]
+        if n.op == "div" and all(a.op == "sqrt" for a in args) and not args[1].is_array:
+            new[n] = node("sqrt", node("div", args[0].args[0], args[1].args[0]))
+        else:
+            new[n] = node(n.op, *args) if args else n
+    return Graph(new[graph.step], {name: new[n] for name, n in graph.slots.items()})
+
+
+def _shared(graph: Graph, is_array: bool, larger_than: int) -> list[Node]:
     """Expressions worth a name of their own: used twice, not small, and not a slot's new value."""
-    graph = rule.graph
     uses: dict[Node, int] = {}
     for n in graph.nodes:
         for a in n.args:

@@ -13,6 +13,9 @@ SWAPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul", "maximum": "m
 SWAPPED |= {"gt": "le", "le": "gt", "ge": "lt", "lt": "ge"}
 
 
+_ZERO = node("const", value=0.0)  # whose sign is no slip
+
+
 @dataclass(frozen=True)
 class Mutant:
     """A rule with one slip, and what the slip is."""
@@ -71,6 +74,10 @@ def _other_nodes(n: Node) -> Iterator[tuple[str, Node]]:
     if n.op == "add" and n.args[0].op == "sqrt":
         moved = node("sqrt", node("add", n.args[0].args[0], n.args[1]))
         yield show(moved), moved
+    if n.op == "add" and n.args[0].op == "div" and n.args[0].args[0].op == "sqrt":
+        root, below = n.args[0].args
+        moved = node("div", node("sqrt", node("add", root.args[0], n.args[1])), below)
+        yield show(moved), moved
     if n.op == "sqrt" and n.args[0].op == "add":
         inside, added = n.args[0].args
         moved = node("add", node("sqrt", inside), added)
@@ -78,7 +85,7 @@ def _other_nodes(n: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _other_values(rule: Rule, graph: Graph, value: Node) -> Iterator[Node]:
-    if value.op not in ("gt", "ge", "lt", "le"):
+    if value.op not in ("gt", "ge", "lt", "le") and value is not _ZERO:
         yield node("neg", value)
     if value.op == "const":
         yield node("const", value=value.value * 1.125)
