@@ -10,6 +10,12 @@ from typing import Any
 
 from ravine.engines.fused import cache
 
+OPTIMISE = 3
+"""LLVM's level, of the passes and of the code generator."""
+
+PASSES = {"loop_vectorization": True, "slp_vectorization": True}
+"""The passes that are on besides the level's own."""
+
 _lock = threading.Lock()  # LLVM's global context is not for two threads at once
 if hasattr(os, "register_at_fork"):  # nor for a child that was forked in the middle
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
@@ -50,7 +56,7 @@ def _processor() -> tuple[str, str]:
 
 def _machine() -> Any:
     cpu, features = _processor()
-    return _target().create_target_machine(cpu=cpu, features=features, opt=3, jit=True)
+    return _target().create_target_machine(cpu=cpu, features=features, opt=OPTIMISE, jit=True)
 
 
 @functools.cache
@@ -65,12 +71,11 @@ def has_half() -> bool:
 
 def compile_source(text: str) -> Compiled:
     """Load a module for this processor: from the cache on disk, or compiled and kept there."""
-    import llvmlite
     from llvmlite import binding as llvm
 
     with _lock:
         machine = _machine()
-        name = cache.key(text, llvmlite.__version__, machine.triple, *_processor())
+        name = cache.key(text, *_compiler(), machine.triple, *_processor())
         code = cache.read(name)
         if code is None:
             code = machine.emit_object(_optimised(text, machine))
@@ -79,6 +84,14 @@ def compile_source(text: str) -> Compiled:
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
         return Compiled(engine)
+
+
+def _compiler() -> tuple[str, ...]:
+    """What else machine code depends on than its source and the processor: LLVM's version and what it is told to do."""
+    import llvmlite
+    from llvmlite import binding as llvm
+
+    return llvmlite.__version__, str(llvm.llvm_version_info), str(OPTIMISE), str(PASSES)
 
 
 def assembly(text: str) -> str:
@@ -95,9 +108,9 @@ def _optimised(text: str, machine: Any) -> Any:
     module = llvm.parse_assembly(text)
     module.triple = machine.triple
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.slp_vectorization = True
+    options = llvm.create_pipeline_tuning_options(speed_level=OPTIMISE)
+    for name, is_on in PASSES.items():
+        setattr(options, name, is_on)
     passes = llvm.create_pass_builder(machine, options).getModulePassManager()
     passes.run(module, llvm.create_pass_builder(machine, options))
     return module
