@@ -5,7 +5,10 @@
     updates, state = tx.update(grads, state, params)
     params = optax.apply_updates(params, updates)
 
-It composes as any other: jit, vmap, scan, `optax.chain`, `optax.multi_transform`, `optax.inject_hyperparams`.
+It composes as any other: jit, vmap, scan, `optax.chain`, `optax.multi_transform`, `optax.inject_hyperparams`; extra
+arguments of `update` (value, grad, value_fn, …), as flax's `nnx.Optimizer` and `optax.chain` pass them on, are taken and
+not used. `optax.tree.get(state, "v")` finds a slot in a state however deep, under the name that the equation gives it
+(`ravine explain`), and `optax.tree.get(state, "count")` the number of finished steps.
 """
 
 from __future__ import annotations
@@ -31,13 +34,16 @@ Tree = Any
 
 
 class RuleState(NamedTuple):
-    """The number of finished steps (int32, saturating) and each slot: a tree like the parameters, or one number."""
+    """The number of finished steps (int32, saturating) and each slot by name: a tree like the parameters, or one number.
+
+    `state.slots["v"]` is Adam's average of squares; in a larger state, `optax.tree.get(state, "v")`.
+    """
 
     count: Any  # named as in optax's own states, though a tuple has a method of that name
     slots: dict[str, Tree]
 
 
-def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTransformation:
+def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTransformationExtraArgs:
     """A gradient transformation for a recipe, or for a rule (or its name); `hyper` overrides hyperparameters.
 
     A value may be a number, a schedule (a function of the count of finished steps, as in optax), or a traced JAX
@@ -65,7 +71,7 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
         }
         return RuleState(jnp.zeros([], jnp.int32), slots)
 
-    def update(grads: Tree, state: RuleState, params: Tree | None = None) -> tuple[Tree, RuleState]:
+    def update(grads: Tree, state: RuleState, params: Tree | None = None, **_unused: Any) -> tuple[Tree, RuleState]:
         if program.reads_x and params is None:
             raise ValueError(f"{rule.name} reads the parameter: call update(grads, state, params)")
         scalars = {n: state.slots[n] for n, slot in rule.slots.items() if slot.is_scalar}
@@ -86,7 +92,7 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
         updates = jax.tree.unflatten(structure, [r["g"] for r in results])
         return updates, RuleState(count, {n: slots[n] for n in rule.slots})
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 class _Program:

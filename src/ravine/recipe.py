@@ -126,8 +126,8 @@ class Recipe:
 
         return from_recipe(params, self)
 
-    def optax(self, lr: Any = None) -> optax.GradientTransformation:
-        """An `optax.GradientTransformation` that follows this recipe: `ravine.optax.from_recipe`.
+    def optax(self, lr: Any = None) -> optax.GradientTransformationExtraArgs:
+        """An `optax.GradientTransformationExtraArgs` that follows this recipe: `ravine.optax.from_recipe`.
 
         `lr`, if given, is a number, a schedule, or a traced value, so `optax.inject_hyperparams(recipe.optax)` works.
         """

@@ -186,3 +186,32 @@ def test_optax_itself_moves_alike(trace: Trace) -> None:
     real = getattr(optax, name.partition(".")[2])(**given)
     theirs = run(real, trace.x[0], trace.gradients)
     np.testing.assert_allclose(run(trace.recipe.optax(), trace.x[0], trace.gradients), theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gd", "nadam"])
+def test_extra_arguments_are_taken_and_not_used(name: str) -> None:
+    """optax.chain passes them to every member that supports them; flax's nnx.Optimizer to its transformation."""
+    tx = recipe(name).optax()
+    assert optax.with_extra_args_support(tx) is tx
+    x, g = jnp.ones(3), jnp.asarray([1.0, -2.0, 0.5])
+    plain, _ = tx.update(g, tx.init(x), x)
+    extra, _ = tx.update(g, tx.init(x), x, value=jnp.ones(()), grad=g, value_fn=lambda x: x.sum())
+    np.testing.assert_array_equal(extra, plain)
+    chain = optax.chain(tx, optax.contrib.reduce_on_plateau())
+    chain.update(g, chain.init(x), x, value=jnp.ones(()))
+    injected = optax.inject_hyperparams(recipe(name).optax)(lr=0.1)
+    injected.update(g, injected.init(x), x, value=jnp.ones(()))
+
+
+def test_state_fields_are_found_by_their_names() -> None:
+    tx = optax.chain(optax.clip_by_global_norm(1.0), optax.inject_hyperparams(recipe("adam").optax)(lr=0.1))
+    x = {"w": jnp.ones(3), "b": jnp.zeros(2)}
+    state = tx.init(x)
+    _, state = tx.update(x, state, x)
+    assert optax.tree.get_all_with_path(state, "m")
+    assert jax.tree.structure(optax.tree.get(state, "v")) == jax.tree.structure(x)
+    assert float(optax.tree.get(state, "lr")) == pytest.approx(0.1)
+    counts = [int(c) for _, c in optax.tree.get_all_with_path(state, "count")]
+    assert counts == [1, 1]
+    moved = optax.tree.set(state, lr=jnp.asarray(0.2))
+    assert float(optax.tree.get(moved, "lr")) == pytest.approx(0.2)
