@@ -32,13 +32,19 @@ class Range:
 NON_NEGATIVE = Range(low=0.0)
 POSITIVE = Range(low=0.0, low_open=True)
 DECAY = Range(low=0.0, high=1.0, high_open=True)
+FRACTION = Range(low=0.0, high=1.0)
 FINITE = Range()
 
 
 def usual_range(name: str) -> Range:
-    """The legal range that the field's standard names imply; a rule may declare another one."""
-    if name.startswith("beta") or name in ("mu", "rho"):
+    """The legal range that the field's standard names imply; a rule may declare another one.
+
+    At exactly 1 a momentum never decays and an average never moves, as frameworks allow; what divides by 1 − βᵗ can't.
+    """
+    if name.startswith("beta"):
         return DECAY
+    if name in ("mu", "rho"):
+        return FRACTION
     if name in ("lr", "eps", "weight_decay", "momentum_decay"):
         return NON_NEGATIVE
     return FINITE

@@ -5,9 +5,9 @@
     updates, state = tx.update(grads, state, params)
     params = optax.apply_updates(params, updates)
 
-It composes as any other: jit, vmap, scan, `optax.chain`, `optax.multi_transform`, `optax.inject_hyperparams`; extra
-arguments of `update` (value, grad, value_fn, …), as flax's `nnx.Optimizer` and `optax.chain` pass them on, are taken and
-not used. `optax.tree.get(state, "v")` finds a slot in a state however deep, under the name that the equation gives it
+It composes as any other: jit, vmap, scan, `optax.chain`, `optax.multi_transform`, `optax.inject_hyperparams`. Extra
+arguments of `update` (value, grad, value_fn, …), as flax's `nnx.Optimizer` and `optax.chain` pass on, are taken and not
+used. `optax.tree.get(state, "v")` finds a slot in a state however deep, under the name that the equation gives it
 (`ravine explain`), and `optax.tree.get(state, "count")` the number of finished steps.
 """
 
@@ -34,7 +34,7 @@ Tree = Any
 
 
 class RuleState(NamedTuple):
-    """The number of finished steps (int32, saturating) and each slot by name: a tree like the parameters, or one number.
+    """The number of finished steps (int32, saturating) and the slots by name: trees like the parameters, or one number.
 
     `state.slots["v"]` is Adam's average of squares; in a larger state, `optax.tree.get(state, "v")`.
     """

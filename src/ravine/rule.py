@@ -12,11 +12,12 @@ import ravine.rules as family  # the package, here at first import, so that it c
 from ravine import userfile
 from ravine.declaration import Rule, Slot, declare
 from ravine.errors import unknown
-from ravine.hyperparameter import DECAY, FINITE, NON_NEGATIVE, POSITIVE, Hyperparameter, Range
+from ravine.hyperparameter import DECAY, FINITE, FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter, Range
 
 __all__ = [
     "DECAY",
     "FINITE",
+    "FRACTION",
     "NON_NEGATIVE",
     "POSITIVE",
     "Hyperparameter",

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ravine.math import maximum, minimum
-from ravine.rule import DECAY, NON_NEGATIVE, POSITIVE, Hyperparameter, Rule, Slot, rule
+from ravine.rule import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter, Rule, Slot, rule
 
 Apply = Callable[..., tuple[Any, ...]]
 
@@ -167,7 +167,7 @@ def _with_momentum(name: str, base: Rule | str, apply: Apply) -> Rule:
     inner = _rule(base)
     if "delta" in inner.slots or inner.look_ahead_function is not None:
         raise ValueError(f"{name} can't wrap {inner.name}: it already has a momentum of that kind")
-    wrapped = _transform(name, inner, apply, {"mu": Hyperparameter(0.9, DECAY)})
+    wrapped = _transform(name, inner, apply, {"mu": Hyperparameter(0.9, FRACTION)})
     return replace(wrapped, slots=MappingProxyType({**inner.slots, "delta": Slot()}))
 
 

@@ -115,3 +115,64 @@ def test_the_call_that_a_spelling_gives_is_read_again(framework: str) -> None:
     spelled = torch.SGD(lr=0.1, momentum=0.9).to(framework)
     constructor, given = dialects.parse(spelled.call)
     assert (constructor, given) == (spelled.constructor, spelled.arguments)
+
+
+AT_ONE = [
+    "keras.SGD(0.5, momentum=1.0)",
+    "keras.SGD(0.5, momentum=1.0, nesterov=True)",
+    "keras.RMSprop(0.5, rho=1.0)",
+    "keras.RMSprop(0.5, momentum=1.0, centered=True)",
+    "keras.Adadelta(0.5, rho=1.0)",
+    "keras.Adam(0.5, beta_2=1.0)",
+    "keras.Adam(0.5, beta_2=1.0, amsgrad=True)",
+    "keras.Adamax(0.5, beta_2=1.0)",
+    "keras.Lion(0.5, beta_1=1.0)",
+    "keras.Lion(0.5, beta_2=1.0)",
+    "tensorflow.MomentumOptimizer(0.5, 1.0)",
+    "tensorflow.RMSPropOptimizer(0.5, 1.0, 1.0)",
+    "tensorflow.AdadeltaOptimizer(0.5, 1.0)",
+    "tensorflow.AdamOptimizer(0.5, 0.9, 1.0)",
+    "torch.SGD(lr=0.5, momentum=1.0, nesterov=True)",
+    "torch.RMSprop(lr=0.5, alpha=1.0, momentum=1.0)",
+    "torch.Adadelta(lr=0.5, rho=1.0)",
+    "optax.sgd(0.5, 1.0)",
+    "optax.rmsprop(0.5, 1.0, momentum=1.0)",
+    "optax.adadelta(0.5, 1.0)",
+    "optax.lion(0.5, 1.0, 1.0)",
+]
+
+
+@pytest.mark.parametrize("call", AT_ONE)
+def test_a_momentum_or_decay_of_one_is_taken_where_the_framework_takes_it(call: str) -> None:
+    constructor, given = dialects.parse(call)
+    chosen = constructor(**given)
+    assert 1.0 in chosen.hyper.values()
+    x = np.zeros(2)
+    state = chosen.init(x)
+    for g in ([1.0, -2.0], [0.5, 3.0]):
+        x, state = chosen.update(np.array(g), state, x)
+    assert np.isfinite(x).all()
+    for framework in dialects.FRAMEWORKS:
+        assert str(chosen.to(framework))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "torch.Adam(betas=(0.9, 1.0))",
+        "torch.Adamax(betas=(0.9, 1.0))",
+        "keras.Adam(beta_1=1.0)",
+        "optax.adam(0.1, 1.0)",
+    ],
+)
+def test_a_decay_of_one_is_refused_where_the_framework_does_or_gives_nan(call: str) -> None:
+    constructor, given = dialects.parse(call)
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\)"):
+        constructor(**given)
+
+
+def test_keras_adamw_wants_a_number_for_its_decay() -> None:
+    with pytest.raises(ValueError, match=r"keras\.AdamW: weight_decay must be a number"):
+        keras.AdamW(0.1, weight_decay=None)
+    assert keras.Adam(0.1, weight_decay=None) == keras.Adam(0.1)
+    assert keras.AdamW(0.1, weight_decay=0.0) == keras.Adam(0.1)

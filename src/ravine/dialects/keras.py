@@ -124,13 +124,15 @@ def Adam(
 @spelling(*ADAM_FORMS)
 def AdamW(
     learning_rate: float = 0.001,
-    weight_decay: float = 0.004,
+    weight_decay: float | None = 0.004,
     beta_1: float = 0.9,
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     amsgrad: bool = False,
 ) -> None:
     """Adam with ε̂ and decoupled decay."""
+    if weight_decay is None:
+        raise ValueError("weight_decay must be a number, as Keras demands here, got None; 0.0 is no decay")
 
 
 @spelling(Form("nadam", ADAM, state={**MOMENTS, "product": "u_product"}, fixed={"momentum_decay": 1.0}))

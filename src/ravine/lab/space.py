@@ -76,8 +76,8 @@ def default_span(rule: Rule, name: str) -> Span:
 
     The learning rate: over four decades around the default, equally wide for all, and placed by whoever wrote the rule,
     because a good learning rate is near 1 for Adadelta and near 0.001 for Adam. Defaults are mostly cautious, so more
-    of the range lies above than below. A decay in [0, 1): what it lacks of one, a decade to either side. What else is
-    positive: two decades to either side. All as far as it is legal.
+    of the range lies above than below. A decay between 0 and 1: what it lacks of one, a decade to either side. What
+    else is positive: two decades to either side. All as far as it is legal.
     """
     default, legal = rule.hyperparameters[name].default, rule.hyperparameters[name].range
     if name != "lr" and is_decay(legal):
@@ -103,11 +103,11 @@ def given_span(rule: Rule, name: str, low: float, high: float) -> Span:
     rule.check({name: high})
     if not low < high:
         raise ValueError(f"{rule.name}: {name} = {low:g}..{high:g} is no range: the first end must be the lower one")
-    if name != "lr" and is_decay(rule.hyperparameters[name].range):
+    if name != "lr" and is_decay(rule.hyperparameters[name].range) and high < 1:
         return Span(low, high, COMPLEMENT)
     return Span(low, high, LOG if low > 0 else EVEN)
 
 
 def is_decay(legal: Range) -> bool:
-    """Whether the legal values lie in [0, 1): then how near to one a value is matters."""
-    return legal.low >= 0 and legal.high == 1 and legal.high_open
+    """Whether the legal values lie between 0 and 1: then how near to one a value is matters."""
+    return legal.low >= 0 and legal.high == 1

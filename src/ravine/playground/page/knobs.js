@@ -13,10 +13,10 @@ export function scale(knob) {
     const middle = value > 0 ? Math.log10(value) : -3;
     return decades(middle - (value < 1e-4 ? 4 : 3), Math.max(middle + 3, 1), !knob.lowOpen);
   }
-  if (low === 0 && high === 1 && knob.highOpen) {
+  if (low === 0 && high === 1) {
     return {
       value: (p) => (p <= 0 ? (knob.lowOpen ? 1e-4 : 0) : Number((1 - round(10 ** (-4 * p))).toPrecision(6))),
-      position: (v) => -Math.log10(1 - v) / 4,
+      position: (v) => (v < 1 ? -Math.log10(1 - v) / 4 : 1),
     };
   }
   const from = low ?? Math.min(value - 1, high === null ? -1 : high - 2);
