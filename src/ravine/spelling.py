@@ -10,6 +10,8 @@ from ravine.recipe import Recipe, recipe
 ONE = re.compile(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>[^\[\]]+?)(?:\[(?P<values>[^\[\]]*)\])?\s*")
 ELSEWHERE = re.compile(r"(?P<rule>.+):(?P<values>\w+=[^:]*)|(?P<called>.+)\((?P<given>\w+=[^()]*)\)")
 """Values where they don't belong: behind a colon, or in round brackets, which are a transform's."""
+CALLED = re.compile(r"[^()]*[.:]\w+\(")
+"""What is called with arguments: a framework's constructor, or one of a package or a file."""
 
 
 class Written(NamedTuple):
@@ -37,7 +39,14 @@ class Written(NamedTuple):
 
 def split(text: str) -> list[str]:
     """The optimizers of a list with commas between them; commas in brackets don't count."""
-    return [part.strip() for part in re.split(r",(?![^\[\]]*\])", text) if part.strip()]
+    parts, depth = [""], 0
+    for sign in text:
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts if part.strip()]
 
 
 def read(text: str) -> Written:
@@ -49,7 +58,7 @@ def read(text: str) -> Written:
     found = ONE.fullmatch(text)
     if not found:
         raise ValueError(f"can't read optimizer {text!r}: expected RULE, NAME=RULE or RULE[beta1=0.8]")
-    if wrong := ELSEWHERE.fullmatch(found["rule"]):
+    if (wrong := ELSEWHERE.fullmatch(found["rule"])) and not CALLED.match(found["rule"]):
         meant = f"{wrong['rule'] or wrong['called']}[{wrong['values'] or wrong['given']}]"
         raise ValueError(f"can't read optimizer {text!r}: values go in square brackets, as in {meant}")
     values: dict[str, str] = {}

@@ -235,7 +235,7 @@ def test_the_first_failed_run_is_the_same_in_the_report_made_again(tmp_path: Pat
         (["--seeds", "1"], "seeds must be at least 2"),
         (["--workers", "0"], "workers must be at least 1"),
         (["--steps", "many"], "not a valid integer"),
-        (["--schedule", "cosine"], "'cosine' is not one of"),
+        (["--schedule", "cosin"], "'cosin' is not one of"),
         (["--search", "grid"], "'grid' is not one of"),
         (["--storage", "nonsense"], "the storage"),
         (["nothing.toml"], "can't read 'nothing.toml'"),

@@ -144,8 +144,8 @@ def test_mistakes_are_named(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name.replace('_', '-')} must be at least"):
         Protocol(**{"steps": 10, **wrong})
-    with pytest.raises(ValueError, match="unknown schedule 'cosine'"):
-        Protocol(steps=10, schedule="cosine")
+    with pytest.raises(ValueError, match="unknown schedule 'cosin'; did you mean 'cosine'"):
+        Protocol(steps=10, schedule="cosin")
 
 
 def _loss(s):

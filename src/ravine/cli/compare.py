@@ -18,7 +18,7 @@ from rich.console import Console
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import SOBOL, TPE, Protocol
 from ravine.lab.records import FAILED, FINAL
-from ravine.lab.schedule import CONSTANT, LINEAR
+from ravine.lab.schedule import COSINE, LINEAR, SHAPES
 
 if TYPE_CHECKING:
     from ravine.lab.budget import Limit
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from ravine.lab.store import Store
 
 INTERRUPTED = 130
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "quick": {},
+    "thorough": {"trials": 32, "schedule": COSINE, "lengths": "1,2,4", "tune": "lr,weight_decay,warmup,beta2"},
+}
+"""What is taken for options that are not given."""
 
 
 @click.command()
@@ -43,11 +48,21 @@ INTERRUPTED = 130
 @click.option("--seeds", type=int, default=5, show_default=True, help="Repetitions, each tuned anew, with fresh seeds.")
 @click.option(
     "--schedule",
-    type=click.Choice([LINEAR, CONSTANT]),
+    type=click.Choice(list(SHAPES)),
     default=LINEAR,
     show_default=True,
-    help="The learning rate falls to zero, or stays.",
+    help="What becomes of the learning rate.",
 )
+@click.option("--warmup", type=float, default=0.0, help="Steps of warm-up; below 1 a share of all steps.")
+@click.option("--clip-norm", type=float, default=0.0, help="Clip all gradients together to this norm; 0: not.")
+@click.option(
+    "--protocol",
+    type=click.Choice(list(PROTOCOLS)),
+    default="quick",
+    show_default=True,
+    help="What the options are that are not given; see docs/compare.md.",
+)
+@click.option("--lengths", metavar="LIST", default="1", help="The same at several lengths, as 1,2,4 times the steps.")
 @click.option(
     "--search",
     type=click.Choice([SOBOL, TPE]),
@@ -85,11 +100,20 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     began = time.monotonic()
     if task.endswith(".toml"):
         task = configured(ctx, Path(task), given)
+    preset = {n: v for n, v in PROTOCOLS[given["protocol"]].items() if is_default(ctx, n, given[n])}
+    given |= preset
+    given["is_tune_preset"] = "tune" in preset
+    lengths = numbers(given["lengths"])
     out: Path = given["out"]
     console = Console()
     if not given["suite"]:
-        compare_one(task, given, out, console, began)
+        if lengths == [1.0]:
+            compare_one(task, given, out, console, began)
+        else:
+            compare_lengths(task, given, out, console, lengths)
         return
+    if lengths != [1.0]:
+        raise ValueError("--suite runs its tasks at one length: give no --lengths, nor a protocol that has some")
     if ctx.get_parameter_source("task") == ParameterSource.COMMANDLINE:
         raise ValueError("--suite runs all built-in tasks: give no TASK with it")
     from ravine.lab.report.suite import write_suite
@@ -101,6 +125,44 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
+def is_default(ctx: click.Context, name: str, value: Any) -> bool:
+    """Whether an option was given neither on the command line nor in a file."""
+    (param,) = (p for p in ctx.command.params if p.name == name)
+    return ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE and value == param.get_default(ctx)
+
+
+def numbers(text: str) -> list[float]:
+    """The positive numbers of a list with commas. Raises ValueError for anything else."""
+    try:
+        found = [float(part) for part in str(text).split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) <= 0 or len(set(found)) < len(found):
+        raise ValueError(f"lengths are numbers above 0 with commas between them, as 1,2,4; got {text!r}")
+    return sorted(found)
+
+
+def compare_lengths(task: str, given: dict[str, Any], out: Path, console: Console, lengths: list[float]) -> None:
+    """The same comparison at several lengths, each tuned anew in a folder of its own, and what changes with it."""
+    if given["budget"]:
+        raise ValueError("--budget fits one comparison to a time: give it no --lengths, nor a protocol that has some")
+    from ravine.lab.report import lengths as report
+    from ravine.lab.results import write
+
+    writable(out)
+    base = tasks_find(task).steps if given["steps"] is None else given["steps"]
+    many: dict[int, Results] = {}
+    for length in lengths:
+        steps = max(1, round(length * base))
+        console.print(f"[bold]{length:g} × {base} = {steps} steps[/bold]", highlight=False)
+        options = {**given, "steps": steps}
+        many[steps] = compare_one(task, options, out / f"x{length:g}", console, time.monotonic())
+    console.print(report.table(many))
+    console.print(report.words(many), highlight=False, markup=False)
+    write(out / "lengths.md", report.markdown(many))
+    console.print(f"wrote {out / 'lengths.md'}", highlight=False, soft_wrap=True)
+
+
 def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, began: float) -> Results:
     """One comparison, from the check of what was given to the report; a budget counts from `began`."""
     from ravine.lab import compare as lab
@@ -109,14 +171,15 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     from ravine.lab.store import Store
 
     tune = given["tune"]
-    contenders = parse(given["optimizers"], None if tune is None else [n.strip() for n in tune.split(",") if n.strip()])
+    names = None if tune is None else [n.strip() for n in tune.split(",") if n.strip()]
+    contenders = parse(given["optimizers"], names, where_possible=given["is_tune_preset"])
     workers = worker_count(given["workers"])
     writable(out)
     with closing(Pool(workers)) as pool:
         if given["budget"]:
             pool.open()
         found: Any = tasks_find(task)
-        options = {n: given[n] for n in ("trials", "seeds", "schedule", "search", "prune")}
+        options = {n: given[n] for n in ("trials", "seeds", "schedule", "warmup", "clip_norm", "search", "prune")}
         protocol = Protocol(steps=found.steps if given["steps"] is None else given["steps"], **options)
         store = Store(given["storage"] or in_folder(out, given["fresh"]))
         header, limit = lab.prepare(task, contenders, protocol), None

@@ -11,7 +11,7 @@ from functools import cache
 from ravine.errors import unknown
 from ravine.lab.contender import Contender
 from ravine.lab.records import DEFAULTS, FAILED, FINAL, TUNING, Record, Settings
-from ravine.lab.schedule import CONSTANT, LINEAR
+from ravine.lab.schedule import LINEAR, SHAPES
 from ravine.lab.search import suggest
 from ravine.lab.space import Space, Span
 
@@ -31,7 +31,8 @@ class Protocol:
     whenever they were tuned to different points. The rule's defaults are run with the fresh seed too.
 
     With `search` tpe only the first half of the trials is spread evenly; the others are asked of Optuna one by one.
-    With `prune` the first half runs whole, and the others are stopped early where they do worse than these.
+    With `prune` the first half runs whole, and the others are stopped early where they do worse than these. `schedule`,
+    `warmup` and `clip_norm` (see `ravine.lab.method.TRAINING`) hold for a contender that has none of its own.
     """
 
     steps: int
@@ -41,14 +42,16 @@ class Protocol:
     schedule: str = LINEAR
     search: str = SOBOL
     prune: bool = False
+    warmup: float = 0.0
+    clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, known in {"schedule": (CONSTANT, LINEAR), "search": (SOBOL, TPE)}.items():
+        for name, known in {"schedule": SHAPES, "search": (SOBOL, TPE)}.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
-        for name, least in {"steps": 1, "trials": 1, "seeds": 2, "first_seed": 0}.items():
+        for name, least in {"steps": 1, "trials": 1, "seeds": 2, "first_seed": 0, "warmup": 0, "clip_norm": 0}.items():
             value = getattr(self, name)
-            if value < least:
+            if not value >= least:
                 raise ValueError(f"{name.replace('_', '-')} must be at least {least}, got {value}")
 
     def tuning_seed(self, repetition: int) -> int:
@@ -62,6 +65,11 @@ class Protocol:
     def runs(self, space: Space) -> int:
         """How many runs a contender with this search space has in all."""
         return self.seeds * ((self.trials if space else 0) + 2)
+
+    def training(self, space: Space) -> dict[str, float]:
+        """What everybody is given, unless it is searched."""
+        given = {"warmup": self.warmup, "clip_norm": self.clip_norm}
+        return {n: v for n, v in given.items() if v and n not in space}
 
     @property
     def first(self) -> int:
@@ -113,20 +121,20 @@ def missing(
             task,
             contender.name,
             contender.rule,
-            contender.fixed,
+            {**protocol.training(space), **contender.fixed},
             -1,
             protocol.steps,
             "",
             repetition,
             -1,
-            protocol.schedule,
+            contender.schedule or protocol.schedule,
         )
         fresh = replace(base, seed=protocol.fresh_seed(repetition))
         trials, is_whole = _trials(protocol, base, space, protocol.trial_points(space, repetition), done)
         wanted += trials
         if is_whole:
             best = best_of([done[s.key] for s in trials])
-            wanted.append(replace(fresh, stage=FINAL, hyper=best.settings.hyper if best else contender.fixed))
+            wanted.append(replace(fresh, stage=FINAL, hyper=best.settings.hyper if best else base.hyper))
         wanted.append(replace(fresh, stage=DEFAULTS))
     ready = [s for s in wanted if s.key not in done]
     here = sum(key[2] < protocol.seeds for key in done)

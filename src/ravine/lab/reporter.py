@@ -86,6 +86,8 @@ class Reporter:
 
 def number(name: str, value: Any) -> float:
     """The value as a float: a number, or an array or tensor of one. Raises TypeError for anything else."""
+    if hasattr(value, "detach"):
+        value = value.detach()  # torch warns of a number that is taken out of a graph
     if not isinstance(value, (bool, str, bytes)):
         with contextlib.suppress(TypeError, ValueError, RuntimeError):
             return float(value)

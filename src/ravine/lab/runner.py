@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import ravine
+from ravine.lab.making import maker
 from ravine.lab.records import DIVERGED, FAILED, FINISHED, PRUNED, Record, Settings
 from ravine.lab.reporter import Reporter, StopRun, Tail
-from ravine.lab.schedule import Schedule
-from ravine.lab.scheduler import OptimizerMaker
 from ravine.lab.search import judge
 from ravine.lab.task import Trainable
 
@@ -22,9 +19,9 @@ TRACEBACK_CHARACTERS = 8000
 def run(load: Callable[[], Trainable], settings: Settings, rivals: Sequence[Record] = ()) -> Record:
     """Load a task and train it as `settings` say, stopped early where it does worse than its `rivals`. What goes wrong
     in the task's code is in the record."""
-    make_optimizer, output = _optimizer_maker(settings), Tail()
+    make_optimizer, output = maker(settings), Tail()
     is_to_stop = judge(rivals, settings.steps) if rivals else lambda step, loss: False
-    report = Reporter(is_to_stop, lambda: make_optimizer.rate)
+    report = Reporter(is_to_stop, make_optimizer.at_report)
     status, message, schedule = FINISHED, "", ""
     try:
         # What a task prints would break the progress display.
@@ -56,12 +53,3 @@ def run(load: Callable[[], Trainable], settings: Settings, rivals: Sequence[Reco
 def diverged(losses: list[float]) -> bool:
     """Whether the last loss is not finite, or worse than the first."""
     return not math.isfinite(losses[-1]) or (len(losses) > 1 and losses[-1] > losses[0])
-
-
-def _optimizer_maker(settings: Settings) -> OptimizerMaker:
-    """What a task calls with its parameters: it makes optimizers that follow the settings."""
-
-    def make(params: Iterable[Any]) -> Any:
-        return ravine.recipe(settings.rule).replace(**settings.hyper).torch(params)
-
-    return OptimizerMaker(make, Schedule(settings.schedule), settings.steps)

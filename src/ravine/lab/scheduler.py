@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ class Scheduler(LRScheduler):
     """Multiplies the learning rates of an optimizer by a schedule's factor: call `step()` after the optimizer's.
 
     It counts its own steps, of which there are at most `total_steps`; one more raises ValueError. What it multiplies,
-    and what it wrote, are in the groups themselves (`initial_lr`, `scheduled_lr`). So it goes on rightly where groups
+    and what it wrote, are in the groups themselves (`initial_lr`, `lr_by_schedule`). So it goes on rightly where groups
     are replaced, as `load_state_dict` and Accelerate's `prepare` do, or added; and where somebody else changes a
     group's rate, the change stays, as a factor.
     """
@@ -26,7 +26,7 @@ class Scheduler(LRScheduler):
         self.last_epoch, self._step_count = 0, 1
         for group in optimizer.param_groups:
             if "lr" in group:
-                group["initial_lr"] = group["scheduled_lr"] = group["lr"]
+                group["initial_lr"] = group["lr_by_schedule"] = group["lr"]
         self._set_rates()
 
     def step(self, epoch: int | None = None) -> None:
@@ -45,11 +45,11 @@ class Scheduler(LRScheduler):
         for group in self.optimizer.param_groups:
             if "lr" not in group:
                 continue
-            rate, written = group["lr"], group.get("scheduled_lr")
+            rate, written = group["lr"], group.get("lr_by_schedule")
             initial = group.setdefault("initial_lr", rate)
             if written is not None and rate != written:
                 initial = group["initial_lr"] = initial * (rate / written) if written else rate
-            group["lr"] = group["scheduled_lr"] = initial * factor
+            group["lr"] = group["lr_by_schedule"] = initial * factor
 
     def get_last_lr(self) -> list[Any]:
         """The rates of the groups that have one."""
@@ -72,18 +72,35 @@ class OptimizerMaker:
     `with evaluation():` puts optimizers that evaluate at another point than they train at (Schedule-Free) there.
     """
 
-    def __init__(self, make: Callable[[Iterable[Any]], Any], schedule: Schedule, steps: int) -> None:
+    def __init__(self, make: Callable[[Any], Any], schedule: Schedule, steps: int) -> None:
         self._make, self._schedule, self._steps = make, schedule, steps
         self._optimizers: list[Any] = []
         self._schedulers: list[Scheduler] = []
         self._own = ""
         self._asked = 0
+        self._is_evaluated = False
 
-    def __call__(self, params: Iterable[Any]) -> Any:
-        """An optimizer over parameters, named parameters or groups of them."""
+    def __call__(self, params: Any) -> Any:
+        """An optimizer over a model's parameters, or parameters, named parameters or groups of them.
+
+        A group may hold the optimizer's own hyperparameters but for the rate, and `lr_scale`, by which the rate is
+        multiplied. Raises ValueError for any other key.
+        """
         optimizer = self._make(params)
         self._optimizers.append(optimizer)
+        if _has_modes(optimizer):
+            self._watch(optimizer)
         return optimizer
+
+    def _watch(self, optimizer: Any) -> None:
+        """See whether the loop ever puts it where it evaluates."""
+        inner = optimizer.eval
+
+        def watched() -> None:
+            self._is_evaluated = True
+            inner()
+
+        optimizer.eval = watched
 
     def scheduler(self, optimizer: Any, steps: int | None = None) -> Scheduler:
         """A scheduler for an optimizer that takes `steps` steps; as many as the run has if not given."""
@@ -110,7 +127,7 @@ class OptimizerMaker:
     @contextmanager
     def evaluation(self) -> Iterator[None]:
         """In this block parameters are where the optimizers evaluate."""
-        modes = [o for o in self._optimizers if callable(getattr(o, "eval", None))]
+        modes = [o for o in self._optimizers if _has_modes(o)]
         for optimizer in modes:
             optimizer.eval()
         try:
@@ -119,9 +136,17 @@ class OptimizerMaker:
             for optimizer in modes:
                 optimizer.train()
 
-    @property
-    def rate(self) -> float | None:
-        """The learning rate now: that of the first group of the first optimizer that has one."""
+    def at_report(self) -> float | None:
+        """The learning rate now: that of the first group of the first optimizer that has one.
+
+        Raises ValueError where an optimizer with modes was never put where it evaluates: the loss would be of another
+        point.
+        """
+        if not self._is_evaluated and any(_has_modes(o) for o in self._optimizers):
+            raise ValueError(
+                "this optimizer evaluates at another point than it trains at: measure in "
+                "`with make_optimizer.evaluation():`, or call optimizer.eval() before and optimizer.train() after"
+            )
         rates = (g["lr"] for o in self._optimizers for g in o.param_groups if "lr" in g)
         return next((float(r) for r in rates), None)
 
@@ -140,3 +165,7 @@ class OptimizerMaker:
         if short := [s for s in self._schedulers if s.last_epoch < s.total_steps]:
             return f"cut short: a scheduler was stepped {short[0].last_epoch} of {short[0].total_steps} times"
         return ""
+
+
+def _has_modes(optimizer: Any) -> bool:
+    return callable(getattr(optimizer, "eval", None)) and callable(getattr(optimizer, "train", None))

@@ -39,6 +39,10 @@ HEARTBEAT, GRACE = 10, 60
 """Seconds between signs of life, and of silence until a run is given to another."""
 
 
+DECISIVE = ("name", "rule", "fixed", "schedule", "equation", "defaults", "space")
+"""What of a contender decides its runs' numbers."""
+
+
 class StoreError(OSError):
     """The storage can't be reached or written to."""
 
@@ -59,7 +63,7 @@ class Entry:
             "task": [self.task["spec"], self.task["digest"]],
             "protocol": asdict(replace(self.protocol, seeds=2)),  # more repetitions only add runs
             "points": "turned in every repetition",  # runs of the time when all tried the same points are others
-            "contender": {n: self.contender[n] for n in ("name", "rule", "fixed", "equation", "defaults", "space")},
+            "contender": {n: v for n, v in self.contender.items() if n in DECISIVE},
             "environment": {n: self.environment[n] for n in ("ravine", "torch")},
         }
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
@@ -68,7 +72,7 @@ class Entry:
     def missing(self, records: Sequence[Record]) -> tuple[list[Settings], int]:
         """The runs that can start now, and how many more will follow."""
         c = self.contender
-        contender = Contender(c["name"], c["rule"], c["fixed"])
+        contender = Contender(c["name"], c["rule"], c["fixed"], schedule=c.get("schedule", ""))
         return missing(self.protocol, self.task["spec"], contender, c["space"], records)
 
 

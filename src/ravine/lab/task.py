@@ -91,7 +91,7 @@ class Task:
 
         torch.manual_seed(seed)
         model = self.model()
-        optimizer = make_optimizer(model.parameters())
+        optimizer = make_optimizer(model)
         scheduler = make_optimizer.scheduler(optimizer, steps)
         batches = self._batches(seed)
         every = max(1, steps // self.evaluations)

@@ -200,7 +200,7 @@ def _more(results: Results, made: Summary) -> str:
             f"×{10**decades:.2g}" if math.isfinite(decades) else "–",
             words.interval(row.gap),
             f"{row.seconds_to_target:.2g} s" if math.isfinite(row.seconds_to_target) else "–",
-            f"{described[row.name]['state_bytes']} B",
+            "–" if described[row.name]["state_bytes"] is None else f"{described[row.name]['state_bytes']} B",
         )
 
     headings = (
@@ -220,6 +220,7 @@ def _equations(results: Results) -> str:
     parts = ["<h2>The equations</h2>", '<div class="equations">']
     for c in results.contenders:
         fixed = f" With {escape(words.hyper(c['fixed']))}." if c["fixed"] else ""
+        fixed += f" Schedule: {escape(c['schedule'])}." if c.get("schedule") else ""
         parts.append(
             f"<section><h3>{_name(results, c['name'])}</h3>{c['mathml']}"
             f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed}<br>{escape(words.searched(c))}</p>'

@@ -9,7 +9,7 @@ from typing import Any
 from ravine.lab.protocol import TPE
 from ravine.lab.records import TUNING
 from ravine.lab.results import Results
-from ravine.lab.schedule import CONSTANT, LINEAR
+from ravine.lab.schedule import SHAPES
 from ravine.lab.search import WARM_UP
 from ravine.lab.space import COMPLEMENT, EVEN, LOG, Span
 from ravine.lab.statistics import SOURCES, Interval
@@ -209,7 +209,8 @@ def method(results: Results) -> list[str]:
         if p.prune
         else ""
     )
-    rate = {CONSTANT: "stays constant", LINEAR: "falls linearly to zero"}[p.schedule]
+    rate = SHAPES[p.schedule] + (f", after a warm-up of {p.warmup:g} (a share below 1, else steps)" if p.warmup else "")
+    rate += f"; gradients are clipped to a norm of {p.clip_norm:g}" if p.clip_norm else ""
     return [
         f"Everything was done {p.seeds} times over, each time with two new seeds that are the same for all optimizers. "
         f"In each repetition an optimizer is tuned: {p.trials} runs of {p.steps} steps{batches} with the first seed, "

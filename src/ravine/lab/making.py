@@ -1,0 +1,134 @@
+"""From a run's settings to its optimizers: parameters in groups, decay by role, clipping, schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ravine.errors import unknown
+from ravine.lab import method
+from ravine.lab.method import TRAINING, Method
+from ravine.lab.records import Settings
+from ravine.lab.schedule import Schedule
+from ravine.lab.scheduler import OptimizerMaker
+
+Group = dict[str, Any]
+HIDDEN = "_ravine_hidden"
+"""Marks parameters of a model that are matrices between its layers: neither embeddings nor the last layer's."""
+
+
+def maker(settings: Settings) -> OptimizerMaker:
+    """What a training loop makes its optimizers with."""
+
+    def make(params: Any) -> Any:
+        return build(method.find(settings.rule), settings.hyper, params)
+
+    given = {n: settings.hyper[n] for n in ("warmup", "cooldown") if n in settings.hyper}
+    return OptimizerMaker(make, Schedule(settings.schedule, **given), settings.steps)
+
+
+def build(chosen: Method, hyper: Mapping[str, float], params: Any) -> Any:
+    """An optimizer over a model's parameters, or parameters, named parameters or groups as torch takes them.
+
+    A group may hold hyperparameters of the optimizer's own, and `lr_scale`, by which the tuned learning rate is
+    multiplied. Raises ValueError for any other key.
+    """
+    own = {n: v for n, v in hyper.items() if n in chosen.own}
+    training = {n: hyper.get(n, h.default) for n, h in TRAINING.items() if n not in chosen.own}
+    groups = _by_role(_groups(params), chosen, own, bool(training.get("decay_vectors")))
+    groups = [_checked(group, chosen, own) for group in groups]
+    plain = len(groups) == 1 and list(groups[0]) == ["params"]
+    optimizer = chosen.build(groups[0]["params"] if plain else groups, own)
+    if norm := training.get("clip_norm"):
+        optimizer.register_step_pre_hook(lambda o, *_: _clip(o, norm))
+    if callable(getattr(optimizer, "train", None)):
+        optimizer.train()
+    return optimizer
+
+
+def tensor(parameter: Any) -> Tensor:
+    """The tensor of a parameter, which may come with its name."""
+    found: Tensor = parameter[1] if isinstance(parameter, tuple) else parameter
+    return found
+
+
+def split_matrices(params: Any) -> tuple[list[Group], list[Group]]:
+    """(the groups of hidden matrices, those of everything else). Of parameters that don't come from a model, all with
+    two dimensions count as hidden matrices."""
+    matrices: list[Group] = []
+    others: list[Group] = []
+    for group in _groups(params):
+        chosen = [p for p in group["params"] if tensor(p).ndim == 2 and getattr(tensor(p), HIDDEN, True)]
+        rest = [p for p in group["params"] if all(p is not c for c in chosen)]
+        matrices += [{**group, "params": chosen}] if chosen else []
+        others += [{**group, "params": rest}] if rest else []
+    return matrices, others
+
+
+def _groups(params: Any) -> list[Group]:
+    if isinstance(params, nn.Module):
+        _mark(params)
+        params = params.parameters()
+    given = list(params) if isinstance(params, Iterable) and not isinstance(params, (dict, Tensor)) else [params]
+    if not given:
+        raise ValueError("make_optimizer() was given no parameters")
+    if not all(isinstance(g, dict) for g in given):
+        return [{"params": given}]
+    listed = []
+    for group in given:
+        inside = group.get("params", [])
+        listed.append({**group, "params": [inside] if isinstance(inside, Tensor) else list(inside)})
+    return listed
+
+
+def _mark(model: nn.Module) -> None:
+    """Tell hidden matrices from embeddings and from the last layer's weight."""
+    weights = [p for p in model.parameters() if p.ndim == 2]
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    for p in weights:
+        setattr(p, HIDDEN, id(p) not in embeddings and not (len(linear) > 1 and p is linear[-1]))
+
+
+def _by_role(groups: list[Group], chosen: Method, own: Mapping[str, float], decay_vectors: bool) -> list[Group]:
+    """The groups, split so that gains and biases don't decay, unless a group says what its decay is."""
+    decay = chosen.own.get("weight_decay")
+    if decay is None or decay_vectors or not own.get("weight_decay", decay.default):
+        return groups
+    split: list[Group] = []
+    for group in groups:
+        vectors = [p for p in group["params"] if tensor(p).ndim < 2]
+        if "weight_decay" in group or not vectors:
+            split.append(group)
+            continue
+        matrices = [p for p in group["params"] if tensor(p).ndim >= 2]
+        split += [{**group, "params": matrices}] if matrices else []
+        split.append({**group, "params": vectors, "weight_decay": 0.0})
+    return split
+
+
+def _checked(group: Group, chosen: Method, own: Mapping[str, float]) -> Group:
+    """The group as the optimizer takes it."""
+    found: Group = {}
+    for key, value in group.items():
+        if key == "lr":
+            raise ValueError(
+                f"a group given to make_optimizer() holds lr={value!r}, which would not be tuned: write lr_scale=0.1 "
+                "for a tenth of the tuned rate"
+            )
+        if key == "lr_scale" and "lr" in chosen.own:
+            found["lr"] = own.get("lr", chosen.own["lr"].default) * float(value)
+        elif key in ("params", "param_names", "name") or key in chosen.own or key in chosen.group_keys:
+            found[key] = value
+        elif key != "lr_scale" and not (key == "weight_decay" and not value):  # no decay is what it has
+            known = ["params", "name", "lr_scale", *chosen.own]
+            raise unknown(f"key in a group of parameters for {chosen.name}:", str(key), known)
+    return found
+
+
+def _clip(optimizer: Any, norm: float) -> None:
+    """Scale the gradients of all groups together so that their norm is at most this."""
+    torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], norm)
