@@ -41,6 +41,9 @@ mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break 
 fuzz: $(VENV)/.installed-dev  ## 3,000 random training programs with torch's optimizers and ours (minutes)
 	RAVINE_FUZZ=3000 $(BIN)/python -m pytest tests/dropin/test_random_programs.py
 
+torch-suite: $(VENV)/.installed-dev  ## torch's own tests of its optimizers, from Debian's source package, with our classes (30 minutes)
+	$(BIN)/python tools/torch_suite.py .torch-suite
+
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json
 

@@ -6,14 +6,14 @@ Compare it:  ravine compare --optimizers adam,momentum,examples/my_rule.py:adabo
 """
 
 import ravine
-from ravine.math import debias, ema, maximum, minimum, sqrt
+from ravine.math import debias, ema, ema_square, maximum, minimum, sqrt
 
 
 @ravine.rule(title="Adam with bounded steps", paper="after Luo et al. 2019, arXiv:1902.09843")
 def adabound(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, final_lr=0.1):
     """Adam whose per-coordinate learning rates are squeezed between two bounds that meet at `final_lr`."""
     m = ema(m, g, beta1)
-    v = ema(v, g * g, beta2)
+    v = ema_square(v, g, beta2)
     rate = lr / (sqrt(debias(v, beta2, t)) + eps)
     lower, upper = final_lr * (1 - 1 / (0.001 * t + 1)), final_lr * (1 + 1 / (0.001 * t))
     return -minimum(maximum(rate, lower), upper) * debias(m, beta1, t), m, v

@@ -87,6 +87,7 @@ def test_what_is_tuned_applies_to_whoever_has_it_and_does_not_hold_it():
     assert list(adam.space) == ["lr", "beta1", "eps"]
     assert list(held.space) == ["lr", "eps"]
     assert given.space["beta1"] == Span(0.5, 0.6, COMPLEMENT)
+    assert parse("momentum[mu=0.5..1]", [])[0].space["mu"] == Span(0.5, 1.0, LOG)  # the complement of 1 has no decade
     assert parse("adam", ["eps"])[0].space == {"eps": Span(1e-10, 1e-6, LOG)}
     assert parse("adam", [])[0].space == {}
 
