@@ -89,4 +89,4 @@ format: $(VENV)/.installed-dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 
 clean:  ## remove what was built here
-	rm -rf $(VENV) $(TRACES) out .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) $(TRACES) .torch-suite out .mypy_cache .pytest_cache .ruff_cache build dist
