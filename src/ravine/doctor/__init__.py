@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ravine.doctor.examination import CHECKS, examine, load_class
+from ravine.doctor.examination import CHECKS, examine
+from ravine.doctor.references import load_class
 from ravine.doctor.report import Finding, Report, Verdict
 
 __all__ = ["CHECKS", "Finding", "Report", "Verdict", "examine", "load_class"]

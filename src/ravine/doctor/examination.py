@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,6 @@ from ravine.doctor import checkpoints, cost, distributed, numbers, programs, sta
 from ravine.doctor.report import Finding, Outcome, Report, Verdict
 from ravine.doctor.subject import Stopped, Subject
 from ravine.doctor.trials import brief, parameters, random_numbers_kept
-from ravine.errors import unknown
 
 CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "aliasing on load": checkpoints.aliasing_on_load,
@@ -32,25 +30,6 @@ CHECKS: Mapping[str, Callable[[Subject], Outcome]] = {
     "foreach ≡ loop ≡ fused": programs.implementations_agree,
 }
 """Every check by its name in the report."""
-
-
-def load_class(reference: str) -> type[torch.optim.Optimizer]:
-    """The optimizer class that `module:Class` names.
-
-    Raises ImportError for a module that can't be imported, ValueError for a malformed or unknown name, TypeError for
-    something that is no optimizer class.
-    """
-    module_name, colon, attribute = reference.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ValueError(f"name the class as MODULE:CLASS, for instance torch.optim:Adam; got {reference!r}")
-    module = importlib.import_module(module_name)
-    if not hasattr(module, attribute):
-        classes = [n for n in dir(module) if isinstance(getattr(module, n), type)]
-        raise unknown(f"class in {module_name}:", attribute, classes)
-    found = getattr(module, attribute)
-    if not (isinstance(found, type) and issubclass(found, torch.optim.Optimizer)):
-        raise TypeError(f"{reference} is not a subclass of torch.optim.Optimizer")
-    return found
 
 
 def examine(construct: Callable[..., torch.optim.Optimizer], **options: Any) -> Report:

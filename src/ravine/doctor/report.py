@@ -32,17 +32,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The findings on one class, constructed with `options`, under a version of torch."""
+    """The findings on one class, constructed with `options`, under a version of torch; or why there are none."""
 
     subject: str
     options: Mapping[str, Any]
     torch_version: str
     findings: tuple[Finding, ...]
+    error: str | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed or did not apply."""
-        return all(f.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE) for f in self.findings)
+        """Whether the class was examined and every check passed or did not apply."""
+        return self.error is None and all(f.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE) for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON can hold it; options that are no JSON values as text."""
@@ -52,5 +53,6 @@ class Report:
             "options": plain,
             "torch": self.torch_version,
             "passed": self.passed,
+            "error": self.error,
             "findings": [asdict(f) for f in self.findings],
         }
