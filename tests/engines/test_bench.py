@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from ravine.bench import loop
 from ravine.bench.cases import CASES, make_floor
 from ravine.bench.measure import first_step, parameters, spread
 from ravine.bench.shapes import SHAPES, shapes
@@ -79,6 +80,56 @@ def test_the_command_writes_its_figures(tmp_path: Path, monkeypatch: pytest.Monk
     assert set(row["ratios"]) == {"loop", "foreach", "fused"}
     assert row["seconds"]["ravine"] > 0
     assert figures["machine"]["threads"] == 1
+    for turns in ("in_turn", "in_blocks"):
+        in_a_loop = row["loop"][turns]
+        assert set(in_a_loop["ratios"]) == {"loop", "foreach", "fused"}
+        assert in_a_loop["seconds"]["ravine"] > 0
+    assert result.output.index("in a training loop") < result.output.index("gradients that stay")
+
+
+class Recorder:
+    """An optimizer that only notes what it finds."""
+
+    def __init__(self, name: str, params: list[torch.Tensor], log: list[str]) -> None:
+        self.name, self.params, self.log = name, params, log
+        self.found: list[list[torch.Tensor]] = []
+
+    def step(self) -> None:
+        self.log.append(self.name)
+        self.found.append([p.grad for p in self.params if p.grad is not None])
+
+
+def test_a_turn_makes_new_gradients_for_every_shape() -> None:
+    network = loop.Network([(3, 4), (5,), (2, 3, 2, 2)])
+    recorder = Recorder("one", network.params, [])
+    assert network.turn(recorder) >= 0
+    assert all(p.grad is None for p in network.params)
+    network.turn(recorder)
+    first, second = recorder.found
+    assert [g.shape for g in first] == [p.shape for p in network.params]
+    assert all(bool(g.any()) for g in first)
+    assert not {id(g) for g in first} & {id(g) for g in second}
+
+
+def test_turns_step_by_step_and_in_blocks() -> None:
+    network, log = loop.Network([(3,)]), list[str]()
+    both = {name: Recorder(name, network.params, log) for name in ("ravine", "other")}
+    loop._times(network, both, 2, 1)
+    assert log == ["other", "ravine", "ravine", "other"]
+    log.clear()
+    loop._times(network, both, 10, 5)
+    assert log == ["other"] * 5 + ["ravine"] * 10 + ["other"] * 5
+
+
+def test_one_thread_is_a_contender_where_torch_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    stepped = Recorder("one", [], [])
+    stepped.step = lambda: seen.append(torch.get_num_threads())  # type: ignore[method-assign]
+    loop._OnOneThread(stepped).step()  # type: ignore[arg-type]
+    assert seen == [1]
+    assert torch.get_num_threads() == 2
+    assert loop.ONE_THREAD in loop.compare(CASES["lion"], [(3,)], 1)["in_turn"]["ratios"]
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,13 @@ def bench(
 ) -> None:
     """Time optimizer steps: Ravine's, torch's loop, foreach and fused, and a kernel that only moves the bytes.
 
-    All take turns in one process. A ratio says how many times as long as Ravine's step torch's takes.
+    First in a training loop, with forward, backward and new gradients, where caches are cold and threads sleep; then
+    again and again on gradients that stay. All take turns in one process. A ratio says how many times as long as
+    Ravine's step another takes.
     """
     import torch
 
+    from ravine.bench import loop
     from ravine.bench.measure import compare, first_step
     from ravine.bench.shapes import shapes as parameter_shapes
 
@@ -58,8 +61,12 @@ def bench(
     results: dict[str, Any] = {"machine": _machine(), "first_step": first_step(), "shapes": {}}
     for name in names:
         progress = track(chosen.items(), description=name, console=console, transient=True)
-        measured = {optimizer: compare(case, found[name], pairs, compiled) for optimizer, case in progress}
+        measured = {}
+        for optimizer, case in progress:
+            in_a_loop = loop.compare(case, found[name], pairs)
+            measured[optimizer] = {"loop": in_a_loop, **compare(case, found[name], pairs, compiled)}
         results["shapes"][name] = measured
+        console.print(_loop_table(name, measured))
         console.print(_table(name, measured))
     first = results["first_step"]
     console.print(
@@ -80,8 +87,29 @@ def _cases(optimizers: str) -> dict[str, Case]:
     return {name: CASES[name] for name in names}
 
 
+def _loop_table(name: str, measured: dict[str, Any]) -> Table:
+    """Two rows an optimizer: taking turns step by step, and in blocks of steps."""
+    caption = "The other's time over Ravine's, each with fresh gradients: median (10th to 90th percentile of the steps)"
+    table = Table(title=f"{name}: in a training loop", caption=caption)
+    table.add_column("optimizer", no_wrap=True)
+    table.add_column("turns")
+    table.add_column("ms", justify="right")
+    ways = list(dict.fromkeys(way for row in measured.values() for way in row["loop"]["in_turn"]["ratios"]))
+    for way in ways:
+        table.add_column(way if way == "one thread" else f"torch {way}", justify="right")
+    for optimizer, row in measured.items():
+        for turns, found in row["loop"].items():
+            cells = [_ratio(found["ratios"][way]) if way in found["ratios"] else "" for way in ways]
+            name = optimizer if turns == "in_turn" else ""
+            table.add_row(name, turns.removeprefix("in_"), f"{found['seconds']['ravine'] * 1e3:.3g}", *cells)
+    return table
+
+
 def _table(name: str, measured: dict[str, Any]) -> Table:
-    table = Table(title=name, caption="torch's time over Ravine's: median (10th to 90th percentile of the pairs)")
+    table = Table(
+        title=f"{name}: gradients that stay",
+        caption="torch's time over Ravine's: median (10th to 90th percentile of the pairs)",
+    )
     table.add_column("optimizer", no_wrap=True)
     table.add_column("ms", justify="right")
     table.add_column("× floor", justify="right")

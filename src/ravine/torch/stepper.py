@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import is_
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
-from ravine.torch import checkpoint, delegate, guards, rounding
+from ravine.torch import checkpoint, delegate, guards, hooks, rounding
 from ravine.torch.method import Method
 from ravine.torch.plan import Plan, counts_type
 
@@ -49,6 +49,11 @@ class Stepper(torch.optim.Optimizer):
         super().__init_subclass__(**kwargs)
         if signature := guards.signature(cls):
             cls.__signature__ = signature  # type: ignore[attr-defined]
+
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """What torch puts around the step of every class."""
+        return hooks.hooked(func)
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         raise NotImplementedError
