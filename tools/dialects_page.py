@@ -28,6 +28,10 @@ x, state = recipe.update(gradient, state, x)  # the same in NumPy
 print(recipe.to("optax"))  # optax.rmsprop(learning_rate=0.045, …) (exact)
 ```
 
+A line of a program is read as it stands, wherever an optimizer is named in text: `ravine explain 'opt =
+optim.SGD(model.parameters(), lr=args.lr * 2, momentum=0.9)' --let args.lr=0.05` knows the modules' usual names, arithmetic
+of numbers and the libraries' scalars. It is parsed and never run.
+
 Unknown and unsupported arguments are refused by name. Schedules are given where the recipe runs
 (`recipe.optax(lr=schedule)`, `recipe.update(…, lr=…)`, a torch scheduler).
 

@@ -104,7 +104,7 @@ def test_the_user_says_what_an_old_checkpoint_is_of(name: str) -> None:
     del state_dict["param_groups"][0]["decoupled_weight_decay"]
     _, call = convert.from_torch(state_dict, f"torch.{name}")
     assert call == f"torch.{name}(lr=0.2)"
-    assert convert.from_torch(state_dict, f"torch.optim.{name}(lr=0.5)")[1] == f"torch.optim.{name}(lr=0.5)"
+    assert convert.from_torch(state_dict, f"torch.optim.{name}(lr=0.5)")[1] == f"torch.{name}(lr=0.5)"
 
 
 def test_the_command_says_what_it_took_the_file_for(tmp_path: Path) -> None:

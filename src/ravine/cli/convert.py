@@ -8,9 +8,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from ravine import dialects
 from ravine.convert.kept import FRAMEWORKS
 from ravine.convert.state import OptimizerState, Outcome
 from ravine.dialects.identities import CONSTANT, EXACT, IMPOSSIBLE
+from ravine.dialects.lines import given_names
 
 FRAMEWORK = click.Choice(list(FRAMEWORKS))
 
@@ -25,6 +27,7 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
     "--optimizer", help="The optimizer, as in 'torch.AdamW' or 'keras.Adam(0.01)', where the file doesn't say."
 )
 @click.option("--key", help="Which optimizer of a torch checkpoint with several, as in 'optimizer_states.0'.")
+@click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer stands for.")
 @click.option("--step", type=click.IntRange(min=0), help="The number of finished steps, where the file doesn't say.")
 @click.option("--rename", metavar="OLD=NEW", multiple=True, help="Another name for a parameter; may be repeated.")
 @click.option("--transpose", metavar="NAME", multiple=True, help="A matrix kept the other way round; may be repeated.")
@@ -36,6 +39,7 @@ def convert(
     target: str,
     optimizer: str | None,
     key: str | None,
+    let: tuple[str, ...],
     step: int | None,
     rename: tuple[str, ...],
     transpose: tuple[str, ...],
@@ -54,6 +58,8 @@ def convert(
     suffix = state.suffix if state.suffix in (".npz", ".safetensors") else ".npz"
     out = out or state.with_name(f"{state.stem}.{target}{suffix}")
     names = {old: new for old, _, new in (pair.partition("=") for pair in rename)}
+    if optimizer and "(" in optimizer and dialects.is_line(optimizer):
+        optimizer = dialects.canonical(optimizer, given_names(let))
     console = Console()
     loaded = conversion.load_groups(state, source, optimizer, step, key)
     for each in loaded:

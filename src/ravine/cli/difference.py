@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import click
@@ -51,16 +51,19 @@ class Side:
 
 def is_foreign(name: str) -> bool:
     """Whether a name is a framework's and not a rule's."""
-    return re.match(r"\s*(\w+\.)+(?!py$)\w+\s*(\(|$)", name) is not None
+    return dialects.is_line(name)
 
 
-def side(name: str, lr: float | None) -> Side:
-    """What a name from the command line stands for, with this learning rate where it gives none itself."""
+def side(name: str, lr: float | None, let: Mapping[str, float]) -> Side:
+    """What a name from the command line stands for, with this learning rate where it gives none itself.
+
+    `let` has the numbers that names in a line of a program stand for.
+    """
     if not is_foreign(name):
         written = read(name)
         found = written.recipe()
         return Side(written.name or name, found if lr is None or "lr" in written.values else found.replace(lr=lr))
-    constructor, given = dialects.parse(name)
+    constructor, given = dialects.parse(name, let)
     rate = constructor.forms[0].names["lr"]
     if lr is not None and rate not in given:
         given[rate] = lr
@@ -69,13 +72,13 @@ def side(name: str, lr: float | None) -> Side:
     except TypeError as error:
         hint = ": give it with --lr" if rate in str(error) else ""
         raise click.UsageError(f"{error}{hint}") from None
-    return Side(name, constructor.recipe(arguments), constructor, arguments)
+    return Side(dialects.canonical(name, let), constructor.recipe(arguments), constructor, arguments)
 
 
-def show(names: list[str], lr: float | None) -> None:
+def show(names: list[str], lr: float | None, let: Mapping[str, float]) -> None:
     """Print one framework's optimizer, or the comparison of two."""
     console = Console()
-    sides = [side(name, lr) for name in names]
+    sides = [side(name, lr, let) for name in names]
     _equations(console, sides)
     _values(console, sides)
     if len(sides) == 2:

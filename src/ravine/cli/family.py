@@ -36,17 +36,20 @@ def list_rules() -> None:
 @click.argument("name", metavar="RULE")
 @click.argument("other", required=False)
 @click.option("--lr", type=float, help="The learning rate, where a name gives none.")
-def explain(name: str, other: str | None, lr: float | None) -> None:
+@click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in a line stands for; may be repeated.")
+def explain(name: str, other: str | None, lr: float | None, let: tuple[str, ...]) -> None:
     """One optimizer: its equation, hyperparameters, state, paper and kin. Two: what differs, and what that does.
 
     RULE is a name from `ravine list`, a transformed one such as 'weight_decay(adam)', or one of yours: FILE.py:NAME;
     with values if you like: 'adam[lr=0.1,beta1=0.8]'. Or a framework's own, with arguments if you like:
-    tensorflow.RMSPropOptimizer, 'torch.RMSprop(momentum=0.9)'.
+    tensorflow.RMSPropOptimizer, 'torch.RMSprop(momentum=0.9)'; or a line of a program as it stands:
+    'opt = torch.optim.AdamW(model.parameters(), lr=args.lr)' with --let args.lr=0.01.
     """
     from ravine.cli import difference
+    from ravine.dialects.lines import given_names
 
     if other is not None or lr is not None or difference.is_foreign(name) or read(name).values:
-        difference.show([name] if other is None else [name, other], lr)
+        difference.show([name] if other is None else [name, other], lr, given_names(let))
         return
     found = rule(read(name).rule)
     equation = text.equation(found)  # before anything is printed: it raises for what is no rule

@@ -54,7 +54,9 @@ def kept(call: str) -> Kept:
 
 def spelled(text: str, framework: str) -> str:
     """The optimizer as `kept` takes it, from a user's text: a call, or for Ravine's own `adam[lr=0.1]`."""
-    return read(text).recipe().to_json() if framework == RAVINE and not text.startswith("{") else text
+    if framework == RAVINE and not dialects.is_line(text):
+        return text if text.startswith("{") else read(text).recipe().to_json()
+    return dialects.canonical(text)
 
 
 def counts_steps(recipe: Recipe) -> bool:

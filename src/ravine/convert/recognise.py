@@ -6,7 +6,6 @@ or older, and is refused by name rather than taken for what it resembles.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,10 +101,11 @@ def named(text: str, group: Group) -> Recognised:
 
     Without a dot it is a rule, as "adam[lr=0.1]", and the state that of `recipe.torch()`.
     """
-    if text.startswith("{") or re.match(r"[\w.]+\.\w+\(", text):
+    if text.startswith("{"):
         return Recognised(text, text)
-    if re.fullmatch(r"(\w+\.)+\w+", text) and ".py:" not in text:
-        return _called(dialects.find(text), options(group))
+    if dialects.is_line(text):
+        constructor, given = dialects.parse(text)
+        return _called(constructor, given if "(" in text else options(group))
     written = read(text)
     found = ravines(written.recipe()).recipe
     known = {n: v for n, v in options(group).items() if n in found.hyper and n not in written.values}

@@ -1,0 +1,216 @@
+"""A line of a program, read as it stands: which constructor it calls, with which numbers. Parsed, never run."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ravine.dialects.spelling import Constructor
+from ravine.dialects.table import Arguments
+from ravine.errors import unknown
+
+MODULES = {
+    "torch.optim": "torch",
+    "optim": "torch",
+    "ravine.torch": "torch",
+    "keras.optimizers": "keras",
+    "tf.keras.optimizers": "keras",
+    "tensorflow.keras.optimizers": "keras",
+    "tf.optimizers": "keras",
+    "tensorflow.optimizers": "keras",
+    "optimizers": "keras",
+    "tf.compat.v1.train": "tensorflow",
+    "tensorflow.compat.v1.train": "tensorflow",
+    "tf.train": "tensorflow",
+    "tf1.train": "tensorflow",
+}
+"""Where a program finds the optimizers, if not in a module of the dialect's name."""
+
+SCALARS: dict[str, Callable[[float], float]] = {
+    **{f"{m}.{f}": float for m in ("np", "numpy") for f in ("float64", "array", "asarray")},
+    **{f"{m}.float64": float for m in ("jnp", "jax.numpy")},
+    **{f"{m}.{f}": lambda v: float(np.float32(v)) for m in ("jnp", "jax.numpy") for f in ("array", "asarray")},
+    **{f"{m}.float32": lambda v: float(np.float32(v)) for m in ("np", "numpy", "jnp", "jax.numpy")},
+    **{f: lambda v: float(np.float32(v)) for f in ("torch.tensor", "torch.as_tensor", "tf.constant", "tf.Variable")},
+    "float": float,
+    "int": int,
+}
+"""Calls that make a number of their first argument, and which: float32 keeps 24 bits of it."""
+
+BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+HIGHEST = 1000
+"""The largest exponent that is computed."""
+
+Names = Mapping[str, float]
+
+
+class UnreadError(ValueError):
+    """A part of a line whose value is not in it."""
+
+
+def call(line: str) -> ast.expr:
+    """The expression that a line comes down to: what is assigned or returned. Raises ValueError for other lines."""
+    text = line.strip()
+    try:
+        (statement,) = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        statement = None
+    value = getattr(statement, "value", None)
+    if not isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return) or value is None:
+        try:  # a line cut out of a call or a function ends in a comma, or returns outside of one
+            value = ast.parse(text.removeprefix("return ").rstrip(",; "), mode="eval").body
+        except (SyntaxError, ValueError) as error:
+            raise ValueError(
+                f"not a constructor's call: {line!r}; expected text such as torch.RMSprop(lr=0.01)"
+            ) from error
+    if isinstance(value, ast.Tuple) and len(value.elts) == 1:  # a comma behind it
+        value = value.elts[0]
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        if not isinstance(value.func.value, ast.Call):
+            break
+        value = value.func.value  # tf.train.AdamOptimizer(…).minimize(loss)
+    assert isinstance(value, ast.expr)
+    return value
+
+
+def is_line(text: str, known: Mapping[str, Mapping[str, Constructor]]) -> bool:
+    """Whether a text is a framework's optimizer, by its module or its class's name, and not a rule of Ravine's."""
+    try:
+        tree = call(text)
+    except ValueError:
+        return re.match(r"\s*(\w+\.)+\w+\s*\(", text) is not None  # a line with a mistake in it
+    target = tree.func if isinstance(tree, ast.Call) else tree
+    name = ast.unparse(target)
+    if re.fullmatch(r"(\w+\.)+\w+", name):
+        return not name.endswith(".py")
+    return name[:1].isupper() and any(name in own for own in known.values())
+
+
+def candidates(target: ast.expr, known: Mapping[str, Mapping[str, Constructor]]) -> list[Constructor]:
+    """The constructors that an expression may name, as "torch.RMSprop" or "torch.optim.RMSprop".
+
+    `known` has every framework's constructors. A name without its module can be several frameworks'. Raises ValueError
+    where there is none, naming the nearest.
+    """
+    module, _, name = ast.unparse(target).rpartition(".")
+    if not module:
+        if found := [own[name] for own in known.values() if name in own]:
+            return found
+        raise unknown("optimizer", name, {n for own in known.values() for n in own})
+    framework = MODULES.get(module, module)
+    if framework not in known and module.rpartition(".")[0] in MODULES:  # torch.optim.adamw.AdamW
+        framework = MODULES[module.rpartition(".")[0]]
+    if framework not in known:
+        raise unknown("framework", framework, known)
+    if name not in known[framework]:
+        raise unknown(f"optimizer of {framework}", name, known[framework])
+    return [known[framework][name]]
+
+
+def arguments(tree: ast.Call, constructor: Constructor, line: str, names: Names) -> Arguments:
+    """The arguments that a call gives. `names` are the numbers that stand for names in it. Raises ValueError."""
+    if any(k.arg is None for k in tree.keywords) or any(isinstance(a, ast.Starred) for a in tree.args):
+        raise ValueError(f"arguments must be written out, not unpacked, in {line!r}")
+    values, keywords = list(tree.args), [(k.arg, k.value) for k in tree.keywords if k.arg]
+    parameters = list(constructor.defaults)
+    if constructor.framework == "torch":  # who writes a recipe as text has no parameters at hand
+        values = values[1:] if values and not is_number(values[0], names) else values
+        keywords = [(n, v) for n, v in keywords if n != "params"]
+        parameters.remove("params")
+    args = [value(a, names) for a in values]
+    given = {n: value(v, names) for n, v in keywords}
+    twice = {n for n, _ in keywords if sum(n == other for other, _ in keywords) > 1}
+    positional = dict(zip(parameters, args, strict=False))
+    if twice := twice or (positional.keys() & given.keys()):
+        raise ValueError(f"{constructor}: {', '.join(sorted(twice))} is given twice in {line!r}")
+    if len(args) > len(parameters):
+        raise ValueError(f"{constructor}: too many arguments in {line!r}")
+    return {**positional, **given}
+
+
+def is_number(tree: ast.expr, names: Names) -> bool:
+    """Whether an expression's value is a number that can be read."""
+    try:
+        return isinstance(value(tree, names), int | float)
+    except ValueError:
+        return False
+
+
+def value(tree: ast.expr, names: Names) -> Any:
+    """The value of an argument: a literal, a number given by name, arithmetic of numbers, or a library's scalar."""
+    text = ast.unparse(tree)
+    if text in names:
+        return names[text]
+    match tree:
+        case ast.Constant():
+            return tree.value
+        case ast.Tuple() | ast.List():
+            return tuple(value(e, names) for e in tree.elts)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+            number = _number(tree.operand, names)
+            return -number if isinstance(tree.op, ast.USub) else number
+        case ast.BinOp() if type(tree.op) in BINARY:
+            return _computed(tree, names)
+        case ast.Call(args=[first]) if not tree.keywords and ast.unparse(tree.func) in SCALARS:
+            return _scalar(ast.unparse(tree.func), value(first, names))
+    try:
+        return ast.literal_eval(tree)
+    except ValueError:
+        raise UnreadError(
+            f"an argument must be a literal, got {text}: give its value, as {text}=NUMBER (let)"
+        ) from None
+
+
+def _scalar(function: str, number: Any) -> float:
+    try:
+        return SCALARS[function](number)
+    except (TypeError, ValueError) as error:
+        raise UnreadError(f"{function}({number!r}) is no number") from error
+
+
+def _computed(tree: ast.BinOp, names: Names) -> float:
+    left, right = _number(tree.left, names), _number(tree.right, names)
+    if isinstance(tree.op, ast.Pow) and abs(right) > HIGHEST:
+        raise UnreadError(f"the exponent in {ast.unparse(tree)} is too large")
+    try:
+        result = BINARY[type(tree.op)](left, right)
+    except (ArithmeticError, ValueError) as error:
+        raise UnreadError(f"{ast.unparse(tree)} has no value: {error}") from None
+    if isinstance(result, complex):
+        raise UnreadError(f"{ast.unparse(tree)} is no real number")
+    return result
+
+
+def _number(tree: ast.expr, names: Names) -> float:
+    found = value(tree, names)
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise UnreadError(f"{ast.unparse(tree)} must be a number")
+    return found
+
+
+def given_names(pairs: tuple[str, ...]) -> dict[str, float]:
+    """The numbers of texts such as "args.lr=0.01". Raises ValueError for one that is none."""
+    return dict(map(_pair, pairs))
+
+
+def _pair(text: str) -> tuple[str, float]:
+    name, equals, number = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError
+        return ast.unparse(ast.parse(name.strip(), mode="eval").body), float(number)
+    except (SyntaxError, ValueError):
+        raise ValueError(f"expected NAME=NUMBER, got {text!r}") from None
