@@ -59,7 +59,7 @@ COUNTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def outcome(name: str, key: str | None, change: Callable[[Tensor], Tensor], *, in_place: bool) -> Any:
-    """All numbers after a state tensor (None: the parameter) was replaced between two steps, or the exception's type."""
+    """All numbers after a state tensor (None: the parameter) was replaced in training, or the exception."""
     memory = torch.linspace(1, 2, 48)
     p = nn.Parameter(torch.linspace(1, 3, 9).view(3, 3))
     optimizer = getattr(ravine.torch, name)([p], lr=0.1, **OPTIONS.get(name, {}))
