@@ -180,11 +180,12 @@ class _Torch:
     def __init__(self, torch: Any) -> None:
         self.torch, self.abs = torch, torch.abs
         self.numpy = importlib.import_module("numpy")
+        self.is_watched = importlib.import_module("ravine.watched").is_watched
 
     def sqrt(self, a: Value) -> Value:
         """NumPy's root, in place of torch's, where it can be had: torch's CPU root (MKL) is off by an ulp at times.
 
-        One that autograd must record, or on another device, or in a subclass of tensors, is torch's.
+        torch's it is where autograd, a mode or a transform must see it, on another device and in a subclass of tensors.
         """
         plain = type(a) is self.torch.Tensor and a.device.type == "cpu" and a.layout is self.torch.strided
         if (
@@ -192,6 +193,7 @@ class _Torch:
             or a.requires_grad
             or a.dtype.itemsize < 4
             or self.torch._C._functorch.is_functorch_wrapped_tensor(a)
+            or self.is_watched()
         ):
             return self.torch.sqrt(a)
         with self.numpy.errstate(invalid="ignore"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C import _dispatch_keys as dispatch_keys
 
 from ravine.engines.fused import jit
 from ravine.engines.fused.kernel import Table
@@ -35,10 +37,9 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Stor
     arrays = [p, g, *(state[key] for key in method.arrays.values())]
     counters = [state[key] for key in method.counters]
     if not (
-        all(type(a) in PLAIN and a.is_cpu and a.layout is torch.strided and a.dtype in REAL for a in arrays)
-        and all(type(c) is Tensor and c.is_cpu and c.numel() == 1 and c.dtype in COUNTS for c in counters)
+        all(_is_plain(a) and a.dtype in REAL for a in arrays)
+        and all(_is_plain(c) and c.numel() == 1 and c.dtype in COUNTS for c in counters)
         and len({a.is_complex() for a in arrays}) == 1
-        and not any(a.is_conj() or a.is_neg() for a in arrays)
         and all(a.shape == p.shape for a in arrays)
         and (all(map(is_contiguous, arrays)) or (_is_dense(p) and all(a.stride() == p.stride() for a in arrays)))
     ):
@@ -48,6 +49,21 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Stor
     narrow = any(SIZES[kind] < 4 for kind in types)
     if narrow and (found.compute == "float64" or ("float16" in types and not jit.has_half())):
         return None
+    return found
+
+
+def _is_plain(a: Any) -> bool:
+    """Whether a tensor's memory on the CPU holds its numbers, so that torch's dispatcher would have nothing to add."""
+    return type(a) in PLAIN and dispatch_keys(a).raw_repr() in _plain_keys()
+
+
+@cache  # made when no mode or transform is active, as it might be when this file is imported
+def _plain_keys() -> set[int]:
+    """What torch's dispatcher knows of tensors that are neither conjugated, sparse, wrapped nor anything else."""
+    found = set()
+    for is_inference in (False, True):
+        with torch.inference_mode(is_inference):
+            found.add(dispatch_keys(torch.empty(0, device="cpu")).raw_repr())
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch._C import _dispatch_keys as dispatch_keys
 
 
 def likeness(tensors: Sequence[Tensor]) -> Callable[..., bool]:
@@ -29,4 +30,4 @@ def in_python(tensors: Sequence[Tensor]) -> Callable[..., bool]:
 
 
 def _look(t: Tensor) -> tuple[Any, ...]:
-    return type(t), t.device, t.dtype, t.layout, t.shape, t.stride(), t.is_conj(), t.is_neg()
+    return type(t), t.device, t.dtype, t.layout, t.shape, t.stride(), dispatch_keys(t).raw_repr()

@@ -18,7 +18,10 @@ from ravine.torch.method import Method
 
 
 class Plan:
-    """How the parameters of one group that have a gradient are stepped: in buckets, the rest one by one."""
+    """How the parameters of one group that have a gradient are stepped: in buckets, the rest one by one.
+
+    `is_seen` says that a mode or a transform is to see every operation: then all are stepped one by one.
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class Plan:
         *,
         is_scaled: bool,
         is_rounded: bool,
+        is_seen: bool = False,
     ) -> None:
         self.method, self.params, self.is_scaled, self.is_rounded = method, list(params), is_scaled, is_rounded
         self.seeds = [0] * len(params)
@@ -44,7 +48,7 @@ class Plan:
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            kind = storage(p, g, state, method)
+            kind = None if is_seen else storage(p, g, state, method)
             if kind is not None:
                 is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
                 kind = replace(kind, is_stochastic=is_stochastic, is_scaled=is_scaled)
@@ -152,7 +156,8 @@ def eager_step(
     t: float = 1.0 if is_first else 2.0
     if method.step is not None:
         state[method.step] += 1
-        t = float(state[method.step])
+        if method.rule.graph.depends_on_t:  # a number that is read can't be a part of a traced graph
+            t = float(state[method.step])
     slots: dict[str, Any] = {n: state[key] for n, key in method.arrays.items()}
     slots.update({n: float(state[key]) for n, key in method.scalars.items()})
     slots = {n: slots[n] for n in method.rule.slots}

@@ -14,6 +14,7 @@ from torch.compiler import is_dynamo_compiling
 from ravine.torch import checkpoint, delegate, guards, hooks, rounding
 from ravine.torch.method import Method
 from ravine.torch.plan import Plan, counts_type
+from ravine.watched import is_watched
 
 
 class Stepper(torch.optim.Optimizer):
@@ -83,7 +84,8 @@ class Stepper(torch.optim.Optimizer):
                 return loss
         is_scaled = scale is not None
         state = self.state
-        known = len(state) == len(self._states) and all(map(is_, state.values(), self._states))
+        is_seen = is_watched()
+        known = not is_seen and len(state) == len(self._states) and all(map(is_, state.values(), self._states))
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
             grads: list[Any] = [g for p in params if (g := p.grad) is not None]
@@ -99,7 +101,7 @@ class Stepper(torch.optim.Optimizer):
                 if delegate.is_needed(group, params):
                     delegate.step(self, group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
-                plan = self._plan(number, method, params, is_scaled, is_rounded)
+                plan = self._plan(number, method, params, is_scaled, is_rounded, is_seen)
             if plan.is_rounded:
                 plan.draw_seeds(group)
             if scale is not None:
@@ -133,11 +135,14 @@ class Stepper(torch.optim.Optimizer):
         """Load what `state_dict()` of this class or of torch's gave. The tensors are copied and keep their types."""
         checkpoint.load(self, super().load_state_dict, state_dict)
 
-    def _plan(self, number: int, method: Method, params: list[Tensor], is_scaled: bool, is_rounded: bool) -> Plan:
+    def _plan(
+        self, number: int, method: Method, params: list[Tensor], is_scaled: bool, is_rounded: bool, is_seen: bool
+    ) -> Plan:
         states = [self.state[p] if method.keeps_state else {} for p in params]
         self._unfinished = unfinished = dict(self._unfinished)
         counts = counts_type(is_fused=bool(self.param_groups[number].get("fused")))
-        plan = Plan(method, params, states, counts, unfinished, is_scaled=is_scaled, is_rounded=is_rounded)
+        asked = {"is_scaled": is_scaled, "is_rounded": is_rounded, "is_seen": is_seen}
+        plan = Plan(method, params, states, counts, unfinished, **asked)
         self._plans = {**self._plans, number: plan}
         return plan
 

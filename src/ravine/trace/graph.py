@@ -92,6 +92,11 @@ class Graph:
         return tuple(dict.fromkeys(wanted))
 
     @cached_property
+    def depends_on_t(self) -> bool:
+        """Whether the step count is read at all."""
+        return any(n.op == "scalar" and n.name == "t" for n in self.nodes)
+
+    @cached_property
     def array_nodes(self) -> tuple[Node, ...]:
         """The array part without its inputs, in the order of evaluation."""
         return tuple(n for n in self.nodes if n.is_array and n.op != "array")
