@@ -1,4 +1,7 @@
-"""Groups that torch's own class steps: sparse gradients, differentiable=True, graph capture on an accelerator."""
+"""Groups that torch's own class steps: sparse gradients, differentiable=True, graph capture on an accelerator.
+
+And fused=True where torch has no fused kernel, which is torch's to refuse.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices as fused_devices
 
 
 def is_captured(group: Mapping[str, Any], params: list[Tensor]) -> bool:
@@ -17,6 +21,8 @@ def is_captured(group: Mapping[str, Any], params: list[Tensor]) -> bool:
 def is_needed(group: Mapping[str, Any], params: list[Tensor]) -> bool:
     """Whether a group asks for what the engines have no part in."""
     if group.get("differentiable") or is_captured(group, params):
+        return True
+    if group.get("fused") and any(not p.is_floating_point() or p.device.type not in fused_devices() for p in params):
         return True
     return any(p.grad is not None and p.grad.layout is not torch.strided for p in params)
 
