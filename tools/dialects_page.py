@@ -29,8 +29,8 @@ print(recipe.to("optax"))  # optax.rmsprop(learning_rate=0.045, …) (exact)
 ```
 
 A line of a program is read as it stands, wherever an optimizer is named in text: `ravine explain 'opt =
-optim.SGD(model.parameters(), lr=args.lr * 2, momentum=0.9)' --let args.lr=0.05` knows the modules' usual names, arithmetic
-of numbers and the libraries' scalars. It is parsed and never run.
+optim.SGD(model.parameters(), lr=args.lr * 2, momentum=0.9)' --let args.lr=0.05` knows the modules' usual names,
+arithmetic of numbers and the libraries' scalars. It is parsed and never run.
 
 Unknown and unsupported arguments are refused by name. Schedules are given where the recipe runs
 (`recipe.optax(lr=schedule)`, `recipe.update(…, lr=…)`, a torch scheduler).
@@ -152,20 +152,20 @@ $ ravine convert keras.npz --from keras --to torch --optimizer 'keras.Adam(0.01)
 $ ravine convert last.ckpt --from torch --to keras --optimizer torch.AdamW --key optimizer_states.0
 ```
 
-Reads and writes `.safetensors` and `.npz` under the frameworks' own names, and reads torch's `.pt`, `.pth`, `.bin`, `.ckpt`
-and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside; bfloat16 is held in float32. The
-optimizer's call and the step go into the metadata. Groups with settings of their own become files of their own. The
-command first says what it took the file for. A parameter group is a torch class's only if it has just the keys that the
-class gives it from torch 2.7 on: an older checkpoint's, which does not tell AdamW from Adam with L2, and another
-library's are refused by name, and `--optimizer torch.AdamW` says what they are, with the values of the group. timm's
-RMSpropTF is known for what it is, TensorFlow's. Conversions are exact or refused, with the reason; nothing is
-written half. A momentum buffer that differs by the factor lr is kept in float64 on the way, so that float32 comes back
-bit by bit. The command says how training goes on there: exactly, exactly while lr is constant, or otherwise and why; and
-if the source counts no steps, that a schedule would begin anew unless `--step` tells. Parameters without state (frozen,
-or plain gradient descent's) stay without; those at steps of their own keep them in torch and Ravine, and go elsewhere
-only if the equation counts no steps.
-`--rename OLD=NEW` and `--transpose NAME` (torch has a linear layer's weight as (out, in)) fit the parameters' names and
-layout. `make check-conversion` lets the real Keras and TensorFlow go on from converted torch states.
+Reads and writes `.safetensors` and `.npz` under the frameworks' own names, and reads torch's `.pt`, `.pth`, `.bin`,
+`.ckpt` and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside; bfloat16 is held in
+float32. The optimizer's call and the step go into the metadata. Groups with settings of their own become files of
+their own. The command first says what it took the file for. A parameter group is a torch class's only if it has just
+the keys that the class gives it from torch 2.7 on: an older checkpoint's, which does not tell AdamW from Adam with
+L2, and another library's are refused by name, and `--optimizer torch.AdamW` says what they are, with the values of
+the group. timm's RMSpropTF is known for what it is, TensorFlow's. Conversions are exact or refused, with the reason;
+nothing is written half. A momentum buffer that differs by the factor lr is kept in float64 on the way, so that
+float32 comes back bit by bit. The command says how training goes on there: exactly, exactly while lr is constant, or
+otherwise and why; and if the source counts no steps, that a schedule would begin anew unless `--step` tells.
+Parameters without state (frozen, or plain gradient descent's) stay without; those at steps of their own keep them in
+torch and Ravine, and go elsewhere only if the equation counts no steps. `--rename OLD=NEW` and `--transpose NAME`
+(torch has a linear layer's weight as (out, in)) fit the parameters' names and layout. `make check-conversion` lets
+the real Keras and TensorFlow go on from converted torch states.
 
 | framework | a slot of parameter `w` | the step |
 |---|---|---|
@@ -175,8 +175,8 @@ layout. `make check-conversion` lets the real Keras and TensorFlow go on from co
 | optax | `0.mu.w`: the leaf's path | `0.count`; `count` where the optimizer has none |
 | ravine | `w.m`: the rule's own names | `w.step` |
 
-**Going on by the source's own arithmetic.** torch.optim has no Keras RMSprop. `--to ravine` keeps the equation and changes
-the names alone, and in a program two lines go on where another framework stopped:
+**Going on by the source's own arithmetic.** torch.optim has no Keras RMSprop. `--to ravine` keeps the equation and
+changes the names alone, and in a program two lines go on where another framework stopped:
 
 ```python
 optimizer = ravine.convert.resume(
@@ -184,11 +184,12 @@ optimizer = ravine.convert.resume(
 )
 ```
 
-`--from ravine` and `resume(…, "ravine")` take the files of Ravine's own optimizers as well: `ravine.torch.Lion`, and any
-rule's with `--optimizer rmsprop_momentum`.
+`--from ravine` and `resume(…, "ravine")` take the files of Ravine's own optimizers as well: `ravine.torch.Lion`, and
+any rule's with `--optimizer rmsprop_momentum`.
 
-In Python, `ravine.convert` has `from_torch`, `groups`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`, `write`,
-`load`, `load_groups`, `save` and `resume`. `into_optax` sets every count of the tree, a schedule's too. For Keras and TensorFlow the tensors are plain arrays by name:
+In Python, `ravine.convert` has `from_torch`, `groups`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`,
+`write`, `load`, `load_groups`, `save` and `resume`. `into_optax` sets every count of the tree, a schedule's too. For
+Keras and TensorFlow the tensors are plain arrays by name:
 
 ```python
 for variable in optimizer.variables:  # Keras, after optimizer.build(…)
