@@ -34,7 +34,17 @@ def with_empty_groups(state_dict: StateDict) -> StateDict:
 
 
 def load(optimizer: Stepper, torch_load: Callable[[StateDict], None], state_dict: StateDict) -> None:
-    """Load by torch's own method, but a copy, and put right what torch loses."""
+    """Load by torch's own method. The last of the hooks before it takes a copy of what the user's hooks made."""
+    handle = optimizer.register_load_state_dict_pre_hook(_prepare)
+    try:
+        torch_load(state_dict)
+    finally:
+        handle.remove()
+        optimizer._loaded = None
+
+
+def _prepare(optimizer: Any, state_dict: StateDict) -> StateDict:
+    """The state dict that is loaded: a copy, with what groups had that torch does not save."""
     own = _copied(state_dict)
     carried: dict[str, Any] = {}
     for group in own["param_groups"]:
@@ -44,7 +54,12 @@ def load(optimizer: Stepper, torch_load: Callable[[StateDict], None], state_dict
         for key, value in {**kept, **carried.get(str(number), {})}.items():
             if key != "params":
                 group.setdefault(key, value)
-    torch_load(own)
+    optimizer._loaded = own
+    return own
+
+
+def restore(optimizer: Stepper, own: StateDict) -> None:
+    """Put right what torch's load of `own` has lost, before the hooks after it."""
     for saved, group in zip(own["param_groups"], optimizer.param_groups, strict=True):
         method = optimizer._method(group)
         for index, p in zip(saved["params"], group["params"], strict=True):
@@ -54,8 +69,10 @@ def load(optimizer: Stepper, torch_load: Callable[[StateDict], None], state_dict
 
 def _copied(state_dict: StateDict) -> StateDict:
     """A state dict whose tensors are its own: torch would step the source's memory too."""
-    state = {key: _clone(value) for key, value in state_dict["state"].items()}
-    return {**state_dict, "state": state, "param_groups": [dict(g) for g in state_dict["param_groups"]]}
+    own = {**state_dict, "param_groups": [dict(g) for g in state_dict["param_groups"]]}
+    if "state" in own:  # what is missing is torch's to complain of
+        own["state"] = {key: _clone(value) for key, value in own["state"].items()}
+    return own
 
 
 def _clone(value: Any) -> Any:

@@ -41,9 +41,8 @@ class TorchStepper(Stepper):
     def _chosen(self) -> Callable[[tuple[Any, ...]], Method]:
         return _chooser(self.table, self._options)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:  # a checkpoint can be older than an option
+    def _complete_groups(self) -> None:
+        for group in self.param_groups:
             for name in self._options:
                 group.setdefault(name, self.defaults[name])
 

@@ -27,6 +27,7 @@ class Stepper(torch.optim.Optimizer):
 
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
     _states: Sequence[dict[str, Any]] = ()
+    _loaded: dict[str, Any] | None = None  # the state dict that is being loaded
     _unfinished: Mapping[int, Tensor] = {}  # state that was made in a step which has not come to its end
 
     def __init__(
@@ -125,7 +126,13 @@ class Stepper(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._complete_groups()
         self._plans, self._states, self._unfinished = {}, (), {}
+        if self._loaded is not None:
+            checkpoint.restore(self, self._loaded)
+
+    def _complete_groups(self) -> None:
+        """Give groups what they lack: a checkpoint or a pickle can be older than an option."""
 
     def state_dict(self) -> dict[str, Any]:
         """What torch's class would give; where a group has no parameters, another one carries its values too."""
