@@ -53,6 +53,9 @@ lab-null: $(VENV)/.installed-dev  ## nine copies must not come out different, a 
 lab-overhead: $(VENV)/.installed-dev  ## what the lab adds to a bare training loop; records it
 	$(BIN)/python bench/lab_overhead.py --out bench/results/lab_overhead.json
 
+lab-batched: $(VENV)/.installed-dev  ## runs trained together against one by one: speed, and that losses agree; records it
+	$(BIN)/python bench/lab_batched.py --out bench/results/lab_batched.json
+
 claims: $(VENV)/.installed-dev  ## run the comparisons behind docs/claims.md and write their numbers into it
 	$(BIN)/python bench/lab_claims.py
 

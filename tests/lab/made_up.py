@@ -73,9 +73,9 @@ class MadeUpPool:
     def close(self):
         self.waiting = []
 
-    def start(self, settings, rivals=()):
-        self.started.append(settings)
-        self.waiting.append(settings)
+    def start(self, batch, rivals=None):
+        self.started += batch
+        self.waiting += batch
 
     def wait(self, seconds):
         ended, self.waiting = [record(s, 0.5) for s in self.waiting], []

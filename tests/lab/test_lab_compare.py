@@ -121,7 +121,7 @@ def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
 
 
 def test_ctrl_c_after_some_were_scored_reports_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def interrupted(header, store, pool, console, limit):
+    def interrupted(header, store, pool, console, limit, is_batched):
         for entry in entries(header):
             study = store.enter(entry)
             for _ in range(5 if entry.contender["name"] == "gd" else 1):
@@ -164,7 +164,7 @@ def test_a_run_whose_worker_dies_goes_to_another_and_fails_after_three(tmp_path:
     records = []
     with contextlib.closing(pool.Pool(workers=1)) as crew:
         for each in settings:
-            crew.start(each)
+            crew.start([each])
             while crew.busy:
                 records += crew.wait(60)
     assert [r.settings.seed for r in records] == [0, 1, 2]

@@ -71,6 +71,13 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     help="Trials spread evenly, or half of them so and the others by what came out (Optuna's TPE).",
 )
 @click.option("--prune", is_flag=True, help="Stop tuning runs early that do worse than the first half of them.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "single"]),
+    default="auto",
+    show_default=True,
+    help="Train runs of small tasks in batches, or each by itself.",
+)
 @click.option("--workers", type=int, help="Processes; one for each core if not given.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("ravine-compare"), show_default=True, help="Folder to write."
@@ -185,7 +192,7 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
         header, limit = lab.prepare(task, contenders, protocol), None
         if given["budget"]:
             header, limit = planned(header, contenders, given["budget"], store, pool, out, console, began)
-        interrupted = run_with_progress(header, store, pool, console, limit)
+        interrupted = run_with_progress(header, store, pool, console, limit, is_batched=given["engine"] == "auto")
     if limit and not interrupted:
         header = as_far_as_time_went(header, store, console)
     results = lab.collect(header, store)
@@ -301,7 +308,9 @@ def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
     return task
 
 
-def run_with_progress(header: Results, store: Store, pool: Pool, console: Console, limit: Limit | None) -> bool:
+def run_with_progress(
+    header: Results, store: Store, pool: Pool, console: Console, limit: Limit | None, *, is_batched: bool = True
+) -> bool:
     """Run what is missing under a bar with the time left. Returns whether Ctrl-C ended it."""
     from ravine.cli.progress import Bar
     from ravine.lab import compare as lab
@@ -309,7 +318,7 @@ def run_with_progress(header: Results, store: Store, pool: Pool, console: Consol
     try:
         with Bar(console, header.runs, str(header.task["name"])) as bar:
             store.storage.say = bar.note
-            lab.run(header, store, pool, bar.show, limit)
+            lab.run(header, store, pool, bar.show, limit, is_batched=is_batched)
     except KeyboardInterrupt:
         return True
     return False

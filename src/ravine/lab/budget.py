@@ -153,7 +153,7 @@ def _timed(pool: Pool, queue: Iterable[Settings]) -> list[tuple[Record, float]]:
         while waiting and pool.has_room:
             settings = waiting.pop(0)
             began[settings.key] = time.monotonic()
-            pool.start(settings)
+            pool.start([settings])
         found += [(r, time.monotonic() - began[r.settings.key]) for r in pool.wait(1.0)]
     return found
 

@@ -7,13 +7,14 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import ravine
-from ravine.lab import tasks
+from ravine.lab import batched, tasks
 from ravine.lab.budget import FEWEST_REPETITIONS, Limit
 from ravine.lab.contender import Contender
 from ravine.lab.pool import Pool
@@ -47,9 +48,12 @@ def run(
     pool: Pool,
     on_record: OnRecord = lambda record, done: None,
     limit: Limit | None = None,
+    *,
+    is_batched: bool = True,
 ) -> None:
     """Run what is missing; whatever ends this, the runs that have ended are in the store.
 
+    With `is_batched` runs of one rule are trained together where the task allows it.
     With a limit the first three repetitions are begun at once, then one after the other while there is time.
     """
     wanted = header.protocol.seeds
@@ -63,7 +67,7 @@ def run(
     def left() -> dict[int, Entry]:
         return {s: e for s, e in todo.items() if done[s] < e.protocol.runs(e.contender["space"])}
 
-    with Crew(store, pool) as crew:
+    with Crew(store, pool, is_batched=is_batched) as crew:
         while limit is None or limit.left > 0 or not limit.is_over(complete(header, store), wanted):
             crew.start(left())
             while limit is not None and crew.has_room and seeds < wanted and limit.has_room:
@@ -127,8 +131,8 @@ class Crew:
     """A pool of processes at work on a store: claims runs, keeps their records, gives signs of life. It ends with
     the pool, whatever that is at."""
 
-    def __init__(self, store: Store, pool: Pool) -> None:
-        self.store, self.pool = store, pool
+    def __init__(self, store: Store, pool: Pool, *, is_batched: bool = True) -> None:
+        self.store, self.pool, self.is_batched = store, pool, is_batched
         self.claims: list[Claim] = []
 
     def __enter__(self) -> Crew:
@@ -148,14 +152,24 @@ class Crew:
         """Whether a worker has nothing to do."""
         return self.pool.has_room
 
+    def _most(self, task: str) -> int:
+        """How many runs of a task to train together."""
+        with suppress(Exception):  # what is wrong with a task shows in its runs
+            return batched.most(tasks.find(task)) if self.is_batched else 1
+        return 1
+
     def start(self, studies: Mapping[int, Entry]) -> None:
         """Start what can be started of these studies."""
         if not self.is_busy:
             for study in studies:
                 self.store.reclaim(study)
         while self.pool.has_room and (claim := self.store.claim(studies)):
-            self.claims.append(claim)
-            self.pool.start(claim.settings, self.store.rivals(claim))
+            batch = [claim]
+            most = self._most(claim.settings.task)
+            while len(batch) < most and (more := self.store.claim({claim.study_id: studies[claim.study_id]})):
+                batch.append(more)
+            self.claims += batch
+            self.pool.start([c.settings for c in batch], [self.store.rivals(c) for c in batch])
 
     def collect(self) -> list[tuple[int, Record]]:
         """Wait a little; return (study, record) for what has ended."""

@@ -23,14 +23,21 @@ ATTEMPTS = 3
 """How many workers a run may cost before it counts as failed."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """Runs that are trained together, or a single one; and for each the records that it is judged against."""
+
+    batch: Sequence[Settings]
+    rivals: Sequence[Sequence[Record]]
+
+
 @dataclass
 class Worker:
-    """A process, our end of its pipe, and the run it has, with the records that it is judged against."""
+    """A process, our end of its pipe, and the job it has."""
 
     process: Any
     pipe: Connection
-    settings: Settings | None = None
-    rivals: Sequence[Record] = ()
+    job: Job | None = None
 
 
 class Pool:
@@ -40,6 +47,7 @@ class Pool:
         self.workers = workers
         self._context = mp.get_context("spawn")  # a fork would copy torch's threads in an unknown state
         self._crew: list[Worker] = []
+        self._again: list[Job] = []
         self._deaths: dict[tuple[Any, ...], int] = {}
 
     def open(self) -> None:
@@ -56,46 +64,56 @@ class Pool:
 
     @property
     def busy(self) -> list[Worker]:
-        """The workers that have a run."""
-        return [w for w in self._crew if w.settings is not None]
+        """The workers that have runs."""
+        return [w for w in self._crew if w.job is not None]
 
     @property
     def has_room(self) -> bool:
         """Whether a run can start at once."""
-        return len(self.busy) < self.workers
+        return len(self.busy) + len(self._again) < self.workers
 
-    def start(self, settings: Settings, rivals: Sequence[Record] = ()) -> None:
-        """Give a run to a worker that has none; `rivals` are the records that it is judged against."""
-        worker = next((w for w in self._crew if w.settings is None), None)
+    def start(self, batch: Sequence[Settings], rivals: Sequence[Sequence[Record]] | None = None) -> None:
+        """Give runs that differ in seed and hyperparameters only to a worker that has none; `rivals` are the records
+        that each is judged against."""
+        self._give(Job(batch, rivals or [()] * len(batch)))
+
+    def _give(self, job: Job) -> None:
+        worker = next((w for w in self._crew if w.job is None), None)
         if worker is None:
             worker = _start(self._context)
             self._crew.append(worker)
-        worker.settings, worker.rivals = settings, rivals
+        worker.job = job
         with contextlib.suppress(OSError):  # it died while it had nothing to do: wait() will see that
-            worker.pipe.send((settings, rivals))
+            worker.pipe.send((job.batch, job.rivals))
 
     def wait(self, seconds: float) -> list[Record]:
         """The records of the runs that have ended, after at most `seconds`."""
-        records = []
+        while self._again and len(self.busy) < self.workers:
+            self._give(self._again.pop(0))
+        records: list[Record] = []
         busy = self.busy
         ready = wait([w.pipe for w in busy], timeout=seconds)
         for worker in [w for w in busy if w.pipe in ready]:
-            settings = worker.settings
-            assert settings is not None
+            job = worker.job
+            assert job is not None
             try:
-                records.append(worker.pipe.recv())
-                worker.settings = None
+                records += worker.pipe.recv()
+                worker.job = None
             except (EOFError, OSError):
                 self._crew.remove(worker)
                 worker.process.join()
-                records += self._again(settings, worker.rivals, worker.process.exitcode)
+                records += self._bury(job, worker.process.exitcode)
         return records
 
-    def _again(self, settings: Settings, rivals: Sequence[Record], exit_code: int) -> list[Record]:
-        """Give the run of a worker that died to another, or give it up."""
+    def _bury(self, job: Job, exit_code: int) -> list[Record]:
+        """Give the runs of a worker that died to others, one by one, so that it shows which it was; or give one up."""
+        if len(job.batch) > 1:
+            self._again += [Job([s], [r]) for s, r in zip(job.batch, job.rivals, strict=True)]
+            return []
+        (settings,) = job.batch
         count = self._deaths[settings.key] = self._deaths.get(settings.key, 0) + 1
         if count < ATTEMPTS:
-            self.start(settings, rivals)
+            self._again.append(job)
             return []
         message = f"{ATTEMPTS} worker processes died in this run; the last with exit code {exit_code}"
         return [Record(settings, FAILED, {"step": [], "loss": []}, message)]
@@ -131,15 +149,15 @@ def _work(pipe: Connection) -> None:
     import torch
 
     from ravine.lab import tasks
-    from ravine.lab.runner import run
+    from ravine.lab.runner import run_batch
 
     torch.set_num_threads(1)
     while True:
         try:
-            settings, rivals = pipe.recv()
+            batch, rivals = pipe.recv()
         except EOFError:
             return
-        pipe.send(run(partial(tasks.find, settings.task), settings, rivals))
+        pipe.send(run_batch(partial(tasks.find, batch[0].task), batch, rivals))
 
 
 def _end_with_parent() -> None:

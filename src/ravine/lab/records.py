@@ -52,7 +52,8 @@ class Record:
     task raised an exception: `message` is its traceback); pruned (a trial that was stopped early). `timing` holds the
     seconds of training at each point, `rates` the learning rate as it was (of the first group of the first optimizer;
     empty where there is none). `schedule` says in words how the run departed from the schedule of its settings, empty
-    if it followed it. `output` is the end of what the task printed.
+    if it followed it. `output` is the end of what the task printed. `engine` is "batched" for a run that was trained
+    together with others, whose `timing` is its share of their time and whose `output` is theirs together.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class Record:
     schedule: str = ""
     rates: Sequence[float] = field(default_factory=list)
     output: str = field(default="", compare=False)
+    engine: str = ""
 
     @property
     def loss(self) -> float:

@@ -93,7 +93,7 @@ class Task:
         model = self.model()
         optimizer = make_optimizer(model)
         scheduler = make_optimizer.scheduler(optimizer, steps)
-        batches = self._batches(seed)
+        batches = self.batches(seed)
         every = max(1, steps // self.evaluations)
         seconds = 0.0
         with make_optimizer.evaluation():
@@ -111,7 +111,7 @@ class Task:
             with make_optimizer.evaluation():
                 self._measure(model, report, last, seconds)
 
-    def _batches(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches for ever, in an order that the seed decides. A last, smaller batch of an epoch is left out."""
         import torch
 
@@ -123,14 +123,18 @@ class Task:
             for chosen in order[: len(order) - len(order) % size].view(-1, size):
                 yield inputs[chosen], targets[chosen]
 
+    @property
+    def measured_part(self) -> tuple[Tensor, Tensor]:
+        """About as many training examples as there are to validate on, spread evenly."""
+        (inputs, targets), validation = self.loaded.train, self.loaded.validation
+        part = slice(None, None, max(1, len(inputs) // len(validation[0])))
+        return inputs[part], targets[part]
+
     def _measure(self, model: torch.nn.Module, report: Report, step: int, seconds: float) -> None:
-        validation = self.loaded.validation
-        # About as many training examples as there are to validate on, spread evenly.
-        part = slice(None, None, max(1, len(self.loaded.train[0]) // len(validation[0])))
         was_training = model.training
         model.eval()
-        loss, accuracy = self._evaluate(model, validation)
-        train_loss, _ = self._evaluate(model, (self.loaded.train[0][part], self.loaded.train[1][part]))
+        loss, accuracy = self._evaluate(model, self.loaded.validation)
+        train_loss, _ = self._evaluate(model, self.measured_part)
         model.train(was_training)
         report(step, loss, accuracy=accuracy, train_loss=train_loss, seconds=seconds)
 
