@@ -78,8 +78,10 @@ def follow(rule: ravine.Rule, hyper: dict[str, float], drop: float = 0.1) -> Tra
     return Trace(np.stack(points), slots)
 
 
-def torch_follows(name: str, drop: float = 0.1, **options: Any) -> Callable[[], Trace]:
-    """The trajectory of an optimizer of torch.optim."""
+def torch_follows(
+    name: str, drop: float = 0.1, group: dict[str, Any] | None = None, **options: Any
+) -> Callable[[], Trace]:
+    """The trajectory of an optimizer of torch.optim; its group may have what the constructor would refuse."""
 
     @cache
     def run() -> Trace:
@@ -91,6 +93,7 @@ def torch_follows(name: str, drop: float = 0.1, **options: Any) -> Callable[[], 
             p = torch.nn.Parameter(torch.tensor(X0))
             optimizer = getattr(torch.optim, name)([p], foreach=False, **options)
             points, lr = [X0], options["lr"]
+            optimizer.param_groups[0] |= group or {}
             for t, g in enumerate(stream(), 1):
                 optimizer.param_groups[0]["lr"] = lr * (drop if t > DROP else 1)
                 p.grad = torch.tensor(g)
@@ -211,6 +214,13 @@ def _descent() -> list[Evidence]:
             state=buffer,
         ),
         Evidence("nesterov_torch", "torch SGD", ball, torch_follows("SGD", **nesterov), state=buffer),
+        Evidence(
+            "nesterov_torch_dampened",
+            "torch SGD",
+            dampened,
+            torch_follows("SGD", **nesterov, group={"dampening": 0.2}),
+            state=buffer,
+        ),
         Evidence("nesterov", "torch SGD, lr constant", ball, torch_follows("SGD", 1.0, **nesterov), 1.0),
         Evidence("lion", "optax", {"lr": 0.3, "beta1": 0.8, "beta2": 0.95}, optax_follows("lion", **_LION)),
     ]
@@ -339,6 +349,7 @@ def _clipped_descent(lr: float, bound: float) -> Callable[[], Trace]:
 
 
 _SQUARE = "the corrected mean is squared"
+_WHOLE = "t is a whole number, so t > 1.125 is t > 1"
 
 EQUIVALENT = {
     ("adamax", "in abs(g), g → neg(g)"): "|−g| is |g|",
@@ -351,7 +362,8 @@ EQUIVALENT = {
             "sub(1, power(rho, t)) → neg(sub(1, power(…, …)))",
         )
     },
-    ("momentum_torch", "in gt(t, 1), 1 → 1.125"): "t is a whole number, so t > 1.125 is t > 1",
+    ("momentum_torch", "in gt(t, 1), 1 → 1.125"): _WHOLE,
+    ("nesterov_torch_dampened", "in gt(t, 1), 1 → 1.125"): _WHOLE,
 }
 """Slips that compute the same function, so no test can catch them, with the reason."""
 

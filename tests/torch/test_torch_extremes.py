@@ -1,4 +1,4 @@
-"""Where numbers overflow or cancel, ours do what torch's do, or better."""
+"""Where numbers overflow or cancel, or options contradict each other, ours do what torch's do, or better."""
 
 from __future__ import annotations
 
@@ -48,3 +48,18 @@ def test_centred_rmsprop_under_a_steady_gradient(alpha: float, steps: int, momen
     assert got.isfinite().all()
     for key in ("square_avg", "grad_avg"):
         torch.testing.assert_close(ours[key], theirs[key], rtol=3e-5, atol=0)
+
+
+def test_a_group_with_nesterov_and_a_dampening_of_its_own_is_stepped_as_torch_does() -> None:
+    def run(kind: Any) -> torch.Tensor:
+        p, q = (torch.nn.Parameter(torch.zeros(4)) for _ in range(2))
+        optimizer = kind([{"params": [p], "dampening": 0.3}, {"params": [q]}], lr=0.1, momentum=0.9, nesterov=True)
+        for step in range(5):
+            for x in (p, q):
+                x.grad = torch.sin(torch.arange(4.0) + step)
+            if step == 3:
+                optimizer.param_groups[1]["dampening"] = 0.5
+            optimizer.step()
+        return torch.stack([p.detach(), q.detach()])
+
+    torch.testing.assert_close(run(ravine.torch.SGD), run(torch.optim.SGD), rtol=1e-6, atol=1e-6)

@@ -37,6 +37,15 @@ def _no_groups(params: Any) -> None:
         raise ValueError("params must not hold groups with settings of their own: make a recipe for each group")
 
 
+SGD_DAMPENED = Form(
+    "nesterov_torch_dampened",
+    SGD_NAMES,
+    {"momentum": True, "nesterov": True, "dampening": True},
+    state={"b": "momentum_buffer"},
+)
+"""What torch's SGD refuses in its constructor and does in a group that has a dampening of its own."""
+
+
 @spelling(
     Form("gd", LR, {"momentum": False}),
     Form("momentum_torch", SGD_NAMES, {"momentum": True, "nesterov": False}, state={"b": "momentum_buffer"}),

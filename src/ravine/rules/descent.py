@@ -51,6 +51,16 @@ def nesterov_torch(g, b, *, lr=0.01, mu=0.9):
     return -lr * (g + mu * b), b
 
 
+@rule(title="Nesterov momentum, dampened (torch)", paper=SUTSKEVER, kin=("nesterov_torch", "momentum_torch"))
+def nesterov_torch_dampened(g, b, *, t, lr=0.01, mu=0.9, dampening=0.5):
+    """`nesterov_torch` with the dampening of `momentum_torch`. It is no Nesterov method, but torch computes it.
+
+    torch.optim.SGD's constructor refuses it; a parameter group that has a dampening of its own is stepped by it.
+    """
+    b = where(t > 1, mu * b + (1 - dampening) * g, g)
+    return -lr * (g + mu * b), b
+
+
 @rule(
     title="Nesterov's accelerated gradient",
     paper="Nesterov 1983; " + SUTSKEVER,

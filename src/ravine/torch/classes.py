@@ -82,7 +82,7 @@ def _key(argument: str) -> Key:
 class SGD(TorchStepper, torch.optim.SGD):
     """`torch.optim.SGD`: gradient descent, with momentum, dampening or Nesterov momentum."""
 
-    table = dialect.SGD
+    table = Table((dialect.SGD_DAMPENED, *dialect.SGD.forms), dialect.SGD.wraps)
 
 
 class RMSprop(TorchStepper, torch.optim.RMSprop):
