@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import ravine.torch
-from ravine.torch import bucket, likeness
+from ravine.torch import bucket, likeness, walk
 
 NAMES = ("SGD", "RMSprop", "NAdam")
 OPTIONS: dict[str, dict[str, Any]] = {"SGD": {"momentum": 0.9}, "RMSprop": {"momentum": 0.9}}
@@ -24,9 +24,11 @@ class Marked(Tensor):
     """A user's own kind of tensor."""
 
 
-@pytest.fixture(params=["torch", "python"], autouse=True)
+@pytest.fixture(params=["machine code", "torch", "python"], autouse=True)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torch's own check, and where a version of torch has none."""
+    """By machine code, by torch's own check, and where a version of torch has none."""
+    if request.param != "machine code":
+        monkeypatch.setattr(walk, "abi", lambda: None)
     if request.param == "python":
         monkeypatch.setattr(bucket, "likeness", likeness.in_python)
 

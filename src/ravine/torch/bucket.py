@@ -139,6 +139,11 @@ class Bucket:
         order = np.argsort(starts[ends > starts], kind="stable")
         return bool(np.any(starts[ends > starts][order][1:] < ends[ends > starts][order][:-1]))
 
+    def foresee(self, hyper: tuple[float, ...]) -> bool:
+        """Make the table's launch ready for the next step, whose gradients machine code will write into the table."""
+        self.grads = []  # whatever they will be
+        return (self.is_fresh is None or bool(self.storage.scalars)) and self.table.foresee(hyper)
+
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
         """One step of every parameter."""
         if self.storage.scalars:

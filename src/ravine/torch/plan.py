@@ -15,6 +15,10 @@ from ravine.engines.fused.storage import Storage
 from ravine.torch import local, rounding
 from ravine.torch.bucket import Bucket, storage
 from ravine.torch.method import Method
+from ravine.torch.walk import Walk, walk
+
+WALKS_TO_TRY = 4
+"""How often a plan learns anew what it stands on; where that always moves, looking at it twice is no gain."""
 
 
 class Plan:
@@ -62,14 +66,49 @@ class Plan:
                     continue
             self.rest += members
         self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
+        self._walk: Walk | None = None
+        self._walks_to_try = WALKS_TO_TRY if self._is_brief() else 0
+
+    def _is_brief(self) -> bool:
+        """Whether all of it is done by one short call."""
+        kinds = [b.storage for _, b in self.buckets]
+        is_plain = not any(kind.is_stochastic or kind.is_scaled for kind in kinds)
+        return is_plain and not self.rest and not self.is_distributed and all(b.table.is_brief for _, b in self.buckets)
+
+    def advance(self, params: list[Tensor], state: Any, hyper: tuple[float, ...]) -> bool:
+        """One step by machine code that sees for itself whether everything is where it was. Returns whether it was.
+
+        `params` are all of the group, with gradients or not; `state` is the optimizer's. Where this is False nothing
+        has been stepped, and `is_current` may still say that the plan holds.
+        """
+        if self._walk is None or type(params) is not list:
+            return False
+        are_foreseen = all(bucket.foresee(hyper) for _, bucket in self.buckets)
+        if not are_foreseen or not self._walk.step(params, state):
+            return False
+        for _, bucket in self.buckets:
+            bucket.table.taken()
+        return True
+
+    def learn(self, params: list[Tensor], state: Any) -> None:
+        """Note for `advance` what `is_current` has just found to be so."""
+        if self._walks_to_try:
+            self._walks_to_try -= 1
+            self._walk = walk(params, state, self.buckets)
+
+    def is_for(self, method: Method, is_scaled: bool, is_rounded: bool) -> bool:
+        """Whether it was made for what the group asks for now."""
+        return method is self.method and is_scaled is self.is_scaled and is_rounded is self.is_rounded
 
     def is_current(
         self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor], is_scaled: bool, is_rounded: bool
     ) -> bool:
         """Whether it still fits; new addresses of gradients are taken in."""
-        if is_scaled is not self.is_scaled or is_rounded is not self.is_rounded:
-            return False
-        if method is not self.method or len(params) != len(self.params) or not all(map(is_, params, self.params)):
+        if (
+            not self.is_for(method, is_scaled, is_rounded)
+            or len(params) != len(self.params)
+            or not all(map(is_, params, self.params))
+        ):
             return False
         if self.rest or self.is_distributed:
             return False

@@ -86,23 +86,31 @@ class Stepper(torch.optim.Optimizer):
         is_scaled = scale is not None
         state = self.state
         is_seen = is_watched()
-        known = not is_seen and len(state) == len(self._states) and all(map(is_, state.values(), self._states))
+        known = False if is_seen else None  # whether each parameter has the state that it had; asked when it is needed
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
-            grads: list[Any] = [g for p in params if (g := p.grad) is not None]
-            if not grads:
-                continue
-            if len(grads) != len(params):
-                params = [p for p in params if p.grad is not None]
             method = self._method(group)
             plan = self._plans.get(number)
             is_rounded = "rounding" in group and rounding.is_asked_for(group)
+            is_fit = not is_seen and plan is not None and plan.is_for(method, is_scaled, is_rounded)
+            if is_fit and plan.advance(params, state, method.values(group)):  # type: ignore[union-attr]
+                continue
+            grads: list[Any] = [g for p in params if (g := p.grad) is not None]
+            if not grads:
+                continue
+            all_params = params
+            if len(grads) != len(params):
+                params = [p for p in params if p.grad is not None]
+            if known is None:
+                known = len(state) == len(self._states) and all(map(is_, state.values(), self._states))
             if plan is None or not known or not plan.is_current(method, params, grads, is_scaled, is_rounded):
                 known = False
                 if delegate.is_needed(group, params):
                     delegate.step(self, group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
                 plan = self._plan(number, method, params, is_scaled, is_rounded, is_seen)
+            else:
+                plan.learn(all_params, state)
             if plan.is_rounded:
                 plan.draw_seeds(group)
             if scale is not None:
@@ -112,7 +120,7 @@ class Stepper(torch.optim.Optimizer):
                 bucket.step(hyper, threads)
             if plan.rest or plan.is_distributed:
                 plan.step_rest(hyper)
-        if not known:
+        if known is False:
             self._states = list(self.state.values())
             self._unfinished = {}
         return loss

@@ -6,6 +6,7 @@ import ctypes
 import functools
 import os
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from ravine.engines.fused import cache
@@ -69,8 +70,11 @@ def has_half() -> bool:
     return platform.machine() in ("aarch64", "arm64") or bool(llvm.get_host_cpu_features().get("f16c"))
 
 
-def compile_source(text: str) -> Compiled:
-    """Load a module for this processor: from the cache on disk, or compiled and kept there."""
+def compile_source(text: str, functions: Mapping[str, int] | None = None) -> Compiled:
+    """Load a module for this processor: from the cache on disk, or compiled and kept there.
+
+    `functions` are the addresses, by name, of what the text declares and the system's linker does not find.
+    """
     from llvmlite import binding as llvm
 
     with _lock:
@@ -80,6 +84,8 @@ def compile_source(text: str) -> Compiled:
         if code is None:
             code = machine.emit_object(_optimised(text, machine))
             cache.write(name, code)
+        for symbol, address in (functions or {}).items():
+            llvm.add_symbol(symbol, address)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,7 +20,7 @@ CHUNKS = 64
 SMALLEST_CHUNK, LARGEST_CHUNK = 1 << 14, 1 << 18
 """within these bounds: a thread that reads on in one place is faster (docs/fused.md)."""
 
-WORTH_A_TEAM, WORTH_A_THREAD = 1 << 22, 1 << 23
+WORTH_A_TEAM, WORTH_A_THREAD = 1 << 24, 1 << 24
 """Bytes of memory traffic below which the help of torch's OpenMP team, and of a thread of our own, costs more than it
 saves (docs/fused.md)."""
 
@@ -40,6 +40,7 @@ class Kernel:
         self.team = self._compiled.address("team")
         self.run_alone = self._compiled.function("run_alone", None, _pointer, _pointer, word, _pointer, _pointer)
         self.read = self._compiled.function("read", ctypes.c_bool, _pointer, word, _pointer)
+        self.addresses = tuple(map(self._compiled.address, ("read", "run_alone")))
         self.number = ctypes.c_double if storage.compute == "float64" else ctypes.c_float
 
 
@@ -91,6 +92,17 @@ class Table:
         self._scale: tuple[float, ...] = ()
         self._is_uniform = True
         self._prepared: tuple[Any, Any, Any, Any] = (None, None, None, None)
+        self.is_brief = self.traffic < WORTH_A_TEAM
+        self._left: tuple[float, ...] | None = None if storage.scalars else (1.0,)
+        count = max(len(storage.scalars), 1)
+        self._ready: tuple[Any, Any, Any] = (
+            (self.kernel.number * (self.coefficients.count + storage.is_scaled))(),
+            (ctypes.c_double * count)(),
+            (ctypes.c_double * count)(),
+        )
+        c, new_scalars, expected = map(ctypes.addressof, self._ready)
+        known = (*self._read_arguments, expected, len(storage.scalars), *self._fixed[1:], c, new_scalars)
+        self.launch = np.array([*self.kernel.addresses, *known], np.int64)
 
     def set_gradients(self, addresses: Sequence[int]) -> None:
         """Point to new gradients."""
@@ -110,10 +122,37 @@ class Table:
             t, *scalars = self._scalars[0].tolist()
             values, new = self.coefficients.evaluate(t + 1.0, scalars, *hyper)
             self._launch(values + self._scale, (t + 1.0, *new), threads)
+            self._left = self._stored((t + 1.0, *new))
         else:
+            self._left = None
             distinct, which = np.unique(self._scalars, axis=0, return_inverse=True)
             counts = [(t + 1.0, scalars) for t, *scalars in distinct.tolist()]
             self.step_rows(counts, which.reshape(-1), hyper, threads)
+
+    def foresee(self, hyper: tuple[float, ...]) -> bool:
+        """Make `launch` ready for a step from the numbers that the last one left; False where they are not known.
+
+        What the storage keeps no count for is made ready for any step but the first.
+        """
+        if self._left is None or not self._is_uniform:
+            return False
+        t, *scalars = self._left
+        values, new = self.coefficients.evaluate(t + 1.0, scalars, *hyper)
+        c, new_scalars, expected = self._ready
+        c[:] = list(values)
+        new_scalars[:] = [t + 1.0, *new]
+        expected[:] = list(self._left)
+        return True
+
+    def taken(self) -> None:
+        """Say that the launch which was made ready has been run."""
+        if self.kernel.storage.scalars:
+            self._left = self._stored(self._ready[1])
+
+    def _stored(self, numbers: Iterable[float]) -> tuple[float, ...]:
+        """Step count and scalar slots as they can be read again."""
+        kinds = self.kernel.storage.scalars
+        return tuple(ctypes.c_float(v).value if k == "float32" else v for k, v in zip(kinds, numbers, strict=True))
 
     def step_at(self, t: float, scalars: Sequence[float], hyper: tuple[float, ...], threads: int) -> tuple[float, ...]:
         """One step of every tensor at the same t and scalar slots. Returns the new scalar slots."""

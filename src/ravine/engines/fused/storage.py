@@ -20,6 +20,15 @@ CHUNK_COLUMNS = 3
 CLAIMED, FINISHED, OPEN, MODE, MORE = 0, 1, 2, 3, 4
 CONTROL_SIZE = 5
 
+# A launch that is ready: the functions that read the scalars and that run alone; the table, its size, where the scalars
+# read are put, what they must be and how many a tensor; the chunks and their number, the coefficients, the new scalars.
+LAUNCH = {
+    name: column
+    for column, name in enumerate(
+        ("READ", "RUN", "TABLE", "SIZE", "FOUND", "EXPECTED", "NUMBERS", "CHUNKS", "CHUNK_COUNT", "C", "SCALARS")
+    )
+}
+
 
 @dataclass(frozen=True)
 class Storage:
