@@ -159,28 +159,20 @@ def test_nothing_changed_is_seen_too(optimizer: torch.optim.Optimizer) -> None:
     assert walked(optimizer)
 
 
-def test_a_gradient_at_a_new_place_between_two_looks(optimizer: torch.optim.Optimizer) -> None:
-    """A step through Python after steps without it does not take addresses for known that have been overwritten."""
-    (p, *_) = params = optimizer.param_groups[0]["params"]
-    other = copy.deepcopy(optimizer)
-    kept = [p.grad for p in params]
+def test_gradients_that_return_to_where_python_knew_them(optimizer: torch.optim.Optimizer) -> None:
+    """A step through Python after one without it does not take addresses for known that have been overwritten."""
+    params = optimizer.param_groups[0]["params"]
+    known = [p.grad for p in params]
     give(params, 1)
     assert walked(optimizer)
-    for q in other.param_groups[0]["params"]:
-        other.state[q]["step"] += 0
-    give(other.param_groups[0]["params"], 1)
-    other.step()
-    for each, first in ((optimizer, p), (other, other.param_groups[0]["params"][0])):
-        each.state[first]["step"] += 5  # not foreseen: the plan is looked at through Python
-    for p, g in zip(params, kept, strict=True):
-        p.grad = g
-    for q, g in zip(other.param_groups[0]["params"], kept, strict=True):
-        q.grad = g.clone()
-    other._plans = {}  # type: ignore[attr-defined]
+    other = copy.deepcopy(optimizer)
+    optimizer.param_groups[0]["params"] = tuple(params)  # which no walk takes
+    others = other.param_groups[0]["params"]
+    for p, q, g in zip(params, others, known, strict=True):
+        p.grad, q.grad = g, g.clone()
     optimizer.step()
     other.step()
-    for p, q in zip(params, other.param_groups[0]["params"], strict=True):
-        assert torch.equal(p, q)
+    assert all(torch.equal(p, q) for p, q in zip(params, others, strict=True))
 
 
 def test_every_parameter_that_is_written_counts_a_change(optimizer: torch.optim.Optimizer) -> None:
