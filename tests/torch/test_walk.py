@@ -159,10 +159,15 @@ def test_nothing_changed_is_seen_too(optimizer: torch.optim.Optimizer) -> None:
     assert walked(optimizer)
 
 
-def test_gradients_that_return_to_where_python_knew_them(optimizer: torch.optim.Optimizer) -> None:
+def test_gradients_that_return_to_where_python_knew_them() -> None:
     """A step through Python after one without it does not take addresses for known that have been overwritten."""
-    params = optimizer.param_groups[0]["params"]
-    known = [p.grad for p in params]
+    params = parameters()
+    optimizer = made("Adam", params)
+    known = [torch.full_like(p, 0.5) for p in params]
+    for _ in range(3):
+        for p, g in zip(params, known, strict=True):
+            p.grad = g
+        optimizer.step()
     give(params, 1)
     assert walked(optimizer)
     other = copy.deepcopy(optimizer)
