@@ -48,7 +48,7 @@ def toy(**changed):
     return Task(**{**given, **changed})
 
 
-@pytest.mark.parametrize("name", tasks.BUILT_IN)
+@pytest.mark.parametrize("name", tasks.SUITE)
 def test_every_built_in_task_learns(name):
     task = tasks.find(name)
     record = run(lambda: task, settings(name, "adam", steps=12 if name == "stdlib-lm" else 60, lr=0.003))

@@ -19,6 +19,7 @@ from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import SOBOL, TPE, Protocol
 from ravine.lab.records import FAILED, FINAL
 from ravine.lab.schedule import COSINE, LINEAR, SHAPES
+from ravine.lab.task import PRECISIONS
 
 if TYPE_CHECKING:
     from ravine.lab.budget import Limit
@@ -78,6 +79,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     show_default=True,
     help="Train runs of small tasks in batches, or each by itself.",
 )
+@click.option("--device", metavar="NAME", help="Where runs train, as cuda: --workers processes share it.")
+@click.option("--precision", type=click.Choice(PRECISIONS), help="bfloat16: forward pass and loss under autocast.")
 @click.option("--workers", type=int, help="Processes; one for each core if not given.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("ravine-compare"), show_default=True, help="Folder to write."
@@ -86,7 +89,11 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     "--storage", metavar="URL", help="Keep the runs there (postgresql://…), not in the folder's runs.sqlite3."
 )
 @click.option("--fresh", is_flag=True, help="Forget the runs that the folder has, and start anew.")
-@click.option("--suite", is_flag=True, help="All four built-in tasks, and a performance profile over them.")
+@click.option(
+    "--suite",
+    is_flag=True,
+    help="Four tasks (the first four of the docs), and a performance profile over them.",
+)
 @click.option("--budget", metavar="TIME", help="Fit the trials to a time, as 90s, 10m or 2h, and end within it.")
 @click.option("--parquet", is_flag=True, help="Write runs.parquet as well.")
 @click.option("--tensorboard", is_flag=True, help="Write event files as well.")
@@ -94,19 +101,23 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     """Tune every optimizer equally on TASK, run the best settings on fresh seeds, and report.
 
-    TASK is digits (default), digits-cnn, breast-cancer or stdlib-lm; one of these with options, as
+    TASK is digits (default) or another of docs/compare.md, such as stdlib-lm; with options, as
     'digits[batch_size=8]'; a file of yours (see `ravine new-task`); or a FILE.toml that holds all of this, with the
     options below as keys.
 
     LIST is separated by commas; each is a rule of `ravine list`, a transformed one such as 'clip_value(adam)', one of
-    yours as FILE.py:RULE, any of these with hyperparameters held fixed or searched over a range of yours as
-    'adam[eps=1e-6,beta1=0.5..0.99]', and with a name of your choice as 'mine=adam[beta1=0.8]'.
+    yours as FILE.py:RULE, a torch optimizer as torch.optim:Muon, a framework's as keras.Adam, any of these with
+    hyperparameters held fixed or searched over a range of yours as 'adam[eps=1e-6,beta1=0.5..0.99]', and with a name of
+    your choice as 'mine=adam[beta1=0.8]'.
 
     Ctrl-C, or any other end, loses no run that has ended: the same command goes on where it stopped.
     """
     began = time.monotonic()
     if task.endswith(".toml"):
         task = configured(ctx, Path(task), given)
+    from ravine.lab.tasks import with_options
+
+    common = {n: given.pop(n) for n in ("device", "precision")}
     preset = {n: v for n, v in PROTOCOLS[given["protocol"]].items() if is_default(ctx, n, given[n])}
     given |= preset
     given["is_tune_preset"] = "tune" in preset
@@ -114,6 +125,7 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     out: Path = given["out"]
     console = Console()
     if not given["suite"]:
+        task = with_options(task, **common)
         if lengths == [1.0]:
             compare_one(task, given, out, console, began)
         else:
@@ -124,10 +136,12 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     if ctx.get_parameter_source("task") == ParameterSource.COMMANDLINE:
         raise ValueError("--suite runs all built-in tasks: give no TASK with it")
     from ravine.lab.report.suite import write_suite
-    from ravine.lab.tasks import BUILT_IN
+    from ravine.lab.tasks import SUITE
 
     writable(out)
-    many = {name: compare_one(name, given, out / name, console, time.monotonic()) for name in BUILT_IN}
+    many = {
+        name: compare_one(with_options(name, **common), given, out / name, console, time.monotonic()) for name in SUITE
+    }
     for path in write_suite(many, out):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 

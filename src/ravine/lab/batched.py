@@ -32,7 +32,8 @@ mostly the overhead of its many small calls (measured by bench/lab_batched.py)."
 
 def most(task: Trainable) -> int:
     """How many runs of a task to train as a batch; 1 where the judge alone can train it, or is as fast."""
-    return MOST if type(task) is Task and _is_batchable(task) else 1
+    plain = isinstance(task, Task) and (task.device, task.precision) == ("cpu", "float32")
+    return MOST if plain and type(task) is Task and _is_batchable(task) else 1
 
 
 @cache
@@ -98,6 +99,9 @@ def train(
                 run.scheduler.step()
         seconds += (time.perf_counter() - began) / len(runs)
         _measure(task, models[0], stack, runs, last, seconds)
+    for run in runs:
+        if not run.has_ended:
+            task.score(run.model, run.make_optimizer, run.report)
     return ["" if r.has_ended else r.make_optimizer.departure for r in runs]
 
 

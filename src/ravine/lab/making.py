@@ -71,7 +71,7 @@ def split_matrices(params: Any) -> tuple[list[Group], list[Group]]:
 def _groups(params: Any) -> list[Group]:
     if isinstance(params, nn.Module):
         _mark(params)
-        params = params.parameters()
+        params = [p for p in params.parameters() if p.requires_grad]
     given = list(params) if isinstance(params, Iterable) and not isinstance(params, (dict, Tensor)) else [params]
     if not given:
         raise ValueError("make_optimizer() was given no parameters")

@@ -54,6 +54,8 @@ class Record:
     empty where there is none). `schedule` says in words how the run departed from the schedule of its settings, empty
     if it followed it. `output` is the end of what the task printed. `engine` is "batched" for a run that was trained
     together with others, whose `timing` is its share of their time and whose `output` is theirs together.
+    `test` holds loss and accuracy on data that neither training nor tuning has seen, for scored runs of tasks that have
+    such data.
     """
 
     settings: Settings
@@ -65,17 +67,27 @@ class Record:
     rates: Sequence[float] = field(default_factory=list)
     output: str = field(default="", compare=False)
     engine: str = ""
+    test: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
+        """What the run is compared by: the loss on test data where there is one, else the last validation loss;
+        infinite for a run that did not finish."""
+        return float(self.test.get("loss", self.validation_loss)) if self.status == FINISHED else math.inf
+
+    @property
+    def validation_loss(self) -> float:
         """The last validation loss; infinite for a run that did not finish."""
         return float(self.curve["loss"][-1]) if self.status == FINISHED else math.inf
 
     @property
     def accuracy(self) -> float:
-        """The last validation accuracy; NaN where the task has none or the run did not finish."""
+        """As the loss, the test accuracy or the last validation accuracy; NaN where the task has none or the run did
+        not finish."""
+        if self.status != FINISHED:
+            return math.nan
         column = self.curve.get("accuracy")
-        return float(column[-1]) if column and self.status == FINISHED else math.nan
+        return float(self.test.get("accuracy", column[-1] if column else math.nan))
 
     @property
     def seconds_per_step(self) -> float:
@@ -94,6 +106,7 @@ class Record:
         """For JSON, which has no NaN or infinity: they become null."""
         data = asdict(self)
         data["curve"] = {n: [_finite_or_none(v) for v in column] for n, column in self.curve.items()}
+        data["test"] = {n: _finite_or_none(v) for n, v in self.test.items()}
         data["timing"], data["rates"] = list(self.timing), list(self.rates)
         return data
 
@@ -109,6 +122,7 @@ class Record:
         settings = {n: v for n, v in data["settings"].items() if n in {f.name for f in fields(Settings)}}
         length = min(map(len, (*data["curve"].values(), data["timing"])), default=0)
         curve = {n: [math.nan if v is None else v for v in column[:length]] for n, column in data["curve"].items()}
+        known["test"] = {n: math.nan if v is None else v for n, v in data.get("test", {}).items()}
         known |= {"settings": Settings(**settings), "curve": curve, "timing": data["timing"][:length]}
         return Record(**known)
 

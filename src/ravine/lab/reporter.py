@@ -25,12 +25,15 @@ class Reporter:
         self,
         is_to_stop: Callable[[int, float], bool],
         rate: Callable[[], float | None] = lambda: None,
+        wants_test: bool = False,
     ) -> None:
         self.columns: dict[str, list[float]] = {"step": [], "loss": []}
         self.timing: list[float] = []
         self.rates: list[float] = []
         self.is_to_stop, self.rate = is_to_stop, rate
         self.is_pruned = False
+        self.wants_test = wants_test
+        self.tested: dict[str, float] = {}
         self._began = time.perf_counter()
 
     def __call__(
@@ -71,6 +74,15 @@ class Reporter:
         if self.is_to_stop(at, values["loss"]):
             self.is_pruned = True
             raise StopRun
+
+    def test(self, loss: float, *, accuracy: float | None = None) -> None:
+        """The result on data that neither training nor tuning has seen: it is what a scored run is compared by, and of
+        no use in others. Raises TypeError for what is not one number."""
+        given = {"loss": number("test loss", loss)}
+        if accuracy is not None:
+            given["accuracy"] = number("test accuracy", accuracy)
+        if self.wants_test:
+            self.tested = given
 
     def _checked_step(self, step: Any) -> int:
         try:

@@ -40,6 +40,11 @@ class Results:
         return [c["name"] for c in self.contenders]
 
     @property
+    def measure(self) -> str:
+        """What scored runs are compared by: "test loss", where the task has data apart for it, or "validation loss"."""
+        return "test loss" if any(r.test for r in self.records) else "validation loss"
+
+    @property
     def runs(self) -> int:
         """How many runs the comparison has when it is complete."""
         return sum(self.protocol.runs(c["space"]) for c in self.contenders)

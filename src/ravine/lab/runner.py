@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from ravine.lab import batched
 from ravine.lab.making import maker
-from ravine.lab.records import DIVERGED, FAILED, FINISHED, PRUNED, Record, Settings
+from ravine.lab.records import DIVERGED, FAILED, FINISHED, PRUNED, TUNING, Record, Settings
 from ravine.lab.reporter import Reporter, StopRun, Tail
 from ravine.lab.scheduler import OptimizerMaker
 from ravine.lab.search import judge
@@ -60,7 +60,7 @@ def run_batch(
 
 def _reporter(settings: Settings, rivals: Sequence[Record], make_optimizer: OptimizerMaker) -> Reporter:
     is_to_stop = judge(rivals, settings.steps) if rivals else lambda step, loss: False
-    return Reporter(is_to_stop, make_optimizer.at_report)
+    return Reporter(is_to_stop, make_optimizer.at_report, wants_test=settings.stage != TUNING)
 
 
 def _record(settings: Settings, report: Reporter, schedule: str, failure: str, output: str, engine: str) -> Record:
@@ -70,7 +70,8 @@ def _record(settings: Settings, report: Reporter, schedule: str, failure: str, o
         status = FAILED
     else:
         status = DIVERGED if diverged(report.columns["loss"]) else FINISHED
-    return Record(settings, status, report.columns, failure, report.timing, schedule, report.rates, output, engine)
+    columns, timing, rates = report.columns, report.timing, report.rates
+    return Record(settings, status, columns, failure, timing, schedule, rates, output, engine, report.tested)
 
 
 def diverged(losses: list[float]) -> bool:

@@ -96,8 +96,13 @@ def summary(results: Results) -> Summary:
 
 
 def median_loss(records: Sequence[Record]) -> float:
-    """The median final loss; runs that did not finish count as infinite."""
-    return stdlib.median(r.loss for r in records) if records else math.inf
+    """The median final validation loss; runs that did not finish count as infinite."""
+    return stdlib.median(r.validation_loss for r in records) if records else math.inf
+
+
+def _gap(record: Record) -> float:
+    """Validation loss less training loss at the end; NaN where there is no training loss."""
+    return record.validation_loss - record.curve["train_loss"][-1] if "train_loss" in record.curve else math.nan
 
 
 def _order(row: Row) -> tuple[float, float, float]:
@@ -121,7 +126,7 @@ def _row(results: Results, name: str, space: Space, target: float, rank: Interva
         at_edge=tuple(n for n, count in edges.items() if 2 * count >= len(chosen)),
         loss=_mean(finals, lambda r: r.loss),
         accuracy=_mean(finals, lambda r: r.accuracy),
-        gap=_mean(finals, lambda r: r.loss - r.curve["train_loss"][-1] if "train_loss" in r.curve else math.nan),
+        gap=_mean(finals, _gap),
         defaults_loss=_mean(results.of(name, DEFAULTS), lambda r: r.loss),
         median_loss=median_loss(finals),
         rank=rank,

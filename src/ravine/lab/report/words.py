@@ -130,7 +130,7 @@ def verdict(results: Results, made: Summary) -> list[str]:
         return [f"No optimizer finished all its scored runs; {first.name} did in {first.scored_finished}."]
     apart = [r for r in others if (p := made.pair(first.name, r.name)) and p.separated]
     together = [r for r in others if r not in apart]
-    said = [f"{first.name} ended lowest, with a validation loss of {interval(first.loss)}."]
+    said = [f"{first.name} ended lowest, with a {results.measure} of {interval(first.loss)}."]
     if not apart:
         said.append(f"But {seeds} don't separate it from any of the others.")
     else:
@@ -169,7 +169,7 @@ def _behind(made: Summary, first: str, other: str) -> str:
 def notes(results: Results, made: Summary) -> str:
     """What must be said below the table."""
     text = (
-        f"Sorted by mean final validation loss over {results.protocol.seeds} repetitions; in brackets the 95% "
+        f"Sorted by mean final {results.measure} over {results.protocol.seeds} repetitions; in brackets the 95% "
         f"confidence interval. Target: validation loss {number(made.target)}, the field's median."
     )
     edges = [r.name for r in made.rows if r.at_edge]

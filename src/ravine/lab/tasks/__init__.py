@@ -11,6 +11,7 @@ import importlib
 import inspect
 import os
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -26,13 +27,26 @@ BUILT_IN = {
     "digits-cnn": "ravine.lab.tasks.digits_cnn",
     "breast-cancer": "ravine.lab.tasks.breast_cancer",
     "stdlib-lm": "ravine.lab.tasks.stdlib_lm",
+    "stdlib-gpt": "ravine.lab.tasks.stdlib_gpt",
+    "digits-resnet": "ravine.lab.tasks.digits_resnet",
+    "digits-lora": "ravine.lab.tasks.digits_lora",
+    "digits-gan": "ravine.lab.tasks.digits_gan",
+    "diabetes": "ravine.lab.tasks.diabetes",
+    "denoise": "ravine.lab.tasks.denoise",
 }
 """Where each built-in task is: a module whose `task` is a function of the task's options that returns a Task."""
 
 
+SUITE = ("digits", "digits-cnn", "breast-cancer", "stdlib-lm")
+"""What `ravine compare --suite` runs."""
+COMMON = ("device", "precision", "test")
+"""Options that any Task has."""
+
+
 def find(spec: str) -> Trainable:
     """The task that `spec` names: a built-in one, maybe with options as in `digits[batch_size=16]`; `FILE.py`, whose
-    `task` (a Task) or `train` (a function) is meant; or `FILE.py:NAME`.
+    `task` (a Task) or `train` (a function) is meant; or `FILE.py:NAME`. Options of a Task in a file are those of
+    COMMON, those of a function its further arguments.
 
     Raises ValueError for a name or option that there isn't, naming the nearest, and for a file that holds no task.
     """
@@ -46,10 +60,21 @@ def _find(spec: str, folder: str) -> Trainable:
     if not match:
         raise ValueError(f"can't read task {spec!r}: expected NAME, NAME[OPTION=VALUE], FILE.py or FILE.py:NAME")
     name, options = match[1], _options(spec, match[2] or "")
-    if ".py" in name:
-        if options:
-            raise ValueError(f"task {spec!r}: options in brackets are for built-in tasks")
-        return _from_file(name)
+    common = {n: options.pop(n) for n in COMMON if n in options}
+    found = _from_file(name) if ".py" in name else _built_in(spec, name, options)
+    try:
+        if isinstance(found, FunctionTask):
+            return _with_arguments(found, {**options, **common})
+        if ".py" in name and options:
+            raise unknown(f"option of a task in {name}:", next(iter(options)), COMMON)
+        if "device" in common:
+            _check_device(common["device"])
+        return replace(found, **common)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"task {spec!r}: {error}") from error
+
+
+def _built_in(spec: str, name: str, options: dict[str, Any]) -> Task | FunctionTask:
     if name not in BUILT_IN:
         raise unknown("task", name, BUILT_IN)
     try:
@@ -59,12 +84,42 @@ def _find(spec: str, folder: str) -> Trainable:
     known = inspect.signature(make).parameters
     for option in options:
         if option not in known:
-            raise unknown(f"option of task {name}", option, known)
+            raise unknown(f"option of task {name}", option, [*known, *COMMON])
     try:
-        found: Task = make(**options)
+        found: Task | FunctionTask = make(**options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"task {spec!r}: {error}") from error
+    options.clear()
     return found
+
+
+def _with_arguments(task: FunctionTask, options: dict[str, Any]) -> FunctionTask:
+    """A training loop with further arguments, those that it takes."""
+    given = ("make_optimizer", "seed", "report", "steps")
+    takes = [n for n in inspect.signature(task.function).parameters if n not in given]
+    for option in options:
+        if option not in takes:
+            raise unknown(f"argument of {task.name}()", option, takes)
+    return replace(task, options=options)
+
+
+def _check_device(name: Any) -> None:
+    """Raise ValueError for a device that torch hasn't here."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"torch can't use the device {name!r} here: {reason}") from None
+
+
+def with_options(spec: str, **options: Any) -> str:
+    """The text that names a task, with options added to it that are not None."""
+    name, _, inside = spec.partition("[")
+    parts = [p for p in inside.rstrip("]").split(",") if p.strip()]
+    parts += [f"{n}={v}" for n, v in options.items() if v is not None]
+    return f"{name}[{','.join(parts)}]" if parts else name
 
 
 def digest(spec: str) -> str:
@@ -140,7 +195,7 @@ def _load(file: Path) -> ModuleType:
         raise ValueError(f"{file} can't be run: {type(error).__name__}: {error}") from error
 
 
-def _from_file(name: str) -> Trainable:
+def _from_file(name: str) -> Task | FunctionTask:
     file, attribute = _file(name)
     found = vars(_load(file))
     chosen = found.get(attribute) if attribute else found.get("task", found.get("train"))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ravine.lab.task import Data, Task, share_correct
 
-VALIDATION = 360
+VALIDATION, TEST = 360, 360
+TRAIN = 1797 - VALIDATION - TEST
 
 
 @cache
@@ -23,8 +24,8 @@ def images() -> tuple[Tensor, Tensor]:
     return torch.tensor(pixels / 16, dtype=torch.float32)[order], torch.tensor(labels)[order]
 
 
-def data(label_noise: float = 0.0, scale_decades: float = 0.0, examples: int = 1437) -> Data:
-    """At most 1437 images to train on, 360 to validate on.
+def data(label_noise: float = 0.0, scale_decades: float = 0.0, examples: int = TRAIN) -> Data:
+    """At most 1077 images to train on, 360 to validate on, 360 to test on.
 
     `label_noise` is the share of training labels drawn anew by chance; pixels are multiplied by factors spread evenly,
     in random order, over `scale_decades` powers of ten around 1, so that gradients differ in scale as much.
@@ -33,12 +34,13 @@ def data(label_noise: float = 0.0, scale_decades: float = 0.0, examples: int = 1
     inputs, labels = images()
     factors = 10 ** (scale_decades * (torch.randperm(64, generator=generator) / 63 - 0.5))
     inputs = inputs * factors
-    train = labels[VALIDATION:].clone()
+    train = labels[VALIDATION + TEST :].clone()
     noisy = torch.rand(len(train), generator=generator) < label_noise
     train[noisy] = torch.randint(10, (int(noisy.sum()),), generator=generator)
     return Data(
-        train=(inputs[VALIDATION:][:examples], train[:examples]),
+        train=(inputs[VALIDATION + TEST :][:examples], train[:examples]),
         validation=(inputs[:VALIDATION], labels[:VALIDATION]),
+        test=(inputs[VALIDATION:][:TEST], labels[VALIDATION:][:TEST]),
     )
 
 
@@ -57,18 +59,18 @@ def task(
     layers: int = 1,
     label_noise: float = 0.0,
     scale_decades: float = 0.0,
-    examples: int = 1437,
+    examples: int = TRAIN,
 ) -> Task:
     """The task; the options are those of `data` and `model`."""
-    if not (0 <= label_noise <= 1 and scale_decades >= 0 and 1 <= examples <= 1437 and width >= 1 and layers >= 0):
+    if not (0 <= label_noise <= 1 and scale_decades >= 0 and 1 <= examples <= TRAIN and width >= 1 and layers >= 0):
         raise ValueError(
-            "label_noise must be in [0, 1], scale_decades at least 0, examples in [1, 1437], width at least 1, layers "
+            "label_noise must be in [0, 1], scale_decades at least 0, examples in [1, 1077], width at least 1, layers "
             f"at least 0; got {label_noise}, {scale_decades}, {examples}, {width}, {layers}"
         )
     changed = {
         "training labels drawn anew": f"{label_noise:.0%}" if label_noise else "",
         "powers of ten between the scales of pixels": f"{scale_decades:g}" if scale_decades else "",
-        "training examples": str(examples) if examples < 1437 else "",
+        "training examples": str(examples) if examples < TRAIN else "",
     }
     extra = "".join(f"; {value} {what}" for what, value in changed.items() if value)
     shape = "-".join(["64", *[str(width)] * layers, "10"])

@@ -13,16 +13,19 @@ from ravine.lab.task import Data, Task
 CONTEXT, WIDTH, HEADS, LAYERS = 64, 64, 4, 2
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 UNKNOWN = len(ALPHABET)
-TRAIN_WINDOWS, VALIDATION_WINDOWS = 16_000, 64
+TRAIN_WINDOWS, VALIDATION_WINDOWS, TEST_WINDOWS = 16_000, 64, 256
 
 
 def data() -> Data:
-    """Windows of 64 characters, each with the 64 that follow by one; every tenth file is kept to validate."""
-    folder = Path(os.__file__).parent
-    files = sorted(folder.glob("*.py"))
-    train = _windows([f for i, f in enumerate(files) if i % 10], TRAIN_WINDOWS)
-    validation = _windows(files[::10], VALIDATION_WINDOWS)
-    return Data(train=train, validation=validation)
+    """Windows of 64 characters, each with the 64 that follow by one; of ten files one validates, one tests."""
+    train, validation, test = split_files()
+    return Data(_windows(train, TRAIN_WINDOWS), _windows(validation, VALIDATION_WINDOWS), _windows(test, TEST_WINDOWS))
+
+
+def split_files() -> tuple[list[Path], list[Path], list[Path]]:
+    """The standard library's modules to train, validate and test on."""
+    files = sorted(Path(os.__file__).parent.glob("*.py"))
+    return [f for i, f in enumerate(files) if i % 10 not in (0, 5)], files[::10], files[5::10]
 
 
 def _windows(files: list[Path], count: int) -> tuple[Tensor, Tensor]:
@@ -36,20 +39,21 @@ def _windows(files: list[Path], count: int) -> tuple[Tensor, Tensor]:
 
 
 class Block(nn.Module):
-    """Pre-norm attention to the past, then a two-layer perceptron."""
+    """Pre-norm attention to the past, then a two-layer perceptron `factor` times as wide."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH, heads: int = HEADS, factor: int = 2) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(nn.Linear(width, factor * width), nn.GELU(), nn.Linear(factor * width, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, length, _ = x.shape
-        heads = self.qkv(self.norm1(x)).view(batch, length, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        batch, length, width = x.shape
+        heads = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         query, key, value = heads.unbind(0)
         attended = nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        x = x + self.out(attended.transpose(1, 2).reshape(batch, length, WIDTH))
+        x = x + self.out(attended.transpose(1, 2).reshape(batch, length, width))
         mixed: Tensor = self.mlp(self.norm2(x))
         return x + mixed
 
