@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -215,3 +218,14 @@ def test_state_fields_are_found_by_their_names() -> None:
     assert counts == [1, 1]
     moved = optax.tree.set(state, lr=jnp.asarray(0.2))
     assert float(optax.tree.get(moved, "lr")) == pytest.approx(0.2)
+
+
+def test_the_page_on_jax_runs_as_it_stands() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "optax.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code, names)
+    state, params = names["state"], names["params"]
+    np.testing.assert_allclose(params["w"], 1 - 1e-3, rtol=1e-6)  # Adam's first step is lr
+    assert int(optax.tree.get(state, "count")) == 1
+    assert optax.tree.get(state, "v")["w"].shape == (3,)
