@@ -223,6 +223,43 @@ def test_change_a_knob_while_it_plays(page: Page) -> None:
     assert page.link()["opt"][0] == "gd,lr=0.2"
 
 
+def press(page: Page, slider: Any, share: float) -> None:
+    """Press a slider's track at a share of its width, pull to the middle, and let go."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    width = slider.size["width"]
+    there = round((share - 0.5) * width)
+    actions = ActionChains(page.browser, duration=50).move_to_element_with_offset(slider, there, 0).click_and_hold()
+    actions.move_by_offset(-there // 2, 0).release().perform()
+
+
+@pytest.mark.parametrize(
+    ("link", "label", "field"),
+    [
+        ("surface=oblong_bowl&opt=adam&t=0", "lr", "opt"),
+        ("surface=oblong_bowl&opt=adam&t=0", "beta1", "opt"),
+        ("surface=oblong_bowl&opt=gd&t=0", "condition", "param"),
+        ("surface=oblong_bowl&opt=gd&noise=gaussian,1,1&t=0", "scale", "noise"),
+    ],
+)
+def test_a_slider_s_track_can_be_pressed(page: Page, link: str, label: str, field: str) -> None:
+    for share in (0.15, 0.85):
+        page.open(link)
+        page.find(".top h1").click()  # the focus is elsewhere
+        slider = page.named(label)
+        page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", slider)
+        before, link_before = slider.get_attribute("value"), page.link()
+        press(page, slider, share)
+        after = slider.get_attribute("value")  # the same element: it was not replaced
+        pressed = share * 1000
+        assert abs(int(after) - 500) < abs(pressed - 500), "the pull to the middle was lost"
+        assert after != before
+        assert page.link()[field] != link_before.get(field)
+        page.find("body").send_keys(keys().CONTROL + "z")
+        assert slider.get_attribute("value") == before
+        assert page.link().get(field) == link_before.get(field)
+
+
 def test_add_duplicate_and_remove_optimizers(page: Page) -> None:
     page.open("surface=oblong_bowl&opt=adam&t=0")
     page.choose("Add an optimizer", "NAdam")

@@ -37,7 +37,8 @@ function decades(from, to, withZero) {
 
 const round = (value) => Number(value.toPrecision(2));
 
-// A row of symbol, slider and number. `set(value, done)` is called with legal values only.
+// A row of symbol, slider and number: {element, show(value)}. `set(value, done)` is called with legal values only.
+// The row stays while its value changes: another slider under the pointer would not be the one that is held.
 export function knobRow(knob, value, set, label = knob.name) {
   const map = scale(knob);
   const place = (v) => Math.round(POSITIONS * Math.min(1, Math.max(0, map.position(v))));
@@ -69,15 +70,28 @@ export function knobRow(knob, value, set, label = knob.name) {
       }
     },
   });
+  let shown = value;
   function use(v, done) {
+    write(v);
+    set(v, done);
+  }
+  function write(v) {
+    shown = v;
     box.value = String(v);
     box.setAttribute("aria-invalid", "false");
     note.textContent = "";
     slider.setAttribute("aria-valuetext", String(v));
-    set(v, done);
+  }
+  function show(v) {
+    if (v === shown) return;
+    slider.value = place(v);
+    const typing = document.activeElement === box && box.value !== String(shown);
+    if (!typing) return write(v);
+    shown = v;
+    slider.setAttribute("aria-valuetext", String(v));
   }
   const name = knob.symbol
     ? el("span", { class: "symbol", title: knob.name }, math(knob.symbol))
     : el("span", { class: "symbol" }, label);
-  return el("div", { class: "knob" }, name, slider, box, note);
+  return { element: el("div", { class: "knob" }, name, slider, box, note), show };
 }

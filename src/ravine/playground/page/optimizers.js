@@ -21,15 +21,17 @@ export function optimizersPanel(act) {
   });
   add.append(el("option", { value: "" }, "+ Add an optimizer…"), ...options(RULES.map((r) => [r.name, r.title])));
   let shown = "";
-  let readings = [];
+  let structure = "";
+  let cards = [];
 
-  function card(state, k, look) {
+  // A card: {element, reading, show(hyper, look)}. It stays while values change.
+  function card(state, k, firstLook) {
     const { rule: name, hyper } = state.optimizers[k];
     const rule = ruleNamed(name);
     const open = k === state.selected;
     const reading = el("span", { class: "reading" });
-    readings.push(reading);
-    const title = el("span", { class: "title" }, look.title, look.note ? el("small", {}, look.note) : null);
+    const line = el("span", { class: "line" });
+    const title = el("span", { class: "title" });
     const head = el(
       "button",
       {
@@ -38,40 +40,36 @@ export function optimizersPanel(act) {
         "aria-expanded": String(open),
         onclick: () => act((s) => (s.selected = k), true),
       },
-      swatch(look),
+      line,
       title,
       reading,
     );
     const remove = el(
       "button",
-      {
-        type: "button",
-        class: "quiet remove",
-        "aria-label": `Remove ${look.title}`,
-        title: "Remove",
-        onclick: () => act((s) => removeAt(s, k), true),
-      },
+      { type: "button", class: "quiet remove", title: "Remove", onclick: () => act((s) => removeAt(s, k), true) },
       "×",
     );
-    const twin = el(
-      "button",
-      { type: "button", class: "quiet", onclick: () => act((s) => duplicate(s, k), true) },
-      "duplicate",
-    );
-    const reset = el(
-      "button",
-      {
-        type: "button",
-        class: "quiet",
-        onclick: () => act((s) => (s.optimizers[k].hyper = rule.hyper.map((knob) => knob.value)), true),
-      },
-      "defaults",
-    );
+    const tool = (text, change) =>
+      el("button", { type: "button", class: "quiet", onclick: () => act(change, true) }, text);
+    const twin = tool("duplicate", (s) => duplicate(s, k));
+    const reset = tool("defaults", (s) => (s.optimizers[k].hyper = rule.hyper.map((knob) => knob.value)));
     const knobs = rule.hyper.map((knob, j) =>
       knobRow(knob, hyper[j], (v, done) => act((s) => (s.optimizers[k].hyper[j] = v), done)),
     );
-    const body = open ? el("div", { class: "knobs" }, ...knobs, el("div", { class: "tools" }, twin, reset)) : null;
-    return el("li", { class: open ? "card open" : "card" }, el("div", { class: "head" }, head, remove), body);
+    const rows = knobs.map((knob) => knob.element);
+    const body = open ? el("div", { class: "knobs" }, ...rows, el("div", { class: "tools" }, twin, reset)) : null;
+    function show(values, look) {
+      line.replaceChildren(swatch(look));
+      title.replaceChildren(look.title, ...(look.note ? [el("small", {}, look.note)] : []));
+      remove.setAttribute("aria-label", `Remove ${look.title}`);
+      knobs.forEach((knob, j) => knob.show(values[j]));
+    }
+    show(hyper, firstLook);
+    return {
+      element: el("li", { class: open ? "card open" : "card" }, el("div", { class: "head" }, head, remove), body),
+      reading,
+      show,
+    };
   }
 
   return {
@@ -85,29 +83,23 @@ export function optimizersPanel(act) {
     show(state, looks) {
       add.disabled = state.optimizers.length >= MOST_OPTIMIZERS;
       const key = JSON.stringify([state.optimizers, state.selected, looks]);
-      // A knob in use keeps its element: rebuilding would drop the pointer or the caret.
-      const structure = JSON.stringify([state.optimizers.map((o) => o.rule), state.selected]);
       if (key === shown) return;
-      if (
-        this.structure === structure &&
-        list.contains(document.activeElement) &&
-        document.activeElement.matches("input")
-      )
-        return;
-      this.structure = structure;
       shown = key;
-      readings = [];
+      const now = JSON.stringify([state.optimizers.map((o) => o.rule), state.selected]);
+      if (now === structure) return cards.forEach((c, k) => c.show(state.optimizers[k].hyper, looks[k]));
+      structure = now;
       const focused = [...list.querySelectorAll(".choose")].indexOf(document.activeElement);
-      list.replaceChildren(...state.optimizers.map((_, k) => card(state, k, looks[k])));
+      cards = state.optimizers.map((_, k) => card(state, k, looks[k]));
+      list.replaceChildren(...cards.map((c) => c.element));
       if (focused >= 0) list.querySelectorAll(".choose")[focused]?.focus();
     },
     drawAt(t, runs) {
       runs.forEach((run, k) => {
         const lost = t > run.end;
         const text = lost ? `diverged at ${run.end + 1}` : format(run.loss[t], 3);
-        if (readings[k]) {
-          setText(readings[k], text);
-          readings[k].classList.toggle("lost", lost);
+        if (cards[k]) {
+          setText(cards[k].reading, text);
+          cards[k].reading.classList.toggle("lost", lost);
         }
       });
     },

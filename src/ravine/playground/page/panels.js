@@ -53,6 +53,7 @@ export function surfacePanel(act) {
   const summary = el("p", { class: "hint" });
   const knobs = el("div", { class: "knobs" });
   let shown = "";
+  let rows = [];
   return {
     element: el(
       "section",
@@ -72,13 +73,12 @@ export function surfacePanel(act) {
       formula.setAttribute("aria-invalid", String(Boolean(error)));
       showProblem(problem, error, state.formula);
       hint.hidden = Boolean(error);
-      const key = JSON.stringify([state.surface, state.parameters]);
-      if (key === shown || knobs.contains(document.activeElement)) return;
-      shown = key;
-      const rows = (surface?.parameters ?? []).map((p, k) =>
+      if (state.surface === shown) return rows.forEach((row, k) => row.show(state.parameters[k]));
+      shown = state.surface;
+      rows = (surface?.parameters ?? []).map((p, k) =>
         knobRow(range(p), state.parameters[k], (v, done) => act((s) => (s.parameters[k] = v), done)),
       );
-      knobs.replaceChildren(...rows);
+      knobs.replaceChildren(...rows.map((row) => row.element));
     },
   };
 }
@@ -115,7 +115,8 @@ export function noisePanel(act) {
     { "aria-label": "Gradient noise", onchange: () => act((s) => (s.noise.kind = select.value), true) },
     ...options(kinds),
   );
-  const level = el("div", { class: "knobs" });
+  const scale = { name: "scale", value: 1, low: 0, high: null, legal: "≥ 0" };
+  const level = knobRow(scale, scale.value, (v, done) => act((s) => (s.noise.level = v), done));
   const seed = el("input", {
     type: "number",
     min: 0,
@@ -129,8 +130,7 @@ export function noisePanel(act) {
     { type: "button", class: "quiet", title: "Another seed", onclick: () => act((s) => (s.noise.seed += 1), true) },
     "another",
   );
-  const details = el("div", {}, level, el("label", { class: "seed" }, "seed", seed, again));
-  let shown = null;
+  const details = el("div", {}, el("div", { class: "knobs" }, level.element), el("label", { class: "seed" }, "seed", seed, again));
   return {
     element: el(
       "section",
@@ -143,10 +143,7 @@ export function noisePanel(act) {
       select.value = state.noise.kind;
       details.hidden = state.noise.kind === "none";
       seed.value = state.noise.seed;
-      if (shown === state.noise.level || level.contains(document.activeElement)) return;
-      shown = state.noise.level;
-      const knob = { name: "scale", value: 1, low: 0, high: null, legal: "≥ 0" };
-      level.replaceChildren(knobRow(knob, shown, (v, done) => act((s) => (s.noise.level = v), done), "scale"));
+      level.show(state.noise.level);
     },
   };
 }
