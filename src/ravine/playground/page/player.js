@@ -34,7 +34,11 @@ export class Player {
       min: STEPS.low,
       max: STEPS.high,
       "aria-label": "Number of steps",
-      onchange: () => setSteps(clamp(Math.round(Number(this.steps.value)) || STEPS.low, STEPS.low, STEPS.high)),
+      onchange: () => {
+        const steps = clamp(Math.round(Number(this.steps.value)) || STEPS.low, STEPS.low, STEPS.high);
+        this.steps.value = steps; // what is typed may be out of range
+        setSteps(steps);
+      },
     });
     const decades = Math.log10(SPEED.high / SPEED.low);
     this.speed = el("input", {
