@@ -124,6 +124,34 @@ class Joint(Sound):
         super().step(closure)
 
 
+class Estimate(Sound):
+    """One step size from the distance that all gradients of the group have pointed to."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        [group] = self.param_groups
+        for p in group["params"]:
+            if p.grad is not None:
+                self.state[p]["sum"] = self.state[p].get("sum", 0) + p.grad
+        far = sum(float(s["sum"].square().sum()) for s in self.state.values()) ** 0.5
+        for p in group["params"]:
+            if p.grad is not None:
+                p.sub_(p.grad, alpha=group["lr"] * max(1.0, far / 300))
+
+
+class LateWork(Sound):
+    """Its first steps need no memory of their own."""
+
+    def update(self, group: dict[str, Any], p: Any, g: Any, state: dict[str, Any]) -> None:
+        state["step"] = state.get("step", 0) + 1
+        p.sub_(g if state["step"] < 6 else 2 * g, alpha=group["lr"])
+
+
+class Cubic(Sound):
+    def update(self, group: dict[str, Any], p: Any, g: Any, state: dict[str, Any]) -> None:
+        p.sub_(g, alpha=group["lr"] ** 3)
+
+
 class Wrapper(torch.optim.Optimizer):
     """It steps twice, and needs a closure although its signature doesn't say so; its groups need a key."""
 
@@ -205,8 +233,19 @@ def test_a_rate_that_the_user_has_given_is_a_rate() -> None:
     assert CHECKS["bfloat16 stall"](made_by_function)[0] is Verdict.FAIL
 
 
-def test_parameters_that_share_a_step_size_are_not_compared_with_one_alone() -> None:
-    got, evidence = verdict("no gradient", Joint)
+def test_a_rate_is_found_where_the_way_is_not_in_proportion_to_it() -> None:
+    got, evidence = verdict("bfloat16 stall", Cubic, rounding="nearest")
+    assert got is Verdict.FAIL, evidence
+
+
+def test_memory_is_measured_after_a_warm_up() -> None:
+    got, evidence = verdict("extra memory", LateWork)
+    assert got is Verdict.FAIL, evidence
+
+
+@pytest.mark.parametrize("kind", [Joint, Estimate])
+def test_parameters_that_share_a_step_size_are_not_compared_with_one_alone(kind: Any) -> None:
+    got, evidence = verdict("no gradient", kind)
     assert got is Verdict.NOT_APPLICABLE
     assert "depends on the others' gradients" in evidence
 

@@ -43,7 +43,7 @@ def bfloat16_stall(subject: Subject) -> Outcome:
         return Verdict.NOT_APPLICABLE, f"it takes no lr to make the steps small with ({stop})"
     if not (abs(trip.way) >= SEEN and trip.longest < HALF_ULP):
         return Verdict.NOT_APPLICABLE, (
-            f"no lr makes it walk by steps below half an ulp ({HALF_ULP:.1e}): with lr = {trip.lr:.1e}, "
+            f"no lr was found that makes it walk by steps below half an ulp ({HALF_ULP:.1e}): with lr = {trip.lr:.1e}, "
             f"{STEPS} float32 steps go {abs(trip.way):.1e} far, the longest of them {trip.longest:.1e}"
         )
     got = {"by default": _travel(subject, torch.bfloat16, trip.lr).way / trip.way}
@@ -64,17 +64,22 @@ def _has_rate(subject: Subject) -> bool:
 
 def _small_steps(subject: Subject) -> Trip:
     """A float32 run with the rate at which it goes as far as it should, or as its longest step allows."""
+    short, far = 0.0, math.inf  # rates that are known to be too small, too large
     trip = _travel(subject, torch.float32, 2.0**-12)
-    for _ in range(5):
+    for _ in range(9):
         if not math.isfinite(trip.way):
-            factor = 2.0**-10
+            wanted, far = trip.lr / 2**10, trip.lr
         elif trip.way == 0:
-            factor = 2.0**10
+            wanted, short = trip.lr * 2**10, trip.lr
         else:
             factor = min(TRAVEL / abs(trip.way), 0.9 * HALF_ULP / trip.longest)
             if 0.8 < factor < 1.2 and trip.longest < HALF_ULP:
                 break
-        trip = _travel(subject, torch.float32, trip.lr * factor)
+            wanted = trip.lr * factor
+            short, far = (trip.lr, far) if factor > 1 else (short, trip.lr)
+        if not short < wanted < far:  # the way is not in proportion to the rate
+            wanted = math.sqrt(short * far)
+        trip = _travel(subject, torch.float32, wanted)
     return trip
 
 

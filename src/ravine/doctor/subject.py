@@ -157,14 +157,18 @@ class Subject:
 
     @cached_property
     def couples(self) -> bool:
-        """Whether the course of a parameter depends on the gradients of the others, all having one at each step."""
+        """Whether the course of a parameter depends on the gradients of the others, all having one at each step.
+
+        The others' differ in size and in that they always point one way, as estimates of a distance ask for.
+        """
         courses = []
-        for others in (0, 100):
+        for steady in (False, True):
             params = parameters()
             optimizer = self.make(params)
-            for number in range(4):
+            for number in range(8):
                 set_gradients(params, number)
-                params[1].grad = gradients(params, number + others)[1]
+                if steady:
+                    params[1].grad = 10 * gradients(params, 0)[1]
                 seed(number)
                 self.step(optimizer)
             courses.append(params[:1])
