@@ -84,6 +84,15 @@ def test_what_decides_the_numbers_decides_the_study(url, entry, change):
     assert store.enter(replace(entry, **change)) != store.enter(entry)
 
 
+def test_a_store_closes_its_connections(url):
+    store = Store(url)
+    engine = store.storage.engine
+    assert store.entered() == {}
+    assert engine.pool.checkedin() > 0
+    del store
+    assert engine.pool.checkedin() == 0
+
+
 def test_a_rule_that_was_changed_is_run_again(url, entry):
     store = Store(url)
     changed = {**entry.contender, "equation": "another"}

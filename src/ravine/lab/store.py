@@ -16,11 +16,13 @@ import hashlib
 import json
 import time
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ravine.errors import require
 from ravine.lab import owner
 from ravine.lab.contender import Contender
 from ravine.lab.outage import CONNECTION, PATIENCE, Patient
@@ -95,18 +97,24 @@ class Store:
     """The runs in a storage. `url` is SQLAlchemy's: sqlite:///file or postgresql://user@host/database.
 
     A storage that can't be reached at first is a StoreError at once; one that was reached is waited for when it can't
-    be any more, up to `patience` seconds, while runs go on. `storage.say` is called with a line about it.
+    be any more, up to `patience` seconds, while runs go on. `storage.say` is called with a line about it. Its
+    connections are closed with it. Raises ImportError, naming what to install, where a package is missing.
     """
 
     def __init__(
         self, url: str, heartbeat: int = HEARTBEAT, grace: int = GRACE, host: str = "", patience: float = PATIENCE
     ) -> None:
+        require("a comparison", "optuna", "sqlalchemy", extra="lab")
+        if url.startswith("postgres"):
+            require("a storage on PostgreSQL", "psycopg")
         import optuna
 
         self.owner = owner.name(host)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self.heartbeat, self.grace = url, heartbeat, grace
-        self.storage = Patient(self._open(), patience)
+        opened = self._open()
+        self.storage = Patient(opened, patience)
+        weakref.finalize(self, opened.engine.dispose)
         self._next_beat = 0.0
         self._read: dict[int, Record] = {}
         self._known: dict[int, dict[tuple[Any, ...], Record]] = {}
