@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
+import json
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
 
 EXTRAS = {
     "torch": "torch",
@@ -11,9 +17,17 @@ EXTRAS = {
     "optax": "jax",
     "scipy": "scipy",
     "matplotlib": "lab",
+    "PIL": "lab",
     "sklearn": "lab",
+    "optuna": "lab",
+    "sqlalchemy": "lab",
+    "safetensors": "convert",
+    "psycopg": "postgresql",
+    "pyarrow": "parquet",
+    "tensorboard": "tensorboard",
     "imageio_ffmpeg": "film",
     "anywidget": "notebook",
+    "traitlets": "notebook",
 }
 """Which extra of Ravine brings a package, by the name it is imported under."""
 
@@ -23,6 +37,10 @@ class UnknownNameError(ValueError, KeyError):
 
     def __str__(self) -> str:  # KeyError would print the repr of the message
         return str(self.args[0])
+
+
+class MissingPackageError(ModuleNotFoundError):
+    """A package that an extra of Ravine brings is not installed."""
 
 
 MANY = 16
@@ -50,14 +68,59 @@ def unknown(
     return UnknownNameError(f"unknown {what} {name!r}{hint} {rest}")
 
 
-def missing(who: str, error: ImportError) -> ImportError:
-    """The error for an import that failed: who needs the package, and which extra brings it.
+def missing(who: str, error: ImportError, extra: str = "") -> ImportError:
+    """The error for an import that failed: who needs the package, and what brings it.
 
-    The error itself where it is about another package than those of the extras.
+    `extra` is the one of Ravine that brings the package with all else that is needed; if not given, the smallest that
+    has it. The error itself is returned where it says so already, and where it is about another package.
     """
     package = (error.name or "").partition(".")[0]
-    if package not in EXTRAS or not isinstance(error, ModuleNotFoundError):
+    if package not in EXTRAS or not isinstance(error, ModuleNotFoundError) or isinstance(error, MissingPackageError):
         return error
-    return ModuleNotFoundError(
-        f"{who} needs {package}, which is not installed: pip install 'ravine[{EXTRAS[package]}]'", name=package
-    )
+    how = install(extra or EXTRAS[package])
+    return MissingPackageError(f"{who} needs {package}, which is not installed: {how}", name=package)
+
+
+def require(who: str, *packages: str, extra: str = "") -> None:
+    """Raise `missing`'s error for the first of these packages that is not installed; nothing is imported.
+
+    For work that needs a package only at its end: better told before it.
+    """
+    for package in packages:
+        if not is_installed(package):
+            raise missing(who, ModuleNotFoundError(f"No module named {package!r}", name=package), extra)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be found, without importing it."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def install(extra: str) -> str:
+    """The command that installs an extra of Ravine, for the Python that runs and the place that Ravine came from."""
+    return f"{_pip()} install {_source(extra)}"
+
+
+def _pip() -> str:
+    """`pip` where that is this Python's, as in an activated environment."""
+    here = Path(sys.executable).parent
+    found = shutil.which("pip")
+    return "pip" if found is not None and Path(found).parent == here else f"{sys.executable} -m pip"
+
+
+def _source(extra: str) -> str:
+    """What pip is to install: a clone that Ravine runs from, or the package by its name."""
+    clone = Path(__file__).parents[2]
+    if (clone / "pyproject.toml").is_file():
+        return f"-e '{clone}[{extra}]'"
+    try:
+        origin = json.loads(metadata.distribution("ravine").read_text("direct_url.json") or "{}")
+    except metadata.PackageNotFoundError:
+        origin = {}
+    if "url" not in origin:
+        return f"'ravine[{extra}]'"
+    system = f"{origin['vcs_info']['vcs']}+" if "vcs_info" in origin else ""
+    return f"'ravine[{extra}] @ {system}{origin['url']}'"

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 import ravine
+from ravine.cli.encoding import never_abort
 from ravine.errors import missing
 
 COMMANDS = {
@@ -61,6 +62,8 @@ def main() -> None:
 
     With RAVINE_DEBUG=1 in the environment the traceback is shown.
     """
+    for stream in (sys.stdout, sys.stderr):
+        never_abort(stream)
     try:
         group(prog_name="ravine", standalone_mode=False)
     except click.Abort:
@@ -74,7 +77,7 @@ def main() -> None:
     except (ValueError, TypeError, OSError, ImportError) as error:
         if os.environ.get("RAVINE_DEBUG"):
             raise
-        click.echo(f"Error: {_in_words(error)}", err=True)
+        print(f"Error: {_in_words(error)}", file=sys.stderr)
         sys.exit(2)
 
 

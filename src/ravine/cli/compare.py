@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from ravine.errors import require
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import SOBOL, TPE, Protocol
 from ravine.lab.records import FAILED, FINAL
@@ -123,6 +124,11 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     given["is_tune_preset"] = "tune" in preset
     lengths = numbers(given["lengths"])
     out: Path = given["out"]
+    require("ravine compare", "torch", "sklearn", "optuna", "matplotlib", extra="lab")
+    if given["parquet"]:
+        require("--parquet", "pyarrow")
+    if given["tensorboard"]:
+        require("--tensorboard", "tensorboard")
     console = Console()
     if not given["suite"]:
         task = with_options(task, **common)

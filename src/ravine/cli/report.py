@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from ravine.errors import require
+
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
@@ -21,6 +23,11 @@ def report(folder: Path, parquet: bool, tensorboard: bool) -> None:
     file = folder / "results.json"
     if not file.is_file():
         raise ValueError(f"{str(folder)!r} holds no results.json: give the folder that `ravine compare --out` wrote")
+    if parquet:
+        require("--parquet", "pyarrow")
+    if tensorboard:
+        require("--tensorboard", "tensorboard")
+    require("a report", "matplotlib")
     results = Results.load(file)
     console = Console()
     show(results, console)

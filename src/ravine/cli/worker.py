@@ -8,6 +8,8 @@ from typing import Any
 import click
 from rich.console import Console
 
+from ravine.errors import require
+
 
 @click.command()
 @click.option("--storage", required=True, metavar="URL", help="The storage that `ravine compare --storage` was given.")
@@ -24,6 +26,7 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
     A worker that vanishes gives its run back after a minute. One that loses the storage keeps its runs and waits for
     it, at most half an hour.
     """
+    require("ravine worker", "torch", "sklearn", "optuna", extra="lab")
     from ravine.cli.compare import worker_count
     from ravine.lab import compare as lab
     from ravine.lab.store import Store

@@ -4,6 +4,7 @@ so that the same records give the same decision, wherever and in whichever order
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,10 @@ def _suggest(spans: tuple[tuple[str, Span], ...], seed: int, trials: tuple[Any, 
     import optuna
 
     space = dict(spans)
-    study = _study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `multivariate`, before Optuna 5
+        sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=1)
+    study = _study(sampler=sampler)
     for values, status, curve, loss in trials:
         study.add_trial(_trial(space, dict(zip(space, values, strict=True)), status, curve, loss))
     asked = study.ask(distributions_of(space)).params

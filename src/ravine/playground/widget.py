@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
+from ravine.errors import missing, unknown
+
 try:
     import anywidget
     import traitlets
 except ImportError as error:
-    raise ImportError("the notebook widget needs anywidget: pip install 'ravine[notebook]'") from error
+    raise missing("the notebook widget", error) from error
 
-from ravine.errors import unknown
 from ravine.playground import script, stylesheet
 from ravine.playground.presets import PRESETS
 from ravine.recipe import Recipe, recipe

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ravine import palette
+from ravine.errors import missing, require
 from ravine.simulate.figures import INK, Moving, look
 from ravine.simulate.outcome import Outcome
 
@@ -40,12 +41,19 @@ def figure(outcome: Outcome) -> tuple[Figure, Moving]:
 
 
 def check(path: str | Path) -> Path:
-    """The path of a picture to write. Raises ValueError for an ending that no picture has, and without a folder."""
+    """The path of a picture to write, checked before there is anything to draw.
+
+    Raises ValueError for an ending that no picture has, and without a folder; ImportError, naming what to install,
+    where Matplotlib or (for .mp4) ffmpeg is missing.
+    """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise ValueError(f"a picture's name must end in {', '.join(SUFFIXES)}; got {str(path)!r}")
     if not target.parent.is_dir():
         raise ValueError(f"can't write {str(path)!r}: there is no folder {str(target.parent)!r}")
+    require("a picture", "matplotlib")
+    if target.suffix.lower() == ".mp4":
+        ffmpeg()
     return target
 
 
@@ -148,6 +156,4 @@ def ffmpeg() -> str:
     try:
         return str(importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
     except ImportError as error:
-        raise ImportError(
-            ".mp4 needs ffmpeg: pip install imageio-ffmpeg, or Debian's package ffmpeg; .gif needs neither"
-        ) from error
+        raise missing("without ffmpeg on the PATH, .mp4", error) from error

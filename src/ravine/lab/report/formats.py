@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ravine.errors import require
 from ravine.lab.report import words
 from ravine.lab.results import Results
 from ravine.lab.summary import Summary
@@ -24,11 +25,10 @@ def _line(cells: Any) -> str:
 
 def parquet(results: Results, file: Path) -> None:
     """One row a measurement: the run's settings and status, then step, seconds, metrics (null where not given)."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError("--parquet needs pyarrow: pip install 'ravine[parquet]'") from error
+    require("--parquet", "pyarrow")
+    import pyarrow
+    import pyarrow.parquet
+
     rows = [
         {
             "task": results.task["name"],
@@ -52,12 +52,11 @@ _COLUMNS = ("step", "loss", "train_loss", "accuracy")
 
 def tensorboard(results: Results, folder: Path) -> None:
     """Event files, one run each: a scalar for each metric, at the time of training at which it was measured."""
-    try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary as Scalars
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-    except ImportError as error:
-        raise ImportError("--tensorboard needs tensorboard: pip install 'ravine[tensorboard]'") from error
+    require("--tensorboard", "tensorboard")
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary as Scalars
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
     for record in results.records:
         s = record.settings
         safe = "".join(c if c.isalnum() or c in "_-." else "_" for c in s.contender)

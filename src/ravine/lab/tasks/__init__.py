@@ -19,7 +19,7 @@ from typing import Any
 
 import ravine
 from ravine import userfile
-from ravine.errors import unknown
+from ravine.errors import missing, unknown
 from ravine.lab.task import FunctionTask, Task, Trainable
 
 BUILT_IN = {
@@ -80,7 +80,7 @@ def _built_in(spec: str, name: str, options: dict[str, Any]) -> Task | FunctionT
     try:
         make = importlib.import_module(BUILT_IN[name]).task
     except ModuleNotFoundError as error:
-        raise ImportError(f"the lab needs {error.name}: pip install 'ravine[lab]'") from error
+        raise missing("the lab", error, extra="lab") from error
     known = inspect.signature(make).parameters
     for option in options:
         if option not in known:
