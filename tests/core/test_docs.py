@@ -26,7 +26,10 @@ def test_the_page_of_rules_is_current() -> None:
 
 
 def test_the_stub_for_type_checkers_is_current() -> None:
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    if f"\ntorch=={torch.__version__.partition('+')[0]}\n" not in pins:
+        pytest.skip("the stub follows the signatures of the torch that constraints.txt names")
     stub = load(ROOT / "tools" / "torch_stub.py")
     assert stub.FILE.read_text(encoding="utf-8") == stub.text(), "run `make docs`"
 

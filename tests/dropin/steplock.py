@@ -27,6 +27,19 @@ def theirs(name: str) -> Any:
     return getattr(torch.optim, name)
 
 
+def takes_late_parameters(name: str) -> bool:
+    """Whether torch's class steps a parameter that came after its construction: Adagrad of old versions fails."""
+    first, late = (torch.ones(1, requires_grad=True) for _ in range(2))
+    optimizer = theirs(name)([first], lr=0.1)
+    optimizer.add_param_group({"params": [late]})
+    late.grad = torch.ones(1)
+    try:
+        optimizer.step()
+    except KeyError:
+        return False
+    return True
+
+
 @contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
     """torch keeps its step counts, and NAdam's product, in the default type."""

@@ -209,6 +209,8 @@ def test_the_random_bits_are_spread_evenly() -> None:
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32])
 def test_the_kernel_and_the_eager_engine_round_alike(name: str, kind: Any) -> None:
     """A strided view goes to the eager engine, a dense parameter to the kernel: the same bits, over many chunks."""
+    if kind is torch.float32 and not hasattr(torch.Tensor, "grad_dtype"):
+        pytest.skip("this torch holds gradients to their parameter's type")
     random = torch.Generator().manual_seed(0)
     values = torch.randn(90_001, generator=random)
     values[:4] = torch.tensor([torch.inf, -torch.inf, torch.nan, 3.38e38])

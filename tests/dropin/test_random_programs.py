@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
-from steplock import NAMES, copy_into, default_dtype, gaps, ours, snapshot, theirs
+from steplock import NAMES, copy_into, default_dtype, gaps, ours, snapshot, takes_late_parameters, theirs
 
 PROGRAMS = int(os.environ.get("RAVINE_FUZZ", "0"))
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
@@ -177,6 +177,8 @@ class Pair:
             optimizer.zero_grad(set_to_none=to_none)
 
     def add_group(self) -> None:
+        if not takes_late_parameters(self.name):
+            return
         options = draw_options(self.draw, self.name, in_group=True)
         for optimizer, params in zip((self.theirs, self.ours), self.new_parameters(), strict=True):
             optimizer.add_param_group({"params": params, **options})

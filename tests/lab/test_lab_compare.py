@@ -86,7 +86,7 @@ def test_the_records_are_the_same_however_many_workers(tmp_path: Path):
 def test_a_search_that_learns_gives_the_same_records_however_many_workers(tmp_path: Path):
     found = []
     for workers in ("1", "2"):
-        args = ["breast-cancer", "--steps", "40", "--trials", "8", "--seeds", "2", "--optimizers", "gd,adam"]
+        args = ["breast-cancer", "--steps", "40", "--trials", "14", "--seeds", "2", "--optimizers", "gd,adam"]
         invoke(
             *("compare", *args, "--search", "tpe", "--prune", "--workers", workers, "--out", str(tmp_path / workers))
         )
