@@ -2,20 +2,23 @@
 .DEFAULT_GOAL := help
 .PHONY: $(shell grep -oE '^[a-z-]+:' $(firstword $(MAKEFILE_LIST)) | tr -d :)
 
-PYTHON ?= python3.11
-VENV := .venv
+# `make test PYTHON=python3.12` takes that one, in an environment of its own; else any of 3.11 to 3.13 that is there.
+PYTHON ?=
+VENV ?= .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-# One virtual environment; a stamp for each set of extras that was installed into it.
+# One virtual environment; a stamp for each set of extras that was installed into it. Without a GPU, tools/install.py
+# takes torch's CPU build; GPU=1 takes what the package index has, with CUDA.
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@python=$$(sh tools/find_python.sh $(PYTHON)) && echo "$(VENV): $$($$python -V)" && $$python -m venv $(VENV)
 
-$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[$*]'
+$(VENV)/.installed-%: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "installing ravine[$*] into $(VENV)"
+	@$(BIN)/python tools/install.py $* $(CONSTRAINTS:%=--constraint %)
 	@touch $@
 
 install: $(VENV)/.installed-dev  ## make .venv and install what is pinned
@@ -34,6 +37,22 @@ unit: $(VENV)/.installed-dev  ## the tests alone
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: lint types unit  ## lint, types and the whole suite
+
+oldest:  ## the suite with the oldest versions that pyproject.toml allows, in .venv-oldest
+	$(MAKE) unit VENV=.venv-oldest CONSTRAINTS=.venv-oldest/constraints.txt
+
+.venv-oldest/constraints.txt: pyproject.toml tools/lower_bounds.py | $(BIN)/python
+	$(BIN)/python tools/lower_bounds.py > $@
+
+newest:  ## the suite with the newest versions that there are, in .venv-newest, made anew
+	rm -rf .venv-newest
+	$(MAKE) unit VENV=.venv-newest CONSTRAINTS=
+
+dist: $(VENV)/.installed-release  ## build dist/, check it, and try the wheel in an empty environment
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python tools/try_wheel.py dist
 
 mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break must be caught
 	PYTHONPATH=tests $(BIN)/python tools/mutants.py
@@ -76,7 +95,7 @@ gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
 TRACES := .venv-traces
 
 record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more) and record what they compute
-	test -x $(TRACES)/bin/python || $(PYTHON) -m venv $(TRACES)
+	test -x $(TRACES)/bin/python || $$(sh tools/find_python.sh $(PYTHON)) -m venv $(TRACES)
 	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax
 	$(TRACES)/bin/python tools/record_traces.py
 
@@ -92,4 +111,4 @@ format: $(VENV)/.installed-dev  ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 
 clean:  ## remove what was built here
-	rm -rf $(VENV) $(TRACES) .torch-suite out .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .venv-* .torch-suite out .mypy_cache .pytest_cache .ruff_cache build dist
