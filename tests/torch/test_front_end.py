@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 import weakref
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,3 +261,30 @@ def test_overlapping_parameters_are_stepped_one_after_the_other() -> None:
     optimizer.step()
     assert memory.tolist() == [0.5] * 4 + [0.0] * 2 + [0.5] * 4
     assert not optimizer._plans[0].buckets
+
+
+def gd(params: Any, lr: float) -> torch.optim.Optimizer:
+    return ravine.torch.from_recipe(params, "gd", lr=lr)
+
+
+@pytest.mark.parametrize("make", [ravine.torch.Adam, ravine.torch.Lion, gd])
+@pytest.mark.parametrize("as_keyword", [False, True])
+def test_a_set_of_parameters_is_told_at_the_callers_line(make: Any, as_keyword: bool, monkeypatch: Any) -> None:
+    """As torch does from 2.15 on, which names a line of its own."""
+    monkeypatch.setattr("ravine.torch.ordered.IS_TOLD", True)
+    parameters = {torch.nn.Parameter(torch.ones(2)) for _ in range(3)}
+    with pytest.warns(FutureWarning, match="use a list instead") as told:
+        optimizer = make(**{"params": parameters}, lr=0.1) if as_keyword else make(parameters, lr=0.1)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert set(optimizer.param_groups[0]["params"]) == parameters
+
+
+def test_a_set_is_told_where_torch_tells_it() -> None:
+    def warnings_of(kind: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            kind({torch.nn.Parameter(torch.ones(2))}, lr=0.1)
+        return [str(warning.message) for warning in told]
+
+    assert warnings_of(ravine.torch.Adam) == warnings_of(torch.optim.Adam)

@@ -13,6 +13,7 @@ from torch.compiler import is_dynamo_compiling
 
 from ravine.torch import checkpoint, delegate, guards, hooks, rounding
 from ravine.torch.method import Method
+from ravine.torch.ordered import in_order
 from ravine.torch.plan import Plan, counts_type
 from ravine.watched import is_watched
 
@@ -32,6 +33,7 @@ class Stepper(torch.optim.Optimizer):
 
     def __init__(
         self,
+        params: Any,
         *args: Any,
         on_nonfinite: str = "propagate",
         rounding: str = "nearest",
@@ -40,7 +42,7 @@ class Stepper(torch.optim.Optimizer):
     ) -> None:
         asked = guards.options(on_nonfinite, rounding, rounding_seed)
         guards.complete(dict(asked))
-        super().__init__(*args, **kwargs)
+        super().__init__(in_order(params), *args, **kwargs)
         self.defaults.update(asked)
         for group in self.param_groups:
             for key, value in asked.items():
