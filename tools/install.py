@@ -59,6 +59,11 @@ def gpu_is_wanted() -> bool:
     """Whether the machine has an NVIDIA GPU, or the user says so."""
     if said := os.environ.get("GPU"):
         return said != "0"
+    return sees_gpu()
+
+
+def sees_gpu() -> bool:
+    """Whether there is an NVIDIA driver."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
 
 
