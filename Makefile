@@ -89,6 +89,14 @@ docs: $(VENV)/.installed-dev  ## rewrite the pages, and the type stub, that are 
 	$(BIN)/python tools/make_docs.py
 	$(BIN)/python tools/torch_stub.py
 
+site: $(VENV)/.installed-dev $(VENV)/.installed-site  ## build the site, which needs no server: out/site/index.html
+	rm -rf out/site out/site-source
+	mkdir -p out
+	cp -r docs out/site-source
+	cp tools/site/* out/site-source
+	$(BIN)/sphinx-build -q -W --keep-going -b html out/site-source out/site
+	$(BIN)/ravine playground --no-open --out out/site/playground.html
+
 gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
 	$(BIN)/python -m ravine.simulate.gallery docs
 
