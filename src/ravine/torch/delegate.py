@@ -1,6 +1,6 @@
 """Groups that torch's own class steps: sparse gradients, differentiable=True, graph capture on an accelerator.
 
-And fused=True where torch has no fused kernel, which is torch's to refuse.
+And fused=True where torch has no fused kernel, which is torch's to refuse, and SGD in a graph that make_fx traces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C import _get_dispatch_mode, _TorchDispatchModeKey
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices as fused_devices
+
+from ravine.torch.method import Method
 
 
 def is_captured(group: Mapping[str, Any], params: list[Tensor]) -> bool:
@@ -27,13 +30,25 @@ def is_needed(group: Mapping[str, Any], params: list[Tensor]) -> bool:
     return any(p.grad is not None and p.grad.layout is not torch.strided for p in params)
 
 
+def is_traced(optimizer: torch.optim.Optimizer, method: Method) -> bool:
+    """Whether make_fx traces a step that torch's own class can be traced through, reading no count: then the graph is
+    torch's, operation by operation, for whoever knows it."""
+    is_ours_alone = _kind(optimizer) is torch.optim.Optimizer
+    return method.step is None and not is_ours_alone and _get_dispatch_mode(_TorchDispatchModeKey.PROXY) is not None
+
+
+def _kind(optimizer: torch.optim.Optimizer) -> Any:
+    """The class of torch that an optimizer's class inherits from."""
+    return next(k for k in type(optimizer).__mro__ if k.__module__.startswith("torch."))
+
+
 def step(optimizer: torch.optim.Optimizer, group: dict[str, Any], *, is_divided: bool) -> None:
     """One step of a group by the class of torch that the optimizer's class inherits from, on the optimizer's own state.
 
     `is_divided` says that the gradients have been divided by a GradScaler's scale already. Raises RuntimeError where
     there is no such class, and whatever torch raises for what it does not support.
     """
-    kind: Any = next(k for k in type(optimizer).__mro__ if k.__module__.startswith("torch."))
+    kind = _kind(optimizer)
     if kind is torch.optim.Optimizer:
         raise RuntimeError(f"{type(optimizer).__name__} does not support sparse gradients")
     twin: Any = object.__new__(kind)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._C import _len_torch_dispatch_stack
 from torch.compiler import is_dynamo_compiling
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
@@ -35,6 +36,7 @@ def hooked(step: Callable[..., Any]) -> Callable[..., Any]:
             or _global_optimizer_pre_hooks
             or _global_optimizer_post_hooks
             or is_observed()
+            or _len_torch_dispatch_stack()  # a mode sees the telling too
         ):
             return by_torch(self, *args, **kwargs)
         return step(self, *args, **kwargs)

@@ -107,7 +107,7 @@ class Stepper(torch.optim.Optimizer):
                 known = len(state) == len(self._states) and all(map(is_, state.values(), self._states))
             if plan is None or not known or not plan.is_current(method, params, grads, is_scaled, is_rounded):
                 known = False
-                if delegate.is_needed(group, params):
+                if delegate.is_needed(group, params) or (is_seen and delegate.is_traced(self, method)):
                     delegate.step(self, group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
                 plan = self._plan(number, method, params, is_scaled, is_rounded, is_seen)
