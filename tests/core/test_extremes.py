@@ -50,12 +50,13 @@ def test_adam_steps_on_after_a_gradient_whose_corrected_square_overflows(name: s
     np.testing.assert_allclose(np.diff(found, axis=0), np.diff(exact, axis=0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("rho", [0.9, 0.99])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("dtype", "rho", "steps"), [(np.float32, 0.9, 300), (np.float64, 0.9, 400), (np.float32, 0.99, 2000)]
+)
 @pytest.mark.parametrize("name", CENTRED)
-def test_a_steady_gradient_gives_no_nan(name: str, dtype: Any, rho: float) -> None:
+def test_a_steady_gradient_gives_no_nan(name: str, dtype: Any, rho: float, steps: int) -> None:
     g = np.random.default_rng(0).standard_normal(500).astype(dtype)
-    points, states = run(name, np.broadcast_to(g, (4000 if rho == 0.99 else 400, *g.shape)), rho=rho)
+    points, states = run(name, np.broadcast_to(g, (steps, *g.shape)), rho=rho)
     assert np.isfinite(points[-1]).all()
     s, a = states[-1]["s"].astype(np.float64), states[-1]["a"].astype(np.float64)
     assert (s < a * a).any()  # or this test would say nothing
