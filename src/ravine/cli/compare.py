@@ -24,7 +24,7 @@ from ravine.lab.task import PRECISIONS
 
 if TYPE_CHECKING:
     from ravine.lab.budget import Limit
-    from ravine.lab.pool import Pool
+    from ravine.lab.pool import Workforce
     from ravine.lab.results import Results
     from ravine.lab.store import Store
 
@@ -83,6 +83,7 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 @click.option("--device", metavar="NAME", help="Where runs train, as cuda: --workers processes share it.")
 @click.option("--precision", type=click.Choice(PRECISIONS), help="bfloat16: forward pass and loss under autocast.")
 @click.option("--workers", type=int, help="Processes; one for each core if not given.")
+@click.option("--on", metavar="ADDRESS", help="Run on a dask.distributed cluster, as tcp://scheduler:8786.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("ravine-compare"), show_default=True, help="Folder to write."
 )
@@ -202,7 +203,7 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     contenders = parse(given["optimizers"], names, where_possible=given["is_tune_preset"])
     workers = worker_count(given["workers"])
     writable(out)
-    with closing(Pool(workers)) as pool:
+    with closing(cluster(given) if given["on"] else Pool(workers)) as pool:
         if given["budget"]:
             pool.open()
         found: Any = tasks_find(task)
@@ -230,12 +231,21 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     return results
 
 
+def cluster(given: dict[str, Any]) -> Workforce:
+    """The workers of a dask scheduler."""
+    from ravine.lab.cluster import Cluster
+
+    if given["workers"] is not None:
+        raise ValueError("--workers is for processes of this machine: with --on the cluster has its own")
+    return Cluster(given["on"])
+
+
 def planned(
     header: Results,
     contenders: list[Contender],
     budget: str,
     store: Store,
-    pool: Pool,
+    pool: Workforce,
     out: Path,
     console: Console,
     began: float,
@@ -329,7 +339,7 @@ def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
 
 
 def run_with_progress(
-    header: Results, store: Store, pool: Pool, console: Console, limit: Limit | None, *, is_batched: bool = True
+    header: Results, store: Store, pool: Workforce, console: Console, limit: Limit | None, *, is_batched: bool = True
 ) -> bool:
     """Run what is missing under a bar with the time left. Returns whether Ctrl-C ended it."""
     from ravine.cli.progress import Bar

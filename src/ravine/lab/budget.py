@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ravine.lab.contender import Contender
-from ravine.lab.pool import Pool
+from ravine.lab.pool import Workforce
 from ravine.lab.protocol import Protocol, missing
 from ravine.lab.records import DEFAULTS, FINISHED, Record, Settings
 from ravine.lab.results import Results
@@ -124,7 +124,7 @@ def plan(header: Results, budget: float, left: float, workers: int, costs: Costs
     )
 
 
-def measure(header: Results, contenders: Sequence[Contender], pool: Pool) -> tuple[Costs, list[Record]]:
+def measure(header: Results, contenders: Sequence[Contender], pool: Workforce) -> tuple[Costs, list[Record]]:
     """What a run of each contender costs beside others, what keeping it and what the report; and these runs' records,
     which are part of the comparison."""
     runs_of = (missing(header.protocol, header.task["spec"], c, c.space, [])[0] for c in contenders)
@@ -145,7 +145,7 @@ def measure(header: Results, contenders: Sequence[Contender], pool: Pool) -> tup
     return Costs(runs, keeping, report), records
 
 
-def _timed(pool: Pool, queue: Iterable[Settings]) -> list[tuple[Record, float]]:
+def _timed(pool: Workforce, queue: Iterable[Settings]) -> list[tuple[Record, float]]:
     """Run settings; each record with the seconds from its start to its return."""
     waiting, found = list(queue), []
     began: dict[tuple[Any, ...], float] = {}

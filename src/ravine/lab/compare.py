@@ -17,7 +17,7 @@ import ravine
 from ravine.lab import batched, tasks
 from ravine.lab.budget import FEWEST_REPETITIONS, Limit
 from ravine.lab.contender import Contender
-from ravine.lab.pool import Pool
+from ravine.lab.pool import Pool, Workforce
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import Record
 from ravine.lab.results import Results
@@ -45,7 +45,7 @@ def _relative(file: Path) -> str:
 def run(
     header: Results,
     store: Store,
-    pool: Pool,
+    pool: Workforce,
     on_record: OnRecord = lambda record, done: None,
     limit: Limit | None = None,
     *,
@@ -131,7 +131,7 @@ class Crew:
     """A pool of processes at work on a store: claims runs, keeps their records, gives signs of life. It ends with
     the pool, whatever that is at."""
 
-    def __init__(self, store: Store, pool: Pool, *, is_batched: bool = True) -> None:
+    def __init__(self, store: Store, pool: Workforce, *, is_batched: bool = True) -> None:
         self.store, self.pool, self.is_batched = store, pool, is_batched
         self.claims: list[Claim] = []
 

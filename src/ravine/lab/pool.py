@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Protocol
 
 from ravine.lab.records import FAILED, Record, Settings
 
@@ -29,6 +29,34 @@ class Job:
 
     batch: Sequence[Settings]
     rivals: Sequence[Sequence[Record]]
+
+
+class Workforce(Protocol):
+    """What a comparison needs of those who train: processes here (`Pool`) or a cluster."""
+
+    @property
+    def workers(self) -> int:
+        """How many runs, or batches of them, can be trained at the same time."""
+
+    @property
+    def busy(self) -> Sequence[Any]:
+        """One entry for each job that is handed out."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a run can start at once."""
+
+    def open(self) -> None:
+        """Get ready while there is something else to do."""
+
+    def close(self) -> None:
+        """End what is going on."""
+
+    def start(self, batch: Sequence[Settings], rivals: Sequence[Sequence[Record]] | None = None) -> None:
+        """Hand out runs that differ in seed and hyperparameters only, with the records that each is judged against."""
+
+    def wait(self, seconds: float) -> list[Record]:
+        """The records of the runs that have ended, after at most `seconds`."""
 
 
 @dataclass
