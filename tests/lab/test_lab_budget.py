@@ -193,6 +193,15 @@ def test_a_plan_is_kept_and_the_same_command_goes_on_with_it(tmp_path, measured)
     assert [r for r in again.records if r.settings.repetition < 4] == first.records
 
 
+def test_what_was_measured_for_a_budget_that_is_refused_is_kept(tmp_path, measured, monkeypatch):
+    measured(0.5)
+    refused = CliRunner().invoke(group, [*ARGS, "--out", str(tmp_path), "--budget", "1s"])
+    assert "a budget of 1 s is too short" in str(refused.exception)
+    monkeypatch.setattr(budget, "measure", None)  # not measured again
+    assert "Planned for 90 s" in invoke("--out", str(tmp_path))
+    assert Results.load(tmp_path / "results.json").is_complete
+
+
 def test_too_few_repetitions_are_not_reported(tmp_path, measured):
     measured(0.5, repetitions=2)
     shown = invoke("--out", str(tmp_path), exit_code=1)

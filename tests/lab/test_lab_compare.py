@@ -207,7 +207,10 @@ def test_a_task_that_raises_is_a_failed_run(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "mine.py").write_text("def train(make_optimizer, seed, report):\n    raise KeyError('planted')\n")
     tasks._find.cache_clear()
     sys.modules.pop(f"ravine_user:{tmp_path / 'mine.py'}")
-    assert "every run failed" in invoke(*args, "--out", "out", exit_code=1).output
+    said = invoke(*args, "--out", "out", exit_code=1).output
+    assert "every run failed; " in said
+    assert "more were not tried" in said
+    assert "KeyError: 'planted'" in said
 
 
 def test_the_first_failed_run_is_the_same_in_the_report_made_again(tmp_path: Path):

@@ -58,6 +58,20 @@ def test_runs_are_handed_out_once_and_come_back_as_they_were(url, entry):
     assert len(store.storage.get_all_trials(study)) == 8  # nothing was queued twice, though the queue was filled often
 
 
+def test_the_first_repetition_of_all_comes_first_and_is_scored_before_the_second_is_begun(url, monkeypatch):
+    monkeypatch.setattr("ravine.lab.store.LOOK_AGAIN", 0.0)  # as if every run took longer than that
+    monkeypatch.setattr("ravine.lab.store.LOOK_SOON", 0.0)
+    store = Store(url)
+    studies = {store.enter(e): e for e in entries(header("gd,adam", protocol=PROTOCOL))}
+    order = []
+    while claim := store.claim(studies):
+        store.finish(claim, record(claim.settings, 0.5))
+        order.append((claim.settings.repetition, claim.settings.stage, claim.settings.contender))
+    assert [repetition for repetition, _, _ in order] == [0] * 8 + [1] * 8
+    assert order[:2] == [(0, "defaults", "gd"), (0, "defaults", "adam")]
+    assert [stage for _, stage, _ in order[:8]].count("final") == 2
+
+
 def test_more_repetitions_only_add_runs(url, entry):
     store = Store(url)
     study = store.enter(entry)

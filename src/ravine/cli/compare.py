@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,9 @@ from ravine.lab.schedule import COSINE, LINEAR, SHAPES
 from ravine.lab.task import PRECISIONS
 
 if TYPE_CHECKING:
-    from ravine.lab.budget import Limit
+    from ravine.lab.budget import Costs, Limit
     from ravine.lab.pool import Workforce
+    from ravine.lab.records import Record
     from ravine.lab.results import Results
     from ravine.lab.store import Store
 
@@ -193,6 +194,7 @@ def compare_lengths(task: str, given: dict[str, Any], out: Path, console: Consol
 
 def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, began: float) -> Results:
     """One comparison, from the check of what was given to the report; a budget counts from `began`."""
+    from ravine.cli.progress import failures
     from ravine.lab import compare as lab
     from ravine.lab import report
     from ravine.lab.pool import Pool
@@ -217,6 +219,9 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     if limit and not interrupted:
         header = as_far_as_time_went(header, store, console)
     results = lab.collect(header, store)
+    if results.records and not results.is_complete and all(r.status == FAILED for r in results.records):
+        failures(results, console)
+        raise click.ClickException(f"every run failed; {header.runs - len(results.records)} more were not tried")
     if interrupted and not any(r.settings.stage == FINAL for r in results.records):
         console.print("Interrupted: no optimizer was scored yet; the same command goes on from here.")
         sys.exit(INTERRUPTED)
@@ -272,7 +277,7 @@ def planned(
             return replace(header, protocol=made.protocol), planner.Limit(made, began + seconds, seconds)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    costs, records = planner.measure(header, contenders, pool)
+    costs, records = measured(header, contenders, pool, out / "measured.json", {**asked, "budget": None})
     made = planner.plan(header, seconds, began + seconds - time.monotonic(), pool.workers, costs)
     console.print(made.text, highlight=False)
     write(file, json.dumps({"for": asked, "plan": asdict(made)}))
@@ -280,6 +285,23 @@ def planned(
     for entry, record in zip(entries(header), records, strict=True):
         store.keep(store.enter(entry), entry, record)
     return header, planner.Limit(made, began + seconds, seconds)
+
+
+def measured(
+    header: Results, contenders: list[Contender], pool: Workforce, file: Path, asked: dict[str, Any]
+) -> tuple[Costs, list[Record]]:
+    """What was measured for a plan, kept in the folder: a longer budget after one that was refused starts from it."""
+    from ravine.lab import budget as planner
+    from ravine.lab.records import Record
+    from ravine.lab.results import write
+
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["for"] == asked:
+            return planner.Costs(**kept["costs"]), [Record.from_dict(r) for r in kept["records"]]
+    costs, records = planner.measure(header, contenders, pool)
+    write(file, json.dumps({"for": asked, "costs": asdict(costs), "records": [r.to_dict() for r in records]}))
+    return costs, records
 
 
 def as_far_as_time_went(header: Results, store: Store, console: Console) -> Results:
@@ -370,10 +392,10 @@ def show(results: Any, console: Console) -> None:
 
 
 def in_folder(out: Path, fresh: bool) -> str:
-    """The URL of the folder's own storage, emptied if `fresh`, and the plan with it."""
+    """The URL of the folder's own storage, emptied if `fresh`, and what was planned with it."""
     file = out / "runs.sqlite3"
     if fresh:
-        for path in (*out.glob("runs.sqlite3*"), *out.glob("plan.json")):
+        for path in (*out.glob("runs.sqlite3*"), *out.glob("plan.json"), *out.glob("measured.json")):
             path.unlink()
     return f"sqlite:///{file}"
 

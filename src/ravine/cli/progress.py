@@ -35,7 +35,7 @@ class Bar:
             TextColumn("· left"),
             TimeRemainingColumn(elapsed_when_finished=False),
         )
-        self.progress = Progress(*columns, console=console, disable=not console.is_terminal)
+        self.progress = Progress(*columns, console=console, disable=not console.is_terminal, speed_estimate_period=600)
         self.bar = self.progress.add_task(f"{name}: starting", total=total)
 
     def __enter__(self) -> Bar:

@@ -19,7 +19,7 @@ from ravine.lab.budget import FEWEST_REPETITIONS, Limit
 from ravine.lab.contender import Contender
 from ravine.lab.pool import Pool, Workforce
 from ravine.lab.protocol import Protocol
-from ravine.lab.records import Record
+from ravine.lab.records import FAILED, Record
 from ravine.lab.results import Results
 from ravine.lab.store import Claim, Entry, Store, entries
 
@@ -53,6 +53,7 @@ def run(
 ) -> None:
     """Run what is missing; whatever ends this, the runs that have ended are in the store.
 
+    If nothing was there and the first runs of all contenders fail, nothing more is tried.
     With `is_batched` runs of one rule are trained together where the task allows it.
     With a limit the first three repetitions are begun at once, then one after the other while there is time.
     """
@@ -62,6 +63,7 @@ def run(
     done = {study: _count(store, study, seeds) for study in todo}
     on_record(None, sum(done.values()))
     began, made = time.monotonic(), 0
+    untried = None if sum(done.values()) else {e.contender["name"] for e in todo.values()}
     each = header.runs // wanted
 
     def left() -> dict[int, Entry]:
@@ -82,6 +84,10 @@ def run(
                 done[study] += record.settings.repetition < seeds
                 on_record(record, sum(done.values()))
                 made += 1
+                if untried is not None:
+                    untried = untried - {record.settings.contender} if record.status == FAILED else None
+            if untried == set():
+                return
             if limit is not None and made >= each:
                 limit.repetition = (time.monotonic() - began) / made * each
             if not crew.is_busy:  # others may have done the rest

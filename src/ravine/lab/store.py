@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 import warnings
 import weakref
@@ -43,6 +44,10 @@ HEARTBEAT, GRACE = 10, 60
 
 DECISIVE = ("name", "rule", "fixed", "schedule", "equation", "defaults", "space")
 """What of a contender decides its runs' numbers."""
+
+
+LOOK_SOON, LOOK_AGAIN = 0.5, 5.0
+"""Seconds until it is looked up again what waits: where nothing did, and where something did."""
 
 
 class StoreError(OSError):
@@ -119,6 +124,7 @@ class Store:
         self._read: dict[int, Record] = {}
         self._known: dict[int, dict[tuple[Any, ...], Record]] = {}
         self._waiting: dict[int, list[FrozenTrial]] = {}
+        self._looked: dict[int, float] = {}
 
     def _open(self) -> RDBStorage:
         """The storage. Two that make its tables at the same time get in each other's way: then it is tried again."""
@@ -217,27 +223,35 @@ class Store:
                 self._add(study, settings, entry.contender)
 
     def claim(self, studies: Mapping[int, Entry]) -> Claim | None:
-        """Take the next waiting run of these studies, or None if none waits.
+        """Take the next waiting run of these studies, or None if none waits: those of the first repetition first, and
+        in it the first run of every study, so that there is something to see early.
 
-        What waits is looked up only when all that was seen the last time is taken: in a long queue that is costly.
+        What waits is looked up only now and then: in a long queue that is costly.
         """
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         with _storage_errors(self.url):
+            now = time.monotonic()
             for study, entry in studies.items():
-                waiting = self._waiting.get(study) or self._look(study, entry)
-                while waiting:
-                    trial = waiting.pop(0)
-                    with suppress(UpdateFinishedTrialError):
-                        if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                            self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
-                            self.storage.record_heartbeat(trial._trial_id)
-                            return Claim(_settings(trial), entry.contender, study, trial._trial_id)
+                pause = LOOK_AGAIN if self._waiting.get(study) else LOOK_SOON
+                if now - self._looked.get(study, -math.inf) >= pause:
+                    self._look(study, entry)
+            if not any(self._waiting[study] for study in studies):
+                for study, entry in studies.items():
+                    self._look(study, entry)
+            while waiting := {study: _turn(w[0]) for study in studies if (w := self._waiting[study])}:
+                study = min(waiting, key=lambda one: waiting[one])
+                trial = self._waiting[study].pop(0)
+                with suppress(UpdateFinishedTrialError):
+                    if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
+                        self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
+                        self.storage.record_heartbeat(trial._trial_id)
+                        return Claim(_settings(trial), studies[study].contender, study, trial._trial_id)
         return None
 
-    def _look(self, study: int, entry: Entry) -> list[FrozenTrial]:
-        """Fill the queue and return what waits. Of trials with one run only the first is left: two may fill a queue at
+    def _look(self, study: int, entry: Entry) -> None:
+        """Fill the queue and note what waits. Of trials with one run only the first is left: two may fill a queue at
         the same time, and both may see the copy, so the other may have dropped it already."""
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
@@ -254,7 +268,8 @@ class Store:
                     self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             if lives:
                 seen.add(_key(trial))
-        return waiting
+        waiting.sort(key=_turn)
+        self._looked[study] = time.monotonic()
 
     def finish(self, claim: Claim, record: Record) -> None:
         """Keep the record of a run that was claimed."""
@@ -372,6 +387,12 @@ def _settings(trial: FrozenTrial) -> Settings:
 
 def _key(trial: FrozenTrial) -> tuple[Any, ...]:
     return _settings(trial).key
+
+
+def _turn(trial: FrozenTrial) -> tuple[int, int]:
+    """Whose turn it is: the lowest."""
+    settings = _settings(trial)
+    return settings.repetition, settings.trial
 
 
 def _with_driver(url: str) -> str:
