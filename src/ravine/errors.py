@@ -23,6 +23,7 @@ EXTRAS = {
     "sqlalchemy": "lab",
     "safetensors": "convert",
     "psycopg": "postgresql",
+    "distributed": "cluster",
     "pyarrow": "parquet",
     "tensorboard": "tensorboard",
     "imageio_ffmpeg": "film",

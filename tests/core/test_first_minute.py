@@ -75,6 +75,7 @@ def test_spelling_is_for_what_cannot_be_written_only() -> None:
         (["compare", "mine.py"], ("torch",), "ravine compare needs torch", "lab"),
         (["compare", "--parquet"], ("pyarrow",), "--parquet needs pyarrow", "parquet"),
         (["compare", "--tensorboard"], ("tensorboard",), "--tensorboard needs tensorboard", "tensorboard"),
+        (["compare", "--on", "tcp://h:1"], ("distributed",), "--on needs distributed", "cluster"),
         (["compare", "--storage", "postgresql://h/d"], ("psycopg",), "PostgreSQL needs psycopg", "postgresql"),
         (["doctor", "torch.optim:Adam"], ("torch",), "this command needs torch", "torch"),
         (["simulate", "accumulate", "--out", "x.png"], ("matplotlib",), "a picture needs matplotlib", "lab"),

@@ -127,6 +127,8 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     lengths = numbers(given["lengths"])
     out: Path = given["out"]
     require("ravine compare", "torch", "sklearn", "optuna", "matplotlib", extra="lab")
+    if given["on"]:
+        require("--on", "distributed")
     if given["parquet"]:
         require("--parquet", "pyarrow")
     if given["tensorboard"]:

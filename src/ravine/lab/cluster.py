@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 import ravine
+from ravine.errors import require
 from ravine.lab import tasks
 from ravine.lab.pool import ATTEMPTS, Job
 from ravine.lab.records import FAILED, Record, Settings
@@ -36,10 +37,9 @@ class Cluster:
     """
 
     def __init__(self, address: str) -> None:
-        try:
-            from distributed import Client
-        except ImportError:
-            raise ImportError("--on needs distributed: pip install 'ravine[cluster]'") from None
+        require("--on", "distributed")
+        from distributed import Client
+
         try:
             self._client: Any = cast(Any, Client)(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
