@@ -159,7 +159,8 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
 def is_default(ctx: click.Context, name: str, value: Any) -> bool:
     """Whether an option was given neither on the command line nor in a file."""
     (param,) = (p for p in ctx.command.params if p.name == name)
-    return ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE and value == param.get_default(ctx)
+    from_line = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+    return not from_line and (value is None or value == param.get_default(ctx))
 
 
 def numbers(text: str) -> list[float]:
