@@ -57,6 +57,10 @@ class Page:
 
         Select(self.find(f'select[aria-label="{label}"]')).select_by_visible_text(text)
 
+    def add(self, title: str) -> None:
+        self.choose("Optimizer to add", title)
+        self.named("Add the chosen optimizer").click()
+
     def type(self, element: Any, text: str) -> None:
         element.clear()
         element.send_keys(text)
@@ -141,7 +145,7 @@ def test_every_number_is_the_reference_s(page: Page) -> None:
     cells = [e.text.replace("−", "-") for e in page.all(".slots td")]
     assert cells[:2] == [f"{v:.4g}" for v in expected[1].x[40]]
     assert cells[2:4] == [f"{v:.4g}" for v in expected[1].gradient[39]]
-    results = [e.text.replace("−", "-") for e in page.all(".equation output")]
+    results = [e.text.replace("−", "-") for e in page.all(".equation .value")]
     assert results[-1] == f"{expected[1].x[40, 1]:.4g}"
     filled = page.all(".equation .filled")[-1].text.replace("−", "-")
     assert f"{expected[1].x[39, 1]:.4g}" in filled
@@ -191,7 +195,7 @@ def test_a_wrong_formula_is_explained_and_a_right_one_runs(page: Page) -> None:
     assert problem.find_element("css selector", "mark").text == "sn"
     assert formula.get_attribute("aria-invalid") == "true"
     good = page.picture()
-    page.choose("Add an optimizer", "Lion")  # the rest of the page goes on with the last formula that was right
+    page.add("Lion")  # the rest of the page goes on with the last formula that was right
     assert len(page.readings()) == 2
     page.type(formula, "x^2 + 5 sin(y)^2" + keys().TAB)
     assert problem.text == ""
@@ -273,7 +277,7 @@ def test_what_is_typed_is_what_is_shown_everywhere(page: Page) -> None:
 
 def test_add_duplicate_and_remove_optimizers(page: Page) -> None:
     page.open("surface=oblong_bowl&opt=adam&t=0")
-    page.choose("Add an optimizer", "NAdam")
+    page.add("NAdam")
     assert page.link()["opt"] == ["adam", "nadam"]
     page.named("momentum_decay")
     next(b for b in page.all(".tools button") if b.text == "duplicate").click()
@@ -447,6 +451,67 @@ def test_the_map_of_two_knobs_can_be_clicked(page: Page) -> None:
     after = page.link()["opt"]
     assert after != before
     assert all(f",{name}=" in after[0] for name in ("lr", "mu"))
+
+
+def test_the_keyboard_alone_adds_and_loses_no_place(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=gd&opt=adam&opt=lion&sel=1&t=0")
+    chooser = page.named("Optimizer to add")
+    for _ in range(4):
+        chooser.send_keys(keys().ARROW_DOWN)  # the list stays closed
+    assert len(page.all(".card")) == 3
+    title = page.browser.execute_script("return arguments[0].selectedOptions[0].textContent", chooser)
+    page.named("Add the chosen optimizer").send_keys(keys().ENTER)
+    assert len(page.all(".card")) == 4
+    assert page.find(".card.open .title").text.startswith(title)
+
+    def focus() -> str:
+        text: str = page.browser.execute_script("return document.activeElement.textContent")
+        return text
+
+    page.all(".choose")[1].send_keys(keys().ENTER)
+    assert focus().startswith("Adam")
+    next(b for b in page.all(".tools button") if b.text == "defaults").send_keys(keys().ENTER)
+    assert focus() == "defaults"
+    next(b for b in page.all(".tools button") if b.text == "duplicate").send_keys(keys().ENTER)
+    assert focus() == page.find(".card.open .choose").get_attribute("textContent")
+    page.named("Remove Lion").send_keys(keys().ENTER)
+    assert focus() == page.find(".card.open .choose").get_attribute("textContent")
+    while removes := page.all(".remove"):
+        removes[0].send_keys(keys().ENTER)
+    assert page.browser.execute_script("return document.activeElement === arguments[0]", chooser)
+
+
+def test_the_ring_of_the_map_follows_the_arrow_keys(page: Page) -> None:
+    page.open(next(p.link for p in PRESETS if p.name == "map") + "&t=50")
+    canvas = page.find("canvas.map")
+    before = page.named("lr, exact value").get_attribute("value"), page.named("mu, exact value").get_attribute("value")
+    for key in (keys().ARROW_RIGHT, keys().ARROW_UP):
+        canvas.send_keys(key)
+    after = page.named("lr, exact value").get_attribute("value"), page.named("mu, exact value").get_attribute("value")
+    assert float(after[0]) > float(before[0])
+    assert float(after[1]) > float(before[1])
+    assert page.step() == 50  # the arrows moved nothing else
+    canvas.send_keys(keys().ARROW_LEFT + keys().ARROW_DOWN)
+    assert float(page.named("lr, exact value").get_attribute("value")) < float(after[0])
+    assert float(page.named("mu, exact value").get_attribute("value")) < float(after[1])
+
+
+def test_what_changes_while_it_plays_is_not_announced(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam&steps=5000&speed=60")
+    count = """
+        const done = arguments[arguments.length - 1];
+        const live = "output, [aria-live]:not([aria-live=off]), [role=alert], [role=status], [role=log]";
+        let changes = 0;
+        const watch = new MutationObserver((list) => (changes += list.filter((m) => {
+            const element = m.target.nodeType === 1 ? m.target : m.target.parentElement;
+            return element?.closest(live);
+        }).length));
+        watch.observe(document.body, { subtree: true, childList: true, characterData: true });
+        setTimeout(() => done(changes), 1500);
+    """
+    before = page.step()
+    assert page.browser.execute_async_script(count) == 0
+    assert page.step() > before
 
 
 def test_play_and_step_from_the_keyboard(page: Page) -> None:

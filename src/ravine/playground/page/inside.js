@@ -21,7 +21,7 @@ export class Inside {
     const { rule } = this;
     this.lines = rule.lines.map((line) => {
       const numbers = mathml(line.numbers);
-      const value = el("output", {});
+      const value = el("span", { class: "value" });
       const filled = el("span", { class: "filled" }, el("span", {}, math(numbers)), "=", value);
       const equals = () => el("span", { class: "equals" }, "=");
       const row = el(

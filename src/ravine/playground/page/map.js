@@ -14,11 +14,17 @@ export class KnobMap {
   constructor({ choose, setAxes }) {
     this.choose = choose;
     this.setAxes = setAxes;
-    this.canvas = el("canvas", { class: "map", role: "img", "aria-label": "Final loss over two knobs" });
+    this.canvas = el("canvas", {
+      class: "map",
+      role: "application",
+      tabindex: 0,
+      "aria-label": "Final loss over two knobs: the arrow keys move the ring",
+      "aria-describedby": "ravine-map-legend",
+    });
     this.axes = [0, 1].map((k) =>
       el("select", { "aria-label": ["Knob across", "Knob upward"][k], onchange: () => this.pickAxes() }),
     );
-    this.legend = el("p", { class: "hint", "aria-live": "polite" });
+    this.legend = el("p", { class: "hint", id: "ravine-map-legend", "aria-live": "polite" });
     this.body = el(
       "div",
       { class: "map-body" },
@@ -44,6 +50,7 @@ export class KnobMap {
       this.body,
     );
     this.canvas.addEventListener("click", (event) => this.click(event));
+    this.canvas.addEventListener("keydown", (event) => this.press(event));
     this.key = "";
   }
 
@@ -142,6 +149,21 @@ export class KnobMap {
     }
     const [a, b] = this.knobs.map((k) => `${this.rule.hyper[k].name} ${format(this.hyper[k])}`);
     this.legend.textContent = `Loss after ${this.steps} steps, without noise: dark is low, grey did not get below the start. Ring: ${a}, ${b}.`;
+  }
+
+  // An arrow key takes the ring to the middle of the next cell.
+  press(event) {
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    event.stopPropagation(); // elsewhere the arrows move in time
+    const axis = move[0] ? 0 : 1;
+    const count = [CELLS.x, CELLS.y][axis];
+    const k = this.knobs[axis];
+    const map = scale(this.rule.hyper[k]);
+    const cell = Math.floor(Math.min(1, Math.max(0, map.position(this.hyper[k]))) * count) + move[axis];
+    const value = map.value((Math.min(count - 1, Math.max(0, cell)) + 0.5) / count);
+    this.choose([k], [value]);
   }
 
   click(event) {

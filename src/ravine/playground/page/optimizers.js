@@ -7,19 +7,19 @@ import { MOST_OPTIMIZERS, ruleNamed } from "./state.js";
 
 export function optimizersPanel(act) {
   const list = el("ul", { class: "cards" });
-  const add = el("select", {
-    class: "add",
-    "aria-label": "Add an optimizer",
-    onchange: () => {
-      const name = add.value;
-      add.value = "";
-      act((s) => {
-        s.optimizers.push({ rule: name, hyper: ruleNamed(name).hyper.map((knob) => knob.value) });
-        s.selected = s.optimizers.length - 1;
-      }, true);
-    },
-  });
-  add.append(el("option", { value: "" }, "+ Add an optimizer…"), ...options(RULES.map((r) => [r.name, r.title])));
+  // A button beside the list: with the keyboard every rule on the way to the wanted one is chosen for a moment.
+  const choice = el(
+    "select",
+    { "aria-label": "Optimizer to add" },
+    ...options(RULES.map((r) => [r.name, r.title])),
+  );
+  const add = el("button", { type: "button", "aria-label": "Add the chosen optimizer", onclick: () => addChosen() }, "Add");
+  function addChosen() {
+    act((s) => {
+      s.optimizers.push({ rule: choice.value, hyper: ruleNamed(choice.value).hyper.map((knob) => knob.value) });
+      s.selected = s.optimizers.length - 1;
+    }, true);
+  }
   let shown = "";
   let structure = "";
   let cards = [];
@@ -78,7 +78,7 @@ export function optimizersPanel(act) {
       { class: "panel", "aria-label": "Optimizers" },
       el("header", {}, el("h2", {}, "Optimizers"), el("span", { class: "hint" }, "loss")),
       list,
-      add,
+      el("div", { class: "add" }, choice, add),
     ),
     show(state, looks) {
       add.disabled = state.optimizers.length >= MOST_OPTIMIZERS;
@@ -88,10 +88,13 @@ export function optimizersPanel(act) {
       const now = JSON.stringify([state.optimizers.map((o) => o.rule), state.selected]);
       if (now === structure) return cards.forEach((c, k) => c.show(state.optimizers[k].hyper, looks[k]));
       structure = now;
+      const inside = list.contains(document.activeElement);
       const focused = [...list.querySelectorAll(".choose")].indexOf(document.activeElement);
       cards = state.optimizers.map((_, k) => card(state, k, looks[k]));
       list.replaceChildren(...cards.map((c) => c.element));
-      if (focused >= 0) list.querySelectorAll(".choose")[focused]?.focus();
+      // What had the focus is gone: it goes to the same card, or to the one that is chosen now.
+      const heads = list.querySelectorAll(".choose");
+      if (inside) (heads[focused] ?? heads[state.selected] ?? choice).focus();
     },
     drawAt(t, runs) {
       runs.forEach((run, k) => {

@@ -28,7 +28,7 @@ export class Player {
       oninput: () => seek(Number(this.slider.value), false),
       onchange: () => seek(Number(this.slider.value), true),
     });
-    this.now = el("output", { class: "now" });
+    this.now = el("span", { class: "now" });
     this.steps = el("input", {
       type: "number",
       min: STEPS.low,
