@@ -159,16 +159,16 @@ class Subject:
     def couples(self) -> bool:
         """Whether the course of a parameter depends on the gradients of the others, all having one at each step.
 
-        The others' differ in size and in that they always point one way, as estimates of a distance ask for.
+        Gradients point one way, so that what is estimated from a distance, as in Prodigy, grows; but in the second
+        course the others' are larger and swing.
         """
         courses = []
-        for steady in (False, True):
+        for swing in (1, -10):
             params = parameters()
             optimizer = self.make(params)
             for number in range(8):
-                set_gradients(params, number)
-                if steady:
-                    params[1].grad = 10 * gradients(params, 0)[1]
+                set_gradients(params, 0)
+                params[1].grad = (swing if number % 2 else abs(swing)) * gradients(params, 0)[1]
                 seed(number)
                 self.step(optimizer)
             courses.append(params[:1])
