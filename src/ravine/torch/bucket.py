@@ -81,7 +81,10 @@ def _is_dense(p: Tensor) -> bool:
 
 
 class Bucket:
-    """Parameters of equal storage with their state dictionaries; `step` updates all of them."""
+    """Parameters of equal storage with their state; `step` updates all of them.
+
+    It knows where they are and what they are like, and keeps none of them alive: what the program lets go is free.
+    """
 
     def __init__(
         self,
@@ -92,27 +95,26 @@ class Bucket:
         states: Sequence[dict[str, Any]],
         is_fresh: Sequence[bool],
     ) -> None:
-        self.params, self.states = list(params), list(states)
         self.method, self.storage = method, storage
         self.is_fresh: Sequence[bool] | None = is_fresh
         self.keys = [*method.arrays.values(), *method.counters]
-        standing = self._standing()
+        standing = self._standing(params, states)
         self.are_like = likeness([*standing, *grads])
         self.fixed = list(map(address, standing))
         self.grads = list(map(address, grads))
         self.lengths = [p.numel() * (2 if p.is_complex() else 1) for p in params]
-        n = len(self.params)
+        n = len(params)
         columns = [self.fixed[:n], self.grads, *(self.fixed[k * n : (k + 1) * n] for k in range(1, len(self.keys) + 1))]
         self.table = Table(method.rule, storage, self.lengths, np.array(columns, np.int64).T)
 
-    def _standing(self) -> list[Any]:
+    def _standing(self, params: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> list[Any]:
         """What stays in its place as a rule: the parameters and their state."""
-        found: list[Any] = list(self.params)
+        found: list[Any] = list(params)
         for key in self.keys:
-            found += map(itemgetter(key), self.states)
+            found += map(itemgetter(key), states)
         return found
 
-    def is_current(self, grads: Sequence[Tensor]) -> bool:
+    def is_current(self, params: Sequence[Tensor], grads: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> bool:
         """Whether the table still tells the truth, after it was told where new gradients lie.
 
         This runs in every step, so it is a few passes of built-in functions over lists. Another tensor may lie where
@@ -120,7 +122,7 @@ class Bucket:
         the type, shape and strides.
         """
         try:
-            standing = self._standing()
+            standing = self._standing(params, states)
             if not self.are_like(*standing, *grads) or list(map(address, standing)) != self.fixed:
                 return False
             addresses = list(map(address, grads))
@@ -145,7 +147,7 @@ class Bucket:
         return (self.is_fresh is None or bool(self.storage.scalars)) and self.table.foresee(hyper)
 
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
-        """One step of every parameter."""
+        """One step of every parameter; autograd is to be told of it."""
         if self.storage.scalars:
             self.table.step(hyper, threads)
         elif self.is_fresh is None:
@@ -153,4 +155,3 @@ class Bucket:
         else:  # the first step of some: their state was made for it
             self.table.step_rows([(1.0, ()), (2.0, ())], [not fresh for fresh in self.is_fresh], hyper, threads)
             self.is_fresh = None
-        torch.autograd.graph.increment_version(self.params)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from operator import is_
 from typing import Any
@@ -24,7 +24,8 @@ WALKS_TO_TRY = 4
 class Plan:
     """How the parameters of one group that have a gradient are stepped: in buckets, the rest one by one.
 
-    `is_seen` says that a mode or a transform is to see every operation: then all are stepped one by one.
+    `is_seen` says that a mode or a transform is to see every operation: then all are stepped one by one. Between steps
+    it keeps no parameter, gradient or state alive.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class Plan:
         is_rounded: bool,
         is_seen: bool = False,
     ) -> None:
-        self.method, self.params, self.is_scaled, self.is_rounded = method, list(params), is_scaled, is_rounded
+        self.method, self.is_scaled, self.is_rounded = method, is_scaled, is_rounded
+        self.size = len(params)
         self.seeds = [0] * len(params)
         grads: list[Any] = [p.grad for p in params]
         self.rest: list[int] = []
@@ -51,6 +53,7 @@ class Plan:
             keys = list(method.arrays.values())
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
+        self._parts = list(params) if self.is_distributed else []
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
             kind = None if is_seen else storage(p, g, state, method)
             if kind is not None:
@@ -101,24 +104,23 @@ class Plan:
         return method is self.method and is_scaled is self.is_scaled and is_rounded is self.is_rounded
 
     def is_current(
-        self, method: Method, params: Sequence[Tensor], grads: Sequence[Tensor], is_scaled: bool, is_rounded: bool
+        self, params: Sequence[Tensor], grads: Sequence[Tensor], state: Mapping[Tensor, dict[str, Any]]
     ) -> bool:
         """Whether it still fits; new addresses of gradients are taken in."""
-        if (
-            not self.is_for(method, is_scaled, is_rounded)
-            or len(params) != len(self.params)
-            or not all(map(is_, params, self.params))
-        ):
+        if len(params) != self.size or self.rest or self.is_distributed:
             return False
-        if self.rest or self.is_distributed:
-            return False
+        states = _own(state, params) if self.method.keeps_state else []
         if len(self.buckets) == 1:
-            return self.buckets[0][1].is_current(grads)
-        return all(b.is_current([grads[i] for i in members]) for members, b in self.buckets)
+            return self.buckets[0][1].is_current(params, grads, states)
+        for members, bucket in self.buckets:
+            own = [states[i] for i in members] if states else []
+            if not bucket.is_current([params[i] for i in members], [grads[i] for i in members], own):
+                return False
+        return True
 
-    def draw_seeds(self, group: MutableMapping[str, Any]) -> None:
+    def draw_seeds(self, group: MutableMapping[str, Any], params: Sequence[Tensor]) -> None:
         """Those of the next step's rounding."""
-        self.seeds = rounding.next_seeds(group, self.params)
+        self.seeds = rounding.next_seeds(group, params)
         for members, bucket in self.buckets:
             if bucket.storage.is_stochastic:
                 bucket.table.set_seeds([self.seeds[i] for i in members])
@@ -132,8 +134,19 @@ class Plan:
                 g.div_(scale)
         torch.autograd.graph.increment_version(grads)
 
-    def step_rest(self, hyper: tuple[float, ...]) -> None:
-        """One step of every parameter that is in no bucket. Their gradients are let go: the next step makes a plan."""
+    def finish(self, params: Sequence[Tensor], hyper: tuple[float, ...]) -> None:
+        """Tell autograd what the buckets' steps have written, and step what is in none of them."""
+        if self.buckets:
+            torch.autograd.graph.increment_version(self._parts or params)
+        if self.rest or self.is_distributed:
+            try:
+                self._step_rest(hyper)
+            finally:
+                self._columns, self._parts = [], []  # the next step makes a plan
+        if self.is_distributed:
+            torch.autograd.graph.increment_version(params)
+
+    def _step_rest(self, hyper: tuple[float, ...]) -> None:
         for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
             if self.is_rounded and p.dtype is torch.bfloat16:
                 wide = p.detach().float()
@@ -142,9 +155,13 @@ class Plan:
                     p.copy_(rounding.stochastic(wide, self.seeds[i]))
             else:
                 eager_step(self.method, p, g, state, hyper, is_first=is_first)
-        self._columns = []
-        if self.is_distributed:
-            torch.autograd.graph.increment_version(self.params)
+
+
+def _own(state: Mapping[Tensor, dict[str, Any]], params: Sequence[Tensor]) -> list[Any]:
+    """The state of each parameter, None where it has none; most optimizers have them in the parameters' order."""
+    if len(state) == len(params) and all(map(is_, state, params)):
+        return list(state.values())
+    return [state.get(p) for p in params]
 
 
 def _complete(

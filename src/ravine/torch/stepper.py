@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import is_
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ class Stepper(torch.optim.Optimizer):
     """
 
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
-    _states: Sequence[dict[str, Any]] = ()
+    _is_settled = False  # whether the step that made the plans has come to its end
     _loaded: dict[str, Any] | None = None  # the state dict that is being loaded
     _unfinished: Mapping[int, Tensor] = {}  # state that was made in a step which has not come to its end
 
@@ -88,14 +87,15 @@ class Stepper(torch.optim.Optimizer):
         is_scaled = scale is not None
         state = self.state
         is_seen = is_watched()
-        known = False if is_seen else None  # whether each parameter has the state that it had; asked when it is needed
+        is_settled = not is_seen and self._is_settled
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
             method = self._method(group)
-            plan = self._plans.get(number)
             is_rounded = "rounding" in group and rounding.is_asked_for(group)
-            is_fit = not is_seen and plan is not None and plan.is_for(method, is_scaled, is_rounded)
-            if is_fit and plan.advance(params, state, method.values(group)):  # type: ignore[union-attr]
+            plan = self._plans.get(number) if is_settled else None
+            if plan is not None and not plan.is_for(method, is_scaled, is_rounded):
+                plan = None
+            if plan is not None and plan.advance(params, state, method.values(group)):
                 continue
             grads: list[Any] = [g for p in params if (g := p.grad) is not None]
             if not grads:
@@ -103,10 +103,8 @@ class Stepper(torch.optim.Optimizer):
             all_params = params
             if len(grads) != len(params):
                 params = [p for p in params if p.grad is not None]
-            if known is None:
-                known = len(state) == len(self._states) and all(map(is_, state.values(), self._states))
-            if plan is None or not known or not plan.is_current(method, params, grads, is_scaled, is_rounded):
-                known = False
+            if plan is None or not plan.is_current(params, grads, state):
+                self._is_settled = False
                 if delegate.is_needed(group, params) or (is_seen and delegate.is_traced(self, method)):
                     delegate.step(self, group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
@@ -114,17 +112,16 @@ class Stepper(torch.optim.Optimizer):
             else:
                 plan.learn(all_params, state)
             if plan.is_rounded:
-                plan.draw_seeds(group)
+                plan.draw_seeds(group, params)
             if scale is not None:
                 plan.unscale(scale, grads)
             hyper, threads = method.values(group), torch.get_num_threads()
             for _, bucket in plan.buckets:
                 bucket.step(hyper, threads)
-            if plan.rest or plan.is_distributed:
-                plan.step_rest(hyper)
-        if known is False:
-            self._states = list(self.state.values())
+            plan.finish(params, hyper)
+        if not self._is_settled:
             self._unfinished = {}
+            self._is_settled = not is_seen
         return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -137,7 +134,7 @@ class Stepper(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._complete_groups()
-        self._plans, self._states, self._unfinished = {}, (), {}
+        self._plans, self._is_settled, self._unfinished = {}, False, {}
         if self._loaded is not None:
             checkpoint.restore(self, self._loaded)
 
