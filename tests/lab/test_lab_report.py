@@ -48,8 +48,8 @@ def test_target_and_steps_to_it():
     losses = {"adam": 0.1, "gd": 0.2, "rmsprop": 1.05}
     made = summary(make_up("adam,gd,rmsprop", lambda s: losses[s.contender]))
     assert made.target == 0.2
-    steps = {r.name: (r.steps_to_target, r.reached) for r in made.rows}
-    assert steps == {"adam": (10, 3), "gd": (10, 3), "rmsprop": (math.inf, 0)}
+    steps = {r.name: (r.steps_to_target.value, r.reached) for r in made.rows}
+    assert steps == {"adam": (pytest.approx(10), 3), "gd": (pytest.approx(10), 3), "rmsprop": (math.inf, 0)}
 
 
 def test_the_best_at_the_end_of_its_range_is_said():
@@ -202,23 +202,6 @@ def test_the_report_runs_nothing(tmp_path):
     assert (tmp_path / "report.html").exists()
 
 
-def test_the_verdict_claims_only_what_the_seeds_separate():
-    def loss(s):
-        return {"adam": 0.1, "gd": 0.3, "rmsprop": 0.1}[s.contender] * (1 + 0.1 * ((s.seed * 7 + len(s.contender)) % 5))
-
-    protocol = Protocol(steps=10, trials=2, seeds=8)
-    results = make_up("adam,gd,rmsprop", loss, protocol=protocol)
-    said = words.verdict(results, summary(results))
-    assert said[1] in ("These 8 seeds don't separate it from rmsprop.", "These 8 seeds don't separate it from adam.")
-    assert said[2].startswith("They do separate it from gd (")
-    alike = make_up("adam,gd", lambda s: 0.1 * (1 + (s.seed * len(s.contender)) % 3))
-    assert "don't separate it from any of the others" in words.verdict(alike, summary(alike))[1]
-    lost = make_up(
-        "adam,gd", lambda s: math.inf if s.stage == FINAL and s.repetition == s.contender.count("g") else 1.0
-    )
-    assert "No optimizer finished all" in words.verdict(lost, summary(lost))[0]
-
-
 def test_learning_rates_within_ten_percent_of_the_best():
     def at(rates):
         protocol = replace(PROTOCOL, seeds=9)
@@ -338,7 +321,7 @@ def test_the_short_interval_holds_the_value_and_the_interval() -> None:
         loss=Interval(0.1, 0.1, 0.1),
         best={},
         at_edge=(),
-        steps_to_target=math.nan,
+        steps_to_target=Interval(math.nan, math.nan, math.nan),
         reached=0,
     )
     assert words.short_cells(row)[3] == "96.8 (96–97)"

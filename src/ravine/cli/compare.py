@@ -382,13 +382,13 @@ def run_with_progress(
 def show(results: Any, console: Console) -> None:
     """The verdict, the table, and the first traceback if runs failed."""
     from ravine.cli.progress import failures, table
-    from ravine.lab.report import words
     from ravine.lab.report.rates import departures
+    from ravine.lab.report.verdict import verdict
 
     made = results.summary
     console.print(table(results, made))
     console.print()
-    console.print(" ".join(words.verdict(results, made)), highlight=False)
+    console.print(" ".join(verdict(results, made)), highlight=False)
     if departed := departures(results):
         console.print(departed, style="yellow", highlight=False, markup=False)
     failures(results, console)

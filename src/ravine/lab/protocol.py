@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
+from typing import Any
 
 from ravine.errors import unknown
 from ravine.lab.contender import Contender
@@ -14,6 +15,7 @@ from ravine.lab.records import DEFAULTS, FAILED, FINAL, TUNING, Record, Settings
 from ravine.lab.schedule import LINEAR, SHAPES
 from ravine.lab.search import suggest
 from ravine.lab.space import Space, Span
+from ravine.lab.statistics import Look
 
 SOBOL, TPE = "sobol", "tpe"
 """How trials are chosen: spread evenly beforehand; or half of them so, and the others by what came out, by Optuna."""
@@ -33,6 +35,10 @@ class Protocol:
     With `search` tpe only the first half of the trials is spread evenly; the others are asked of Optuna one by one.
     With `prune` the first half runs whole, and the others are stopped early where they do worse than these. `schedule`,
     `warmup` and `clip_norm` (see `ravine.lab.method.TRAINING`) hold for a contender that has none of its own.
+
+    `target` is the validation loss that steps are counted to, if it is given; `looks` are the numbers of repetitions
+    after which the results were looked at with the right to stop, the last of them `seeds`, if that was done. Neither
+    decides a run's numbers.
     """
 
     steps: int
@@ -44,8 +50,13 @@ class Protocol:
     prune: bool = False
     warmup: float = 0.0
     clip_norm: float = 0.0
+    target: float | None = None
+    looks: tuple[Look, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "looks", tuple(Look(*look) for look in self.looks))  # lists, where it comes from JSON
+        if self.target is not None and not math.isfinite(self.target):
+            raise ValueError(f"target must be a finite loss, got {self.target}")
         for name, known in {"schedule": SHAPES, "search": (SOBOL, TPE)}.items():
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
@@ -53,6 +64,15 @@ class Protocol:
             value = getattr(self, name)
             if not value >= least:
                 raise ValueError(f"{name.replace('_', '-')} must be at least {least}, got {value}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "looks": [list(look) for look in self.looks]}
+
+    @property
+    def of_runs(self) -> Protocol:
+        """What of it decides a run's numbers: more repetitions only add runs."""
+        return replace(self, seeds=2, target=None, looks=())
 
     def tuning_seed(self, repetition: int) -> int:
         """The seed of a repetition's trials."""

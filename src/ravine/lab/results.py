@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ class Results:
         return {
             "format": FORMAT,
             "task": dict(self.task),
-            "protocol": asdict(self.protocol),
+            "protocol": self.protocol.to_dict(),
             "contenders": [dict(c) for c in self.contenders],
             "environment": dict(self.environment),
             "complete": self.is_complete,

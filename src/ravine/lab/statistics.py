@@ -6,17 +6,20 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ravine.lab import separation
 
 RESAMPLES = 10_000
 LEVEL = 0.95
 
 SOURCES = {
-    "interval": "bootstrap over repetitions, expanded for few values: Hesterberg 2015, The American Statistician 69:4",
-    "separation": "paired t-test of log losses, Student 1908; Fisher's exact test where runs did not finish; all pairs "
-    "corrected together: Holm 1979, Scandinavian Journal of Statistics 6:2",
+    "interval": "Student's, of log losses where all are positive",
+    "separation": "exact permutation tests of mean log losses, Fisher 1935 and Pitman 1937; all pairs corrected "
+    "together by closed testing, Marcus, Peritz & Gabriel 1976, Biometrika 63:3, at Welsch's levels, 1977, JASA 72:359",
     "probability": "probability of improvement: Agarwal et al. 2021, arXiv:2108.13264, after Mann & Whitney 1947",
     "rank": "bootstrap over repetitions: Hall & Miller 2009, Annals of Statistics 37:6B",
     "profile": "performance profiles: Dolan & Moré 2002, Mathematical Programming 91:2",
@@ -35,14 +38,17 @@ class Interval(NamedTuple):
 NOTHING = Interval(math.nan, math.nan, math.nan)
 
 
-def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """The mean and its bootstrap interval, expanded for few values (Hesterberg 2015, The American Statistician 69:4).
+class Look(NamedTuple):
+    """The results after so many repetitions were looked at, with the right to stop: for that a share of the 5% is
+    spent (Bonferroni), so that looking again and again does not find what is not there."""
 
-    The plain percentile interval is too short for few values, by √((n−1)/n) and by the normal's for Student's
-    quantile; the expanded one takes percentiles further out, so that for normal data it equals Student's interval.
-    One value, or one that is not finite, gives an interval without bounds.
-    """
-    from scipy.special import ndtr, stdtrit
+    repetitions: int
+    share: float
+
+
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """The mean and Student's interval of it. One value, or one that is not finite, gives an interval without bounds."""
+    from scipy.special import stdtrit
 
     data = np.asarray(values, dtype=float)
     n = len(data)
@@ -51,17 +57,61 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     mean = float(data.mean())
     if n == 1 or not np.isfinite(data).all():
         return Interval(mean, -math.inf, math.inf)
-    tail = float(ndtr(math.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 - level) / 2)))
-    resampled = data[_resamples(n)].mean(axis=1)
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Interval(mean, float(low), float(high))
+    half = float(stdtrit(n - 1, (1 + level) / 2) * data.std(ddof=1) / math.sqrt(n))
+    return Interval(mean, mean - half, mean + half)
+
+
+def geometric_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
+    """The geometric mean of positive values and Student's interval of their logarithms."""
+    return Interval(*(_exp(v) for v in mean_interval([math.log(v) for v in values], level)))
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 709 else math.inf
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What order, tests and words go by: a loss's logarithm, or where a comparison has losses that are not positive
+    the loss itself. `table` has shape (contenders, repetitions), lower being better.
+
+    A run that did not finish is so much worse than all that did that whoever has more of them has the higher mean.
+    """
+
+    names: tuple[str, ...]
+    table: Any
+    is_log: bool
+    finished: Any
+    """For each contender whether all its runs finished."""
+
+    def first(self, n: int) -> Scores:
+        """Those of the first repetitions."""
+        return Scores(self.names, self.table[:, :n], self.is_log, self.finished)
+
+    @property
+    def of(self) -> dict[str, Sequence[float]]:
+        """The scores by name, of those that finished all their runs."""
+        return {n: list(row) for n, row, whole in zip(self.names, self.table, self.finished, strict=True) if whole}
+
+
+def scores(losses: Mapping[str, Sequence[float]]) -> Scores:
+    """The scores of losses by repetition (infinite: did not finish), of the repetitions that all have."""
+    n = min(map(len, losses.values()), default=0)
+    table = np.array([list(v[:n]) for v in losses.values()], dtype=float).reshape(len(losses), n)
+    finite = np.isfinite(table)
+    is_log = bool((table[finite] > 0).all())
+    known = np.log(table[finite]) if is_log else table[finite]
+    worst = float(known.max() + n * (known.max() - known.min()) + 1) if known.size else 0.0
+    filled = np.full(table.shape, worst)
+    filled[finite] = known
+    return Scores(tuple(losses), filled, is_log, finite.all(axis=1))
 
 
 @dataclass(frozen=True)
 class Pair:
     """Two contenders. `ratio` is b's loss over a's, a geometric mean over repetitions with its interval (a difference
-    where losses may be negative); `wins` the probability that a's run ends lower than b's; `p` is corrected for all
-    pairs, and below 0.05 `separated` holds."""
+    where losses may be zero or negative); `wins` the probability that a's run ends lower than b's; `p` is corrected for
+    all pairs, and below 0.05 `separated` holds."""
 
     a: str
     b: str
@@ -73,44 +123,63 @@ class Pair:
     @property
     def separated(self) -> bool:
         """Whether these seeds tell the two apart."""
-        return self.p < 1 - LEVEL
+        return self.p <= 1 - LEVEL
 
 
-def pairs(losses: Mapping[str, Sequence[float]]) -> list[Pair]:
+def pairs(losses: Mapping[str, Sequence[float]], looks: Sequence[Look] = ()) -> list[Pair]:
     """Every pair of contenders, in their order, from their losses by repetition (infinite: did not finish).
 
-    Repetitions that one of the two lacks are left out of that pair; fewer than two give no pair.
+    Repetitions that one of them lacks are left out of all; fewer than two give no pair. Where the results were looked
+    at before, `looks` holds each of these times and the last.
     """
-    found = []
-    positive = all(v > 0 for values in losses.values() for v in values)
-    for a, b in itertools.combinations(losses, 2):
-        n = min(len(losses[a]), len(losses[b]))
-        if n < 2:
-            continue
-        x, y = (np.asarray(losses[name][:n], dtype=float) for name in (a, b))
-        found.append((a, b, x, y, _p_value(x, y, positive)))
-    corrected = _holm([p for *_, p in found])
+    made = scores(losses)
+    k, n = made.table.shape
+    if n < 2:
+        return []
+    p = np.ones((k, k))
+    for look in looks or (Look(n, 1.0),):
+        p = np.minimum(p, separation.adjusted(made.table[:, : look.repetitions], made.finished) / look.share)
+    values = [np.asarray(v[:n], dtype=float) for v in losses.values()]
     return [
-        Pair(a, b, _ratio(x, y, positive), not positive, _wins(x, y), p)
-        for (a, b, x, y, _), p in zip(found, corrected, strict=True)
+        Pair(
+            made.names[i],
+            made.names[j],
+            _ratio(made, i, j),
+            not made.is_log,
+            _wins(values[i], values[j]),
+            float(p[i, j]),
+        )
+        for i, j in itertools.combinations(range(k), 2)
     ]
 
 
+def ratio(made: Scores, a: str, b: str, level: float = LEVEL) -> Interval:
+    """b's loss over a's (or less a's), as in `Pair`, with an interval of another level."""
+    return _ratio(made, made.names.index(a), made.names.index(b), level)
+
+
+def _ratio(made: Scores, i: int, j: int, level: float = LEVEL) -> Interval:
+    if not (made.finished[i] and made.finished[j]):
+        return NOTHING
+    found = mean_interval(list(made.table[j] - made.table[i]), level)
+    return Interval(*map(_exp, found)) if made.is_log else found
+
+
 def rank_intervals(*tasks: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
-    """Each contender's rank by mean loss, 1 the lowest, and the 95% interval of its rank over resampled repetitions.
+    """Each contender's rank by mean score, 1 the lowest, and the 95% interval of its rank over resampled repetitions.
 
     Of several tasks with the same contenders, the mean of its ranks; a task that lacks a contender's runs is left out.
     """
-    names: list[str] = []
+    names: tuple[str, ...] = ()
     ranks, resampled = [], []
     for seed, losses in enumerate(tasks):
-        n = min((len(v) for v in losses.values()), default=0)
+        made = scores(losses)
+        n = made.table.shape[1]
         if n == 0:
             continue
-        names = list(losses)
-        table = np.array([losses[name][:n] for name in names], dtype=float)
-        ranks.append(_ranks(table.mean(axis=1)[:, None])[:, 0])
-        resampled.append(_ranks(table[:, _resamples(n, seed)].mean(axis=2)))
+        names = made.names
+        ranks.append(_ranks(made.table.mean(axis=1)[:, None])[:, 0])
+        resampled.append(_ranks(made.table[:, _resamples(n, seed)].mean(axis=2)))
     if not ranks:
         return {}
     low, high = np.quantile(np.mean(resampled, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
@@ -125,50 +194,18 @@ def _ranks(columns: Any) -> Any:
     return below + (equal + 1) / 2
 
 
-def _p_value(x: Any, y: Any, positive: bool) -> float:
-    """Of the hypothesis that the two have the same expected (log) loss; or the same share of unfinished runs."""
-    from scipy.special import stdtr
-
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return _fisher(int(np.isfinite(x).sum()), int(np.isfinite(y).sum()), len(x))
-    d = np.log(y) - np.log(x) if positive else y - x
-    spread = d.std(ddof=1) / math.sqrt(len(d))
-    if spread == 0:
-        return 1.0 if d[0] == 0 else 0.0
-    return float(2 * stdtr(len(d) - 1, -abs(d.mean()) / spread))
-
-
-def _fisher(a: int, b: int, n: int) -> float:
-    """Fisher's exact test, two-sided: a of n against b of n."""
-    weights = [math.comb(n, k) * math.comb(n, a + b - k) for k in range(max(0, a + b - n), min(n, a + b) + 1)]
-    observed = math.comb(n, a) * math.comb(n, b)
-    return sum(w for w in weights if w <= observed) / sum(weights)
-
-
-def _holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction: each p-value times the number of those at least as large, made monotonic, at most 1."""
-    corrected, largest = [0.0] * len(p_values), 0.0
-    for place, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[i]))
-        corrected[i] = largest
-    return corrected
-
-
-def _ratio(x: Any, y: Any, positive: bool) -> Interval:
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return NOTHING
-    if not positive:
-        return mean_interval(list(y - x))
-    return Interval(*(math.exp(v) for v in mean_interval(list(np.log(y) - np.log(x)))))
-
-
 def _wins(x: Any, y: Any) -> Interval:
     better = (x[:, None] < y[None, :]) + 0.5 * (x[:, None] == y[None, :])
-    n = len(x)
-    weights = np.apply_along_axis(np.bincount, 1, _resamples(n)[:1000], minlength=n) / n
-    resampled = np.einsum("ri,ij,rj->r", weights, better, weights)
+    weights = _weights(len(x))
+    resampled = ((weights @ better) * weights).sum(axis=1)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(better.mean()), float(low), float(high))
+
+
+@cache
+def _weights(n: int) -> Any:
+    """How often each of n values is in each of a thousand resamples, as a share."""
+    return np.array([np.bincount(row, minlength=n) for row in _resamples(n)[:1000]]) / n
 
 
 def _resamples(n: int, seed: int = 0) -> Any:

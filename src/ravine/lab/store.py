@@ -68,7 +68,7 @@ class Entry:
         """The study's name: runs are shared by comparisons that agree in all that decides a run's numbers."""
         decisive = {
             "task": [self.task["spec"], self.task["digest"]],
-            "protocol": asdict(replace(self.protocol, seeds=2)),  # more repetitions only add runs
+            "protocol": asdict(self.protocol.of_runs),
             "points": "turned in every repetition",  # runs of the time when all tried the same points are others
             "contender": {n: v for n, v in self.contender.items() if n in DECISIVE},
             "environment": {n: self.environment[n] for n in ("ravine", "torch")},

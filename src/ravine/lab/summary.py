@@ -12,7 +12,17 @@ from ravine.lab.protocol import SOBOL, Protocol, best_of
 from ravine.lab.records import DEFAULTS, DIVERGED, FAILED, FINAL, FINISHED, PRUNED, TUNING, Record
 from ravine.lab.sensitivity import robust_decades
 from ravine.lab.space import Space, Span
-from ravine.lab.statistics import NOTHING, Interval, Pair, mean_interval, pairs, rank_intervals
+from ravine.lab.statistics import (
+    NOTHING,
+    Interval,
+    Pair,
+    Scores,
+    geometric_interval,
+    mean_interval,
+    pairs,
+    rank_intervals,
+    scores,
+)
 
 if TYPE_CHECKING:
     from ravine.lab.results import Results
@@ -21,7 +31,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Row:
     """One contender. A mean over repetitions is given only where all scored runs finished: a diverged run has no final
-    loss, and leaving it out would flatter. `median_loss` counts it as infinite."""
+    loss, and leaving it out would flatter. `median_loss` counts it as infinite. Means of losses are geometric where the
+    comparison's scored losses are all positive."""
 
     name: str
     best: Mapping[str, float]
@@ -37,7 +48,8 @@ class Row:
     """The final loss with the rule's default hyperparameters."""
     median_loss: float
     rank: Interval
-    steps_to_target: float
+    steps_to_target: Interval
+    """The geometric mean where all scored runs got there, else the median, without bounds (infinite: half did not)."""
     seconds_to_target: float
     reached: int
     scored: int
@@ -63,15 +75,27 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """The rows, best first; the target, the median of the contenders' median final losses; every pair, best first."""
+    """The rows, best first by mean score (see `Scores`), or as entered while runs are missing: then nobody is ranked,
+    and there are no pairs. `target` is the protocol's, or the median of the contenders' median final losses; `steps`
+    holds the pairs by their steps to it, `scores` what the order is by."""
 
     target: float
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
+    steps: tuple[Pair, ...]
+    scores: Scores
 
     def pair(self, a: str, b: str) -> Pair | None:
         """The pair of these two, in either order."""
-        return next((p for p in self.pairs if {p.a, p.b} == {a, b}), None)
+        return _of_two(self.pairs, a, b)
+
+    def steps_pair(self, a: str, b: str) -> Pair | None:
+        """The same by the steps to the target."""
+        return _of_two(self.steps, a, b)
+
+
+def _of_two(found: Sequence[Pair], a: str, b: str) -> Pair | None:
+    return next((p for p in found if {p.a, p.b} == {a, b}), None)
 
 
 def summarise(results: Results) -> dict[str, Any]:
@@ -81,18 +105,28 @@ def summarise(results: Results) -> dict[str, Any]:
         "target": made.target,
         "rows": [{**vars(r), "diverged_share": r.diverged_share} for r in made.rows],
         "pairs": [{**vars(p), "separated": p.separated} for p in made.pairs],
+        "steps_pairs": [{**vars(p), "separated": p.separated} for p in made.steps],
     }
 
 
 def summary(results: Results) -> Summary:
     """The numbers of the report."""
-    medians = [m for n in results.names if math.isfinite(m := median_loss(results.of(n, FINAL)))]
-    target = stdlib.median(medians) if medians else math.nan
-    losses = {n: [r.loss for r in results.of(n, FINAL)] for n in results.names}
-    ranks = rank_intervals(losses)
-    rows = [_row(results, c["name"], c["space"], target, ranks.get(c["name"], NOTHING)) for c in results.contenders]
-    rows.sort(key=_order)
-    return Summary(target, tuple(rows), tuple(pairs({r.name: losses[r.name] for r in rows})))
+    finals = {n: results.of(n, FINAL) for n in results.names}
+    target = results.protocol.target
+    if target is None:
+        medians = [m for runs in finals.values() if math.isfinite(m := median_loss(runs))]
+        target = stdlib.median(medians) if medians else math.nan
+    losses = {n: [r.loss for r in runs] for n, runs in finals.items()}
+    made = scores(losses)
+    if not results.is_complete:
+        rows = [_row(results, c["name"], c["space"], target, NOTHING, made.is_log) for c in results.contenders]
+        return Summary(target, tuple(rows), (), (), made)
+    ranks, means = rank_intervals(losses), dict(zip(made.names, made.table.mean(axis=1), strict=True))
+    rows = [_row(results, c["name"], c["space"], target, ranks[c["name"]], made.is_log) for c in results.contenders]
+    rows.sort(key=lambda row: means[row.name])
+    names, looks = [r.name for r in rows], results.protocol.looks
+    steps = {n: [max(1.0, r.first_at(target)[0]) for r in finals[n]] for n in names}
+    return Summary(target, tuple(rows), tuple(pairs({n: losses[n] for n in names}, looks)), tuple(pairs(steps)), made)
 
 
 def median_loss(records: Sequence[Record]) -> float:
@@ -105,13 +139,7 @@ def _gap(record: Record) -> float:
     return record.validation_loss - record.curve["train_loss"][-1] if "train_loss" in record.curve else math.nan
 
 
-def _order(row: Row) -> tuple[float, float, float]:
-    """Best first: all finished before not all, then by mean loss, then by median loss."""
-    whole = row.scored > 0 and row.scored_finished == row.scored
-    return (0 if whole else 1, row.loss.value if whole else math.inf, row.median_loss)
-
-
-def _row(results: Results, name: str, space: Space, target: float, rank: Interval) -> Row:
+def _row(results: Results, name: str, space: Space, target: float, rank: Interval, is_log: bool) -> Row:
     tuning, finals, runs = results.of(name, TUNING), results.of(name, FINAL), results.of(name)
     finished = [r for r in finals if r.status == FINISHED]
     chosen = [best for r in finals if (best := best_of(_of_repetition(tuning, r))) is not None]
@@ -124,13 +152,13 @@ def _row(results: Results, name: str, space: Space, target: float, rank: Interva
         best={n: Span(*space[n]).middle(values) for n, values in tuned.items()},
         best_range={n: (min(values), max(values)) for n, values in tuned.items()},
         at_edge=tuple(n for n, count in edges.items() if 2 * count >= len(chosen)),
-        loss=_mean(finals, lambda r: r.loss),
-        accuracy=_mean(finals, lambda r: r.accuracy),
+        loss=_mean_loss([r.loss for r in finals], is_log),
+        accuracy=_share(_mean(finals, lambda r: r.accuracy)),
         gap=_mean(finals, _gap),
-        defaults_loss=_mean(results.of(name, DEFAULTS), lambda r: r.loss),
+        defaults_loss=_mean_loss([r.loss for r in results.of(name, DEFAULTS)], is_log),
         median_loss=median_loss(finals),
         rank=rank,
-        steps_to_target=stdlib.median(s for s, _ in reached) if reached else math.inf,
+        steps_to_target=_steps([s for s, _ in reached]),
         seconds_to_target=stdlib.median(s for _, s in reached) if reached else math.inf,
         reached=sum(math.isfinite(s) for s, _ in reached),
         scored=len(finals),
@@ -166,10 +194,30 @@ def _ends(results: Results, span: Span, name: str, tuning: Sequence[Record], bes
     return min(share, 1 - share) <= 0.5 / results.protocol.trials
 
 
+def _mean_loss(losses: Sequence[float], is_log: bool) -> Interval:
+    """The mean of final losses, geometric where that can be, if all runs finished."""
+    if not losses or not all(map(math.isfinite, losses)):
+        return NOTHING
+    return geometric_interval(losses) if is_log and min(losses) > 0 else mean_interval(losses)
+
+
+def _steps(reached: Sequence[float]) -> Interval:
+    if not reached:
+        return Interval(math.inf, -math.inf, math.inf)
+    if all(map(math.isfinite, reached)):
+        return geometric_interval([max(1.0, s) for s in reached])
+    return Interval(stdlib.median(reached), -math.inf, math.inf)
+
+
 def _mean(records: Sequence[Record], value: Any) -> Interval:
     """The mean and its interval, where there are runs and all have the value: one that did not finish has none."""
     values = [value(r) for r in records]
     return mean_interval(values) if values and all(map(math.isfinite, values)) else NOTHING
+
+
+def _share(value: Interval) -> Interval:
+    """An interval of a share: no share lies outside of 0 to 1."""
+    return Interval(value.value, max(0.0, value.low), min(1.0, value.high)) if math.isfinite(value.low) else value
 
 
 def _of_repetition(tuning: Sequence[Record], scored: Record) -> list[Record]:

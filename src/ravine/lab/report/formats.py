@@ -8,13 +8,14 @@ from typing import Any
 
 from ravine.errors import require
 from ravine.lab.report import words
+from ravine.lab.report.verdict import verdict
 from ravine.lab.results import Results
 from ravine.lab.summary import Summary
 
 
 def markdown(results: Results, made: Summary) -> str:
     """The verdict and the table, in Markdown."""
-    lines = [" ".join(words.verdict(results, made)), "", _line(words.HEADINGS), _line(["---"] * len(words.HEADINGS))]
+    lines = [" ".join(verdict(results, made)), "", _line(words.HEADINGS), _line(["---"] * len(words.HEADINGS))]
     lines += [_line(words.cells(row)) for row in made.rows]
     return "\n".join([*lines, "", words.notes(results, made), ""])
 

@@ -14,6 +14,7 @@ from ravine.lab.records import FAILED, PRUNED
 from ravine.lab.report import data, words
 from ravine.lab.report.figures import is_loose, look, searched
 from ravine.lab.report.rates import departures
+from ravine.lab.report.verdict import verdict
 from ravine.lab.results import Results
 from ravine.lab.summary import Row, Summary
 
@@ -28,9 +29,10 @@ def page(results: Results) -> str:
         [
             f'<header><h1>{title}</h1><button id="theme" type="button">light / dark</button></header>',
             f'<p class="about">{escape(str(results.task.get("about", "")))}</p>',
-            "" if results.is_complete else _warning("This comparison is not complete: some runs are missing."),
             _warning(departed) if (departed := departures(results)) else "",
-            '<div class="verdict">' + "".join(f"<p>{escape(v)}</p>" for v in words.verdict(results, made)) + "</div>",
+            '<div class="verdict">' + "".join(f"<p>{escape(v)}</p>" for v in verdict(results, made)) + "</div>"
+            if results.is_complete
+            else "".join(map(_warning, verdict(results, made))),
             _table(results, made),
             _charts(results, made),
             _pairs(results, made),

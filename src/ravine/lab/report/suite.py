@@ -13,6 +13,7 @@ from ravine.lab.profile import Profile, mean_ranks, profile
 from ravine.lab.report import words
 from ravine.lab.report.figures import look, plain_axes, style
 from ravine.lab.report.html import breakable, rows, shell, swatch
+from ravine.lab.report.verdict import verdict as of_one
 from ravine.lab.results import Results, write
 from ravine.lab.statistics import SOURCES, Interval
 
@@ -49,7 +50,7 @@ def page(many: Mapping[str, Results], figure: Figure) -> str:
     )
     parts.append("<h2>The tasks</h2>")
     for folder, results in many.items():
-        said = escape(" ".join(words.verdict(results, results.summary)))
+        said = escape(" ".join(of_one(results, results.summary)))
         link = f'<a href="{escape(folder)}/report.html">{escape(str(results.task["title"]))}</a>'
         parts.append(f"<h3>{link}</h3><p>{said}</p>")
     parts.append(f'<p class="note">Ranks: {escape(SOURCES["rank"])}; {escape(SOURCES["profile"])}.</p>')

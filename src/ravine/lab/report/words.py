@@ -78,33 +78,50 @@ def searched(contender: Mapping[str, Any]) -> str:
 
 
 def steps_to_target(row: Row) -> str:
-    """The median over the scored runs, and how many got there if not all."""
+    """The mean over the scored runs with its interval, or the median and how many got there if not all."""
     if not row.scored:
         return "–"
-    if not math.isfinite(row.steps_to_target):
+    steps, low, high = row.steps_to_target
+    if not math.isfinite(steps):
         return f"not reached ({row.reached} of {row.scored})" if row.reached else "not reached"
-    some = f" ({row.reached} of {row.scored})" if row.reached < row.scored else ""
-    return f"{row.steps_to_target:.0f}{some}"
+    if row.reached < row.scored:
+        return f"{steps:.0f} ({row.reached} of {row.scored})"
+    return f"{steps:.0f} ({low:.0f} to {high:.0f})" if math.isfinite(low) else f"{steps:.0f}"
 
 
 def interval(value: Interval, percent: bool = False) -> str:
-    """Such as 0.124 (0.119 to 0.131), or 97.2% (96.9 to 97.5)."""
+    """Such as 0.124 (0.119 to 0.131), 97.2% (96.9 to 97.5), 2.31e-08 (2.10e-08 to 2.52e-08) or, where it is wide,
+    0.08 (0.0012 to 5.3)."""
     if not math.isfinite(value.value):
         return "–"
     if percent:
         middle = f"{value.value:.1%}"
         ends = f"{100 * value.low:.1f} to {100 * value.high:.1f}"
     else:
-        places = decimals(value)
-        middle, ends = f"{value.value:.{places}f}", f"{value.low:.{places}f} to {value.high:.{places}f}"
+        middle, low, high = _alike(value)
+        ends = f"{low} to {high}"
     return f"{middle} ({ends})" if math.isfinite(value.low) else middle
+
+
+MOST_PLACES = 6
+
+
+def _alike(value: Interval) -> list[str]:
+    """The value and its ends with the same number of places."""
+    if 0 < 10 * value.low < value.high:
+        return [number(v) for v in value]
+    places = decimals(value)
+    if places <= MOST_PLACES or value.value == 0:
+        return [f"{v:.{places}f}" for v in value]
+    digits = max(0, places + math.floor(math.log10(abs(value.value))))
+    return [f"{v:.{digits}e}" for v in value]
 
 
 def decimals(value: Interval) -> int:
     """Places that show the interval's width with one or two digits, or without one the value with three."""
     width = value.high - value.low
     smallest = width / 5 if math.isfinite(width) and width > 0 else abs(value.value) / 100
-    return min(6, max(0, math.ceil(-math.log10(smallest)))) if smallest > 0 else 0
+    return max(0, math.ceil(-math.log10(smallest))) if smallest > 0 else 0
 
 
 def number(value: float) -> str:
@@ -119,58 +136,13 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def verdict(results: Results, made: Summary) -> list[str]:
-    """What came out, in sentences. A difference is claimed only where the seeds separate the two."""
-    scored = [r for r in made.rows if r.scored]
-    if len(scored) < 2:
-        return ["There are not enough finished runs to compare."]
-    first, others = scored[0], scored[1:]
-    seeds = f"these {results.protocol.seeds} seeds"
-    if not math.isfinite(first.loss.value):
-        return [f"No optimizer finished all its scored runs; {first.name} did in {first.scored_finished}."]
-    apart = [r for r in others if (p := made.pair(first.name, r.name)) and p.separated]
-    together = [r for r in others if r not in apart]
-    said = [f"{first.name} ended lowest, with a {results.measure} of {interval(first.loss)}."]
-    if not apart:
-        said.append(f"But {seeds} don't separate it from any of the others.")
-    else:
-        if together:
-            said.append(f"{seeds.capitalize()} don't separate it from {listed([r.name for r in together])}.")
-        said.append(f"They do separate it from {listed([_behind(made, first.name, r.name) for r in apart])}.")
-    said += [
-        f"{r.name} finished {r.scored_finished} of its {r.scored} scored runs."
-        for r in scored
-        if r.scored_finished < r.scored
-    ]
-    defaults = [r for r in scored if math.isfinite(r.defaults_loss.value)]
-    if defaults:
-        untuned = min(defaults, key=lambda r: r.defaults_loss.value)
-        said.append(
-            f"With default hyperparameters, {untuned.name} ended lowest, with {interval(untuned.defaults_loss)}."
-        )
-    robust = [r for r in (first, *together) if math.isfinite(r.robust_decades)]  # a flat curve of a bad one is no merit
-    if len(robust) > 1:
-        widest = max(robust, key=lambda r: r.robust_decades)
-        said.append(
-            f"Among those not separated from the lowest, the learning rate of {widest.name} may be chosen most freely: "
-            f"its loss stays within 10% of its best over a factor of {number(10**widest.robust_decades)}."
-        )
-    return said
-
-
-def _behind(made: Summary, first: str, other: str) -> str:
-    pair = made.pair(first, other)
-    if pair is None or pair.is_difference or not math.isfinite(pair.ratio.value):
-        return other
-    ratio = pair.ratio.value if pair.a == first else 1 / pair.ratio.value
-    return f"{other} ({100 * (ratio - 1):.0f}% higher)" if ratio < 2 else f"{other} ({number(ratio)} times as high)"
-
-
 def notes(results: Results, made: Summary) -> str:
     """What must be said below the table."""
     text = (
-        f"Sorted by mean final {results.measure} over {results.protocol.seeds} repetitions; in brackets the 95% "
-        f"confidence interval. Target: validation loss {number(made.target)}, the field's median."
+        f"Sorted by {_mean(made)} final {results.measure} over {results.protocol.seeds} repetitions; in brackets its 95% "
+        f"confidence interval. Target: validation loss {number(made.target)}, {_whose(results)}."
+        if results.is_complete
+        else f"Not sorted: runs are missing. Target: validation loss {number(made.target)}, {_whose(results)}."
     )
     edges = [r.name for r in made.rows if r.at_edge]
     if edges:
@@ -184,6 +156,14 @@ def notes(results: Results, made: Summary) -> str:
     if pruned:
         text += f" {pruned} of {trials} tuning runs were stopped early; scored runs never are."
     return text
+
+
+def _mean(made: Summary) -> str:
+    return "the geometric mean of the" if made.scores.is_log else "the mean"
+
+
+def _whose(results: Results) -> str:
+    return "the field's median" if results.protocol.target is None else "as given"
 
 
 def method(results: Results) -> list[str]:
@@ -222,14 +202,31 @@ def method(results: Results) -> list[str]:
         "A run diverged if its validation loss was not finite, or ended worse than before the first step. Diverged "
         "runs are recorded as such: never left out, never filled up. A mean is given only where all scored runs "
         "finished.",
-        "Steps to target: the first measurement at which the validation loss was at most the target, the median over "
-        "the repetitions. The target is the median of the optimizers' median final losses.",
+        "Order, tests and percentages go by one measure, the mean over the repetitions of the final loss's logarithm "
+        "(of the loss itself where some are not positive). A run that did not finish counts as worse than any that "
+        "did, by so much that whoever has more of them comes later.",
+        "Steps to target: the first measurement at which the validation loss was at most the target; the geometric "
+        "mean over the repetitions, or the median where some did not get there, which count as the slowest. The target "
+        + ("is the median of the optimizers' median final losses." if p.target is None else "was given."),
         f"Intervals: {SOURCES['interval']}. Separated or not, at the 5% level: {SOURCES['separation']}. Probability "
         f"that one beats the other: {SOURCES['probability']}. Ranks: {SOURCES['rank']}. The protocol: "
         f"{SOURCES['protocol']}.",
+        *looked(results),
         f"Ravine {e['ravine']}, torch {e['torch']}, Python {e['python']}, {e['system']}, {e['processor']}; one thread "
         "a run. Time per step is the median over all runs, evaluation not counted; other work on the machine shows "
         "in it.",
+    ]
+
+
+def looked(results: Results) -> list[str]:
+    """When the results were looked at, if that was done more than once."""
+    looks = results.protocol.looks
+    if not looks:
+        return []
+    times = listed([f"{look.repetitions} ({look.share:.0%})" for look in looks])
+    return [
+        f"The results were looked at, with the right to stop, after repetitions {times}; in brackets the share of the "
+        "5% that was spent then (Bonferroni), so that looking more than once does not find what is not there."
     ]
 
 
