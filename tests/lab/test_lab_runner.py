@@ -104,6 +104,19 @@ def test_a_run_that_ends_worse_than_it_began_has_diverged():
     assert math.isfinite(record.curve["loss"][-1])
     assert record.curve["loss"][-1] > record.curve["loss"][0]
     assert record.status == DIVERGED
+    record = run(lambda: LateReport(), settings(steps=5))
+    assert record.curve["loss"] == [1.0, 2.0]
+    assert record.status == FINISHED  # how high the loss was before the first step is not known
+
+
+class LateReport:
+    """A training loop that measures after its first step for the first time, and then a higher loss."""
+
+    name = "late"
+
+    def train(self, make_optimizer, seed, report, steps):
+        report(1, 1.0)
+        report(steps, 2.0)
 
 
 def test_an_exception_in_the_task_is_a_failed_run_with_its_traceback():

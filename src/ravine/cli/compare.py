@@ -15,11 +15,13 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from ravine.cli.resolve import AUTO, Seeds, Share, until_resolved
 from ravine.errors import require
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.protocol import SOBOL, TPE, Protocol
-from ravine.lab.records import FAILED, FINAL
+from ravine.lab.records import FAILED, FINAL, FINISHED
 from ravine.lab.schedule import COSINE, LINEAR, SHAPES
+from ravine.lab.sequential import PILOT
 from ravine.lab.task import PRECISIONS
 
 if TYPE_CHECKING:
@@ -48,7 +50,24 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 )
 @click.option("--steps", type=int, help="Steps of a run; the task's own number if not given.")
 @click.option("--trials", type=int, default=8, show_default=True, help="Tuning runs in each repetition.")
-@click.option("--seeds", type=int, default=5, show_default=True, help="Repetitions, each tuned anew, with fresh seeds.")
+@click.option(
+    "--seeds",
+    type=Seeds(),
+    default=5,
+    show_default=True,
+    help="Repetitions, each tuned anew, with fresh seeds; auto adds them until the comparison is resolved.",
+)
+@click.option(
+    "--resolve",
+    type=Share(),
+    default="10%",
+    show_default=True,
+    help="With --seeds auto: the difference from the best that is to be told.",
+)
+@click.option(
+    "--most-seeds", type=click.IntRange(2), default=80, show_default=True, help="With --seeds auto: when to give up."
+)
+@click.option("--target", type=float, help="The validation loss that steps are counted to; the field's median if not.")
 @click.option(
     "--schedule",
     type=click.Choice(list(SHAPES)),
@@ -200,7 +219,6 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     from ravine.cli.progress import failures
     from ravine.lab import compare as lab
     from ravine.lab import report
-    from ravine.lab.pool import Pool
     from ravine.lab.store import Store
 
     tune = given["tune"]
@@ -208,20 +226,30 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     contenders = parse(given["optimizers"], names, where_possible=given["is_tune_preset"])
     workers = worker_count(given["workers"])
     writable(out)
-    with closing(cluster(given) if given["on"] else Pool(workers)) as pool:
-        if given["budget"]:
+    with closing(workforce(given, workers)) as pool:
+        if given["budget"] and given["seeds"] != AUTO:
             pool.open()
         found: Any = tasks_find(task)
-        options = {n: given[n] for n in ("trials", "seeds", "schedule", "warmup", "clip_norm", "search", "prune")}
+        options = {
+            n: given[n] for n in ("trials", "seeds", "schedule", "warmup", "clip_norm", "search", "prune", "target")
+        }
+        is_auto = options["seeds"] == AUTO
+        if is_auto:
+            options["seeds"] = PILOT
         protocol = Protocol(steps=found.steps if given["steps"] is None else given["steps"], **options)
         store = Store(given["storage"] or in_folder(out, given["fresh"]))
         header, limit = lab.prepare(task, contenders, protocol), None
-        if given["budget"]:
-            header, limit = planned(header, contenders, given["budget"], store, pool, out, console, began)
-        interrupted = run_with_progress(header, store, pool, console, limit, is_batched=given["engine"] == "auto")
-    if limit and not interrupted:
-        header = as_far_as_time_went(header, store, console)
-    results = lab.collect(header, store)
+        if not is_auto:
+            if given["budget"]:
+                header, limit = planned(header, contenders, given["budget"], store, pool, out, console, began)
+            say_what_can_be_shown(header, store, console)
+            interrupted = run_with_progress(header, store, pool, console, limit, is_batched=given["engine"] == "auto")
+    if is_auto:
+        results, interrupted = until_resolved(header, store, workers, given, console, began)
+    else:
+        if limit and not interrupted:
+            header = as_far_as_time_went(header, store, console)
+        results = lab.collect(header, store)
     if results.records and not results.is_complete and all(r.status == FAILED for r in results.records):
         failures(results, console)
         raise click.ClickException(f"every run failed; {header.runs - len(results.records)} more were not tried")
@@ -236,7 +264,16 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
         sys.exit(INTERRUPTED)
     if all(r.status == FAILED for r in results.records):
         raise click.ClickException("every run failed")
+    if not any(r.status == FINISHED for r in results.records if r.settings.stage == FINAL):
+        raise click.ClickException("no scored run finished")
     return results
+
+
+def workforce(given: dict[str, Any], workers: int) -> Workforce:
+    """Who runs: processes of this machine, or the workers of a dask scheduler."""
+    from ravine.lab.pool import Pool
+
+    return cluster(given) if given["on"] else Pool(workers)
 
 
 def cluster(given: dict[str, Any]) -> Workforce:
@@ -246,6 +283,18 @@ def cluster(given: dict[str, Any]) -> Workforce:
     if given["workers"] is not None:
         raise ValueError("--workers is for processes of this machine: with --on the cluster has its own")
     return Cluster(given["on"])
+
+
+def say_what_can_be_shown(header: Results, store: Store, console: Console) -> None:
+    """Which differences so many repetitions separate, before they run: from those that are there already, if any."""
+    from ravine.lab import compare as lab
+    from ravine.lab.report.verdict import before
+
+    there, pilot = lab.complete(header, store), None
+    if 2 <= there < header.protocol.seeds:
+        pilot = lab.collect(replace(header, protocol=replace(header.protocol, seeds=there)), store)
+    if there < header.protocol.seeds and (said := before(header, pilot)):
+        console.print(said, highlight=False)
 
 
 def planned(

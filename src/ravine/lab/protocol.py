@@ -37,8 +37,8 @@ class Protocol:
     `warmup` and `clip_norm` (see `ravine.lab.method.TRAINING`) hold for a contender that has none of its own.
 
     `target` is the validation loss that steps are counted to, if it is given; `looks` are the numbers of repetitions
-    after which the results were looked at with the right to stop, the last of them `seeds`, if that was done. Neither
-    decides a run's numbers.
+    after which the results were looked at with the right to stop, the last of them `seeds`, if that was done
+    until every difference from the best of at least `resolve` was told. None of these decides a run's numbers.
     """
 
     steps: int
@@ -52,6 +52,7 @@ class Protocol:
     clip_norm: float = 0.0
     target: float | None = None
     looks: tuple[Look, ...] = ()
+    resolve: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "looks", tuple(Look(*look) for look in self.looks))  # lists, where it comes from JSON
@@ -72,7 +73,7 @@ class Protocol:
     @property
     def of_runs(self) -> Protocol:
         """What of it decides a run's numbers: more repetitions only add runs."""
-        return replace(self, seeds=2, target=None, looks=())
+        return replace(self, seeds=2, target=None, looks=(), resolve=0.0)
 
     def tuning_seed(self, repetition: int) -> int:
         """The seed of a repetition's trials."""

@@ -69,11 +69,11 @@ def _record(settings: Settings, report: Reporter, schedule: str, failure: str, o
     elif failure:
         status = FAILED
     else:
-        status = DIVERGED if diverged(report.columns["loss"]) else FINISHED
+        status = DIVERGED if diverged(report.columns["step"], report.columns["loss"]) else FINISHED
     columns, timing, rates = report.columns, report.timing, report.rates
     return Record(settings, status, columns, failure, timing, schedule, rates, output, engine, report.tested)
 
 
-def diverged(losses: list[float]) -> bool:
-    """Whether the last loss is not finite, or worse than the first."""
-    return not math.isfinite(losses[-1]) or (len(losses) > 1 and losses[-1] > losses[0])
+def diverged(steps: Sequence[float], losses: Sequence[float]) -> bool:
+    """Whether the last loss is not finite, or worse than before the first step, if it was measured then."""
+    return not math.isfinite(losses[-1]) or (steps[0] == 0 and losses[-1] > losses[0])

@@ -25,7 +25,7 @@ def curve(tuning: Sequence[Record], hyper: str, span: Span) -> list[tuple[float,
     repetitions: dict[int, list[tuple[float, float]]] = {}
     for record in tuning:
         if hyper in record.settings.hyper:
-            point = (span.of(record.settings.hyper[hyper]), record.loss)
+            point = (span.of(record.settings.hyper[hyper]), record.validation_loss)
             repetitions.setdefault(record.settings.repetition, []).append(point)
     values = sorted({r.settings.hyper[hyper] for r in tuning if hyper in r.settings.hyper})
     at = np.array([span.of(v) for v in values])

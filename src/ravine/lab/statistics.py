@@ -84,10 +84,6 @@ class Scores:
     finished: Any
     """For each contender whether all its runs finished."""
 
-    def first(self, n: int) -> Scores:
-        """Those of the first repetitions."""
-        return Scores(self.names, self.table[:, :n], self.is_log, self.finished)
-
     @property
     def of(self) -> dict[str, Sequence[float]]:
         """The scores by name, of those that finished all their runs."""
@@ -130,15 +126,14 @@ def pairs(losses: Mapping[str, Sequence[float]], looks: Sequence[Look] = ()) -> 
     """Every pair of contenders, in their order, from their losses by repetition (infinite: did not finish).
 
     Repetitions that one of them lacks are left out of all; fewer than two give no pair. Where the results were looked
-    at before, `looks` holds each of these times and the last.
+    at before, the p-values are those of the last look, over its share of the error.
     """
     made = scores(losses)
     k, n = made.table.shape
     if n < 2:
         return []
-    p = np.ones((k, k))
-    for look in looks or (Look(n, 1.0),):
-        p = np.minimum(p, separation.adjusted(made.table[:, : look.repetitions], made.finished) / look.share)
+    share = looks[-1].share if looks else 1.0
+    p = np.minimum(1.0, separation.adjusted(made.table, made.finished) / share)
     values = [np.asarray(v[:n], dtype=float) for v in losses.values()]
     return [
         Pair(

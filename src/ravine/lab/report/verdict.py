@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ravine.lab import power, separation
+from ravine.lab import power, separation, sequential
 from ravine.lab.report.words import interval, listed, number
 from ravine.lab.results import Results
-from ravine.lab.statistics import LEVEL, Interval
+from ravine.lab.statistics import LEVEL
 from ravine.lab.summary import Row, Summary
 
 ASKED = 0.1
@@ -34,6 +34,7 @@ def verdict(results: Results, made: Summary) -> list[str]:
         *_steps(results, made),
         *_defaults(made.rows),
         *_most_freely(made, first, others),
+        *_resolved(results, made),
         *sensitivity(results, made),
     ]
 
@@ -118,16 +119,53 @@ def _most_freely(made: Summary, first: Row, others: Sequence[Row]) -> list[str]:
     ]
 
 
+def _resolved(results: Results, made: Summary) -> list[str]:
+    """Whether every difference from the first was told, where repetitions were added for that."""
+    p = results.protocol
+    if not p.resolve:
+        return []
+    near, unresolved = sequential.resolve(made, p.looks, p.resolve)
+    said = [f"Within {p.resolve:.0%} of it: {listed(near)}."] if near else []
+    if unresolved:
+        said.append(f"Not resolved to {p.resolve:.0%} with {p.seeds} repetitions: {listed(unresolved)}.")
+    return said
+
+
 def sensitivity(results: Results, made: Summary) -> list[str]:
     """Which differences so many repetitions can show, and how many a tenth would take."""
     k, n = len(made.rows), results.protocol.seeds
-    spread = power.spread(made.scores.of, made.rows[0].name) if made.rows[0].name in made.scores.of else None
+    spread = spread_of(made)
     share = results.protocol.looks[-1].share if results.protocol.looks else 1.0
     return [text] if (text := can_show(k, n, spread, made.scores.is_log, (1 - LEVEL) * share)) else []
 
 
-def can_show(k: int, n: int, spread: power.Spread | None, is_log: bool = True, alpha: float = 1 - LEVEL) -> str:
-    """The same from the spread of a pilot; without one only whether so many can show anything."""
+def spread_of(made: Summary) -> power.Spread | None:
+    """How much the differences from the first vary, if it finished all its runs."""
+    first = made.rows[0].name
+    return power.spread(made.scores.of, first) if first in made.scores.of else None
+
+
+def before(results: Results, pilot: Results | None) -> str:
+    """The same before the start: from the repetitions that are there already, if there are at least two; else from
+    losses that vary as those of a tuned optimizer on the digits."""
+    k, n = len(results.contenders), results.protocol.seeds
+    if k < 2:
+        return ""
+    if pilot and (spread := spread_of(pilot.summary)):
+        how = f"With losses that vary as in the {pilot.protocol.seeds} repetitions that are there"
+        return can_show(k, n, spread, pilot.summary.scores.is_log, how=how)
+    return can_show(k, n, power.assumed(), how=f"If losses vary by {power.USUAL:.0%} from seed to seed")
+
+
+def can_show(
+    k: int,
+    n: int,
+    spread: power.Spread | None,
+    is_log: bool = True,
+    alpha: float = 1 - LEVEL,
+    how: str = "With losses that vary as here",
+) -> str:
+    """The same from a spread; without one only whether so many can show anything."""
     least = separation.least_repetitions(k)
     if n < least:
         return f"{n} repetitions can't separate {k} optimizers, however far apart: that takes at least {least}."
@@ -136,16 +174,16 @@ def can_show(k: int, n: int, spread: power.Spread | None, is_log: bool = True, a
     seen = power.visible(spread, k, n, alpha)
     if not math.isfinite(seen):
         return ""
-    said = f"With losses that vary as here, {n} repetitions separate "
+    said = f"{how}, {n} repetitions separate "
     if not is_log:
         return said + f"differences of {number(seen)} and more, in four of five comparisons."
     said += f"losses that are {higher(math.exp(seen))} or more, in four of five comparisons"
     if seen <= math.log1p(ASKED):
         return said + "."
-    many = power.needed(spread, k, math.log1p(ASKED))
-    return f"{said}; {ASKED:.0%} would take about {many if many < power.MOST else f'more than {many}'}."
+    return f"{said}; {ASKED:.0%} would take about {needed(k, spread, ASKED)}."
 
 
-def within(ratio: Interval) -> str:
-    """An interval of a ratio as −3 to +6%."""
-    return f"{100 * (ratio.low - 1):+.0f} to {100 * (ratio.high - 1):+.0f}%".replace("-", "−")
+def needed(k: int, spread: power.Spread, difference: float) -> str:
+    """How many repetitions show a difference."""
+    many = power.needed(spread, k, math.log1p(difference))
+    return str(many) if many < power.MOST else f"more than {many}"
