@@ -171,6 +171,8 @@ def test_a_phone_scrolls_only_down(page):
         width = "return document.querySelector('#curves svg').clientWidth"
         wait_until(lambda: browser.execute_script(width) < 390)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+        loss = browser.find_element("css selector", "table.wide tbody td").rect  # in the first table beside the name
+        assert loss["x"] + loss["width"] <= 390
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

@@ -1,4 +1,4 @@
-"""How sure: each method against what is known of it, and the whole against nothing and against a planted difference."""
+"""How sure: each method against what is known of it."""
 
 from __future__ import annotations
 

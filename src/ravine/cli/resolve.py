@@ -19,7 +19,7 @@ SPARE = 0.9
 """The part of the time left that is counted on."""
 
 
-class Seeds(click.ParamType):
+class Seeds(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
     """A number, or auto."""
 
     name = "N|auto"
@@ -31,7 +31,7 @@ class Seeds(click.ParamType):
         return int(click.INT.convert(value, param, ctx))
 
 
-class Share(click.ParamType):
+class Share(click.ParamType):  # type: ignore[type-arg]
     """A share, as 10% or 0.1."""
 
     name = "SHARE"

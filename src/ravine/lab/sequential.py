@@ -42,7 +42,8 @@ def resolve(made: Summary, looks: Sequence[Look], difference: float) -> tuple[li
     """
     first, others = made.rows[0].name, [r.name for r in made.rows[1:]]
     level = 1 - (1 - LEVEL) * looks[-1].share / max(1, len(others))
-    within, unresolved = [], []
+    within: list[str] = []
+    unresolved: list[str] = []
     for name in others:
         pair = made.pair(first, name)
         if pair is not None and pair.separated:

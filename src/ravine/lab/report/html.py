@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from typing import Any
@@ -96,8 +96,14 @@ def breakable(name: str) -> str:
 
 
 def _table(results: Results, made: Summary) -> str:
-    lines = [(_name(results, r.name), words.cells(r)[1:]) for r in made.rows]
-    return rows(words.HEADINGS, lines) + f'<p class="note">{escape(words.notes(results, made))}</p>'
+    """The final loss stands beside the name, so that a phone shows it."""
+
+    def turned(cells: Sequence[str]) -> tuple[str, ...]:
+        name, tuned, loss, *rest = cells
+        return (name, loss, tuned, *rest)
+
+    lines = [(_name(results, r.name), turned(words.cells(r))[1:]) for r in made.rows]
+    return rows(turned(words.HEADINGS), lines) + f'<p class="note">{escape(words.notes(results, made))}</p>'
 
 
 def _charts(results: Results, made: Summary) -> str:

@@ -107,7 +107,9 @@ def _defaults(rows: Sequence[Row]) -> list[str]:
 
 
 def _most_freely(made: Summary, first: Row, others: Sequence[Row]) -> list[str]:
-    """Only among those not separated from the first: a flat curve of a bad one is no merit."""
+    """Only among those not separated from the first, where they can be: a flat curve of a bad one is no merit."""
+    if first.scored < separation.least_repetitions(1 + len(others)):
+        return []
     near = [first, *(r for r in others if not _separated(made, first, r))]
     known = [r for r in near if math.isfinite(r.robust_decades)]
     if len(known) < 2:
