@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ravine.lab.statistics import Look, geometric_interval, mean_interval, pairs, rank_intervals
+from ravine.lab.statistics import Look, geometric_interval, mean_interval, pairs, ranks, scores
 
 scipy_stats = pytest.importorskip("scipy.stats", reason="the lab needs SciPy")
 
@@ -82,18 +82,23 @@ def test_losses_below_zero_are_compared_by_their_difference():
     assert 0.2 < pair.p < 0.5
 
 
-def test_ranks_have_intervals():
-    losses = {"best": [1.0, 1.1, 1.2], "noisy": [1.5, 9.0, 1.3], "middle": [3.0, 3.1, 2.9], "lost": [math.inf] * 3}
-    ranks = rank_intervals(losses)
-    assert {n: r.value for n, r in ranks.items()} == {"best": 1, "noisy": 2, "middle": 3, "lost": 4}
-    assert ranks["best"] == (1, 1, 1)
-    assert (ranks["noisy"].low, ranks["noisy"].high) == (2, 3)
-    assert rank_intervals({"a": [1.0, 1.0], "b": [1.0, 1.0]})["a"].value == 1.5
-    assert rank_intervals({}) == {}
-    other = {"best": [9.0, 9.1], "noisy": [0.1, 0.2], "middle": [3.0, 3.1], "lost": [10.0, 11.0]}
-    together = rank_intervals(losses, other, {n: [] for n in losses})
-    assert {n: r.value for n, r in together.items()} == {"best": 2, "middle": 2.5, "noisy": 1.5, "lost": 4}
-    assert (together["noisy"].low, together["noisy"].high) == (1.5, 2)  # 3 and 1 where the 9.0 is drawn often
+def test_ranks_are_what_the_separated_pairs_leave_open():
+    losses = {
+        "best": [1.0, 1.1, 1.2, 1.05, 1.15],
+        "noisy": [1.5, 9.0, 1.3, 1.1, 2.0],
+        "middle": [3.0, 3.1, 2.9, 3.2, 3.3],
+        "lost": [math.inf] * 5,
+    }
+    found = ranks(scores(losses), pairs(losses))
+    assert {n: r.value for n, r in found.items()} == {"best": 1, "noisy": 2, "middle": 3, "lost": 4}
+    assert {n: (r.low, r.high) for n, r in found.items()} == {
+        "best": (1, 2),
+        "noisy": (1, 3),
+        "middle": (2, 3),
+        "lost": (4, 4),
+    }
+    equal = {"a": [1.0] * 5, "b": [1.0] * 5}
+    assert ranks(scores(equal), pairs(equal)) == {"a": (1.5, 1, 2), "b": (1.5, 1, 2)}
 
 
 def test_copies_are_not_separated_and_a_handicap_is_found():

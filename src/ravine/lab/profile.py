@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ravine.lab.records import FINAL
 from ravine.lab.results import Results
-from ravine.lab.statistics import Interval, rank_intervals
+from ravine.lab.statistics import Interval
 from ravine.lab.summary import Summary
 
 Profile = dict[str, list[tuple[float, float]]]
@@ -39,6 +39,10 @@ def _costs(results: Results, made: Summary) -> list[dict[str, float]]:
 
 
 def mean_ranks(many: Sequence[Results]) -> dict[str, Interval]:
-    """Each contender's rank by mean final loss, averaged over the tasks, with its interval; the lowest first."""
-    ranks = rank_intervals(*({n: [r.loss for r in results.of(n, FINAL)] for n in results.names} for results in many))
-    return dict(sorted(ranks.items(), key=lambda item: item[1].value))
+    """Each contender's rank by mean score, averaged over the tasks whose runs are all there, with what its mean rank
+    may be (the averages of the ends of its ranks); the lowest first."""
+    made = [results.summary.rows for results in many if results.is_complete]
+    names = [r.name for r in made[0]] if made else []
+    places = {n: [r.rank for rows in made for r in rows if r.name == n] for n in names}
+    found = {n: Interval(*(sum(end) / len(made) for end in zip(*ends, strict=True))) for n, ends in places.items()}
+    return dict(sorted(found.items(), key=lambda item: item[1].value))

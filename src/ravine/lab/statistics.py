@@ -13,7 +13,7 @@ import numpy as np
 
 from ravine.lab import separation
 
-RESAMPLES = 10_000
+RESAMPLES = 1000
 LEVEL = 0.95
 
 SOURCES = {
@@ -21,7 +21,7 @@ SOURCES = {
     "separation": "exact permutation tests of mean log losses, Fisher 1935 and Pitman 1937; all pairs corrected "
     "together by closed testing, Marcus, Peritz & Gabriel 1976, Biometrika 63:3, at Welsch's levels, 1977, JASA 72:359",
     "probability": "probability of improvement: Agarwal et al. 2021, arXiv:2108.13264, after Mann & Whitney 1947",
-    "rank": "bootstrap over repetitions: Hall & Miller 2009, Annals of Statistics 37:6B",
+    "rank": "from the pairs that are separated: Al Mohamad, Goeman & van Zwet 2022, Biometrics 78:1",
     "profile": "performance profiles: Dolan & Moré 2002, Mathematical Programming 91:2",
     "protocol": "equal tuning budgets, repeated with the tuning: Dahl et al. 2023 (AlgoPerf), arXiv:2306.07179",
 }
@@ -160,33 +160,21 @@ def _ratio(made: Scores, i: int, j: int, level: float = LEVEL) -> Interval:
     return Interval(*map(_exp, found)) if made.is_log else found
 
 
-def rank_intervals(*tasks: Mapping[str, Sequence[float]]) -> dict[str, Interval]:
-    """Each contender's rank by mean score, 1 the lowest, and the 95% interval of its rank over resampled repetitions.
-
-    Of several tasks with the same contenders, the mean of its ranks; a task that lacks a contender's runs is left out.
-    """
-    names: tuple[str, ...] = ()
-    ranks, resampled = [], []
-    for seed, losses in enumerate(tasks):
-        made = scores(losses)
-        n = made.table.shape[1]
-        if n == 0:
-            continue
-        names = made.names
-        ranks.append(_ranks(made.table.mean(axis=1)[:, None])[:, 0])
-        resampled.append(_ranks(made.table[:, _resamples(n, seed)].mean(axis=2)))
-    if not ranks:
-        return {}
-    low, high = np.quantile(np.mean(resampled, axis=0), [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=1)
-    rank = np.mean(ranks, axis=0)
-    return {name: Interval(float(rank[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
-
-
-def _ranks(columns: Any) -> Any:
-    """Ranks within each column, equals sharing the middle of their places."""
-    below = (columns[None, :, :] < columns[:, None, :]).sum(axis=1)
-    equal = (columns[None, :, :] == columns[:, None, :]).sum(axis=1)
-    return below + (equal + 1) / 2
+def ranks(made: Scores, found: Sequence[Pair]) -> dict[str, Interval]:
+    """Each contender's rank by mean score, 1 the lowest, equals sharing the middle of their places, from one more than
+    there are contenders separated from it as better, to as many as are not separated from it as worse. With 95%
+    confidence all true ranks together lie in these (Al Mohamad, Goeman & van Zwet 2022)."""
+    means = dict(zip(made.names, made.table.mean(axis=1), strict=True))
+    better = dict.fromkeys(made.names, 0)
+    worse = dict.fromkeys(made.names, 0)
+    for pair in found:
+        if pair.separated:
+            first, last = sorted((pair.a, pair.b), key=means.__getitem__)
+            worse[first] += 1
+            better[last] += 1
+    order = np.array(list(means.values()))
+    middle = {n: float((order < m).sum() + ((order == m).sum() + 1) / 2) for n, m in means.items()}
+    return {n: Interval(middle[n], 1.0 + better[n], float(len(means) - worse[n])) for n in made.names}
 
 
 def _wins(x: Any, y: Any) -> Interval:
@@ -199,10 +187,6 @@ def _wins(x: Any, y: Any) -> Interval:
 
 @cache
 def _weights(n: int) -> Any:
-    """How often each of n values is in each of a thousand resamples, as a share."""
-    return np.array([np.bincount(row, minlength=n) for row in _resamples(n)[:1000]]) / n
-
-
-def _resamples(n: int, seed: int = 0) -> Any:
-    """Which of n values each resample holds; always the same, so that a report made again is the same."""
-    return np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
+    """How often each of n values is in each resample, as a share; always the same, so that a report made again is."""
+    drawn = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    return np.array([np.bincount(row, minlength=n) for row in drawn]) / n

@@ -20,7 +20,7 @@ from ravine.lab.statistics import (
     geometric_interval,
     mean_interval,
     pairs,
-    rank_intervals,
+    ranks,
     scores,
 )
 
@@ -121,12 +121,13 @@ def summary(results: Results) -> Summary:
     if not results.is_complete:
         rows = [_row(results, c["name"], c["space"], target, NOTHING, made.is_log) for c in results.contenders]
         return Summary(target, tuple(rows), (), (), made)
-    ranks, means = rank_intervals(losses), dict(zip(made.names, made.table.mean(axis=1), strict=True))
-    rows = [_row(results, c["name"], c["space"], target, ranks[c["name"]], made.is_log) for c in results.contenders]
-    rows.sort(key=lambda row: means[row.name])
-    names, looks = [r.name for r in rows], results.protocol.looks
+    means = dict(zip(made.names, made.table.mean(axis=1), strict=True))
+    names = sorted(means, key=means.__getitem__)
+    found = pairs({n: losses[n] for n in names}, results.protocol.looks)
+    places, spaces = ranks(made, found), {c["name"]: c["space"] for c in results.contenders}
+    rows = [_row(results, n, spaces[n], target, places[n], made.is_log) for n in names]
     steps = {n: [max(1.0, r.first_at(target)[0]) for r in finals[n]] for n in names}
-    return Summary(target, tuple(rows), tuple(pairs({n: losses[n] for n in names}, looks)), tuple(pairs(steps)), made)
+    return Summary(target, tuple(rows), tuple(found), tuple(pairs(steps)), made)
 
 
 def median_loss(records: Sequence[Record]) -> float:

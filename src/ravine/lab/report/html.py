@@ -216,7 +216,8 @@ def _more(results: Results, made: Summary) -> str:
         *("to target", "state"),
     )
     note = (
-        "Rank by mean loss, and its 95% interval. Loss with all hyperparameters at the rule's defaults, untuned. The "
+        "Rank by mean loss, and the ranks that the separated pairs leave open. Loss with all hyperparameters at the "
+        "rule's defaults, untuned. The "
         "factor of learning rates over which the loss stays within 10% of the best. Validation loss less training loss "
         "at the end. Seconds of training until the target. State: bytes for each float32 parameter."
     )
