@@ -24,7 +24,7 @@ def verdict(results: Results, made: Summary) -> list[str]:
         ]
     first, others = made.rows[0], made.rows[1:]
     if not others:
-        return [_alone(first)]
+        return [_alone(results, first)]
     if not math.isfinite(first.loss.value):
         best = max(made.rows, key=lambda r: r.scored_finished)
         return [f"No optimizer finished all its scored runs; {best.name} did in {best.scored_finished}."]
@@ -39,17 +39,17 @@ def verdict(results: Results, made: Summary) -> list[str]:
     ]
 
 
-def _alone(row: Row) -> str:
+def _alone(results: Results, row: Row) -> str:
     if not math.isfinite(row.loss.value):
         return f"{row.name} finished {row.scored_finished} of its {row.scored} scored runs; there is none to compare."
-    return f"{row.name} ended with a validation loss of {interval(row.loss)}; there is none to compare it with."
+    return f"{row.name} ended with a {results.measure} of {interval(row.loss)}; there is none to compare it with."
 
 
 def _losses(results: Results, made: Summary, first: Row, others: Sequence[Row]) -> list[str]:
     apart = [r for r in others if _separated(made, first, r)]
     together = [r.name for r in others if r not in apart]
     seeds = f"these {results.protocol.seeds} seeds"
-    said = [f"{first.name} ended lowest, with a validation loss of {interval(first.loss)}."]
+    said = [f"{first.name} ended lowest, with a {results.measure} of {interval(first.loss)}."]
     if not apart:
         return [*said, f"But {seeds} don't separate it from any of the others."]
     if together:

@@ -139,8 +139,8 @@ def listed(names: Sequence[str]) -> str:
 def notes(results: Results, made: Summary) -> str:
     """What must be said below the table."""
     text = (
-        f"Sorted by {_mean(made)} final {results.measure} over {results.protocol.seeds} repetitions; in brackets its 95% "
-        f"confidence interval. Target: validation loss {number(made.target)}, {_whose(results)}."
+        f"Sorted by {_mean(made)} final {results.measure} over {results.protocol.seeds} repetitions; in brackets its "
+        f"95% confidence interval. Target: validation loss {number(made.target)}, {_whose(results)}."
         if results.is_complete
         else f"Not sorted: runs are missing. Target: validation loss {number(made.target)}, {_whose(results)}."
     )
