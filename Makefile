@@ -66,8 +66,11 @@ torch-suite: $(VENV)/.installed-dev  ## torch's own tests of its optimizers, fro
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json
 
-lab-null: $(VENV)/.installed-dev  ## nine copies must not come out different, a planted difference must; records it
-	$(BIN)/python bench/lab_null.py --task breast-cancer --steps 60 --out bench/results/lab_null.json
+lab-bank: $(VENV)/.installed-dev  ## run an optimizer at every rate with many seeds, for lab-null; records it (minutes)
+	$(BIN)/python bench/lab_null.py --bank bench/results/lab_bank.json
+
+lab-null: $(VENV)/.installed-dev  ## equals must not come out different, a planted difference must; records it (minutes)
+	$(BIN)/python bench/lab_null.py --out bench/results/lab_null.json
 
 lab-overhead: $(VENV)/.installed-dev  ## what the lab adds to a bare training loop; records it
 	$(BIN)/python bench/lab_overhead.py --out bench/results/lab_overhead.json

@@ -1,120 +1,242 @@
 """Does `ravine compare` see differences where there are none, and those that there are?
 
-Null test: nine copies of one optimizer under different names, each with seeds of its own, so that all that differs is
-luck: of tuning, of the start, of the order of the data. No pair may come out separated, in at least 19 of 20
-repetitions. Planted difference: one copy's learning rate is divided by ten after its tuning. It must come out separated
-from all others, and as the worse, every time.
+Real runs: one optimizer at every rate of a fine lattice with many seeds (the bank). From it comparisons of copies are
+drawn, each copy with seeds of its own, tuned in each repetition as `ravine compare` tunes: on a grid of eight rates,
+turned at random in each repetition, or, to see why, on a grid that stays. The copies' ranges are equal, or every other
+one is shifted by a quarter of a decade. No pair may come out separated in more than 5% of comparisons. Planted: one
+copy's learning rate is divided by ten after its tuning; it must be separated from all others, as the worse.
 
-    python bench/lab_null.py --repetitions 20 --out bench/results/lab_null.json
+Made-up losses: equals whose losses are normal, heavy-tailed, rounded, error counts, of unequal spreads, or diverge; and
+a planted difference between two halves.
+
+    python bench/lab_null.py --bank bench/results/lab_bank.json      # make the bank (minutes)
+    python bench/lab_null.py --out bench/results/lab_null.json       # draw from it
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from ravine.lab import power
 from ravine.lab.compare import environment
-from ravine.lab.contender import parse
-from ravine.lab.protocol import Protocol, missing
-from ravine.lab.records import DEFAULTS, FINAL, Record, Settings
-from ravine.lab.statistics import pairs
+from ravine.lab.records import TUNING, Settings
+from ravine.lab.separation import adjusted, least_repetitions
+from ravine.lab.statistics import scores
 
-HANDICAP = 0.1
+BANK = Path(__file__).parent / "results" / "lab_bank.json"
+PARTS = ("made up", "planted half", "real")
+PER_DECADE, TRIALS, DECADES = 8, 8, 4
+CELLS, STRIDE = PER_DECADE * DECADES, PER_DECADE * DECADES // TRIALS
+SHIFT, HANDICAP = STRIDE // 2, PER_DECADE
+"""In cells of the lattice: a quarter of a decade, and a tenth of the rate."""
 
 
-def play(task: str, rule: str, steps: int, trials: int, seeds: int, copy: int) -> tuple[list[float], list[float]]:
-    """Tune and score one copy, with seeds that no other has: (its losses, its losses with the learning rate / 10)."""
+# The bank ---------------------------------------------------------------------------------------------------------
+
+
+def runs(task: str, rule: str, steps: int, seeds: int, rate: float) -> list[float]:
+    """The final losses of an optimizer at a rate, by seed; infinite: it diverged."""
     import torch
 
     from ravine.lab import tasks
     from ravine.lab.runner import run
 
     torch.set_num_threads(1)
-    protocol = Protocol(steps=steps, trials=trials, seeds=seeds, first_seed=2 * seeds * copy)
-    (contender,) = parse(rule)
-    space = contender.describe()["space"]
-    records: list[Record] = []
-
-    def go(settings: Settings) -> Record:
-        return run(partial(tasks.find, task), settings)
-
-    while ready := [s for s in missing(protocol, task, contender, space, records)[0] if s.stage != DEFAULTS]:
-        records += map(go, ready)
-    finals = [r for r in records if r.settings.stage == FINAL]
-    slower = [replace(r.settings, hyper={**r.settings.hyper, "lr": HANDICAP * r.settings.hyper["lr"]}) for r in finals]
-    return [r.loss for r in finals], [go(s).loss for s in slower]
+    load = partial(tasks.find, task)
+    settings = [Settings(task, rule, rule, {"lr": rate}, seed, steps, TUNING, seed) for seed in range(seeds)]
+    return [float(f"{run(load, s).loss:.5g}") for s in settings]
 
 
-def separations(losses: dict[str, list[float]]) -> list[tuple[str, str]]:
-    """The pairs that come out separated, the better one first."""
-    found = [p for p in pairs(losses) if p.separated]
-    return [(p.a, p.b) if sum(losses[p.a]) < sum(losses[p.b]) else (p.b, p.a) for p in found]
+def fill(task: str, rule: str, steps: int, seeds: int, workers: int) -> dict[str, Any]:
+    """The bank: losses by rate and seed. The lattice begins a decade below the range that is searched."""
+    import ravine
+    from ravine.lab.space import search_space
+
+    low = math.log10(search_space(ravine.rule(rule), {})["lr"].low)
+    rates = [10 ** (low + (i - HANDICAP) / PER_DECADE) for i in range(HANDICAP + CELLS + SHIFT)]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+        losses = list(executor.map(partial(runs, task, rule, steps, seeds), rates))
+    settings = {"task": task, "rule": rule, "steps": steps, "seeds": seeds}
+    known = [[v if math.isfinite(v) else None for v in row] for row in losses]
+    return {"settings": settings, "rates": rates, "losses": known, "environment": environment()}
 
 
-def repetition(plays: list[tuple[list[float], list[float]]]) -> dict[str, Any]:
-    """One repetition of both tests, from the losses of the copies."""
-    fair = {f"copy {i}": own for i, (own, _) in enumerate(plays)}
-    planted = {**fair, "copy 0": plays[0][1]}
-    beaten_by = {a for a, b in separations(planted) if b == "copy 0"}
-    return {
-        "falsely_separated": separations(fair),
-        "planted_found": beaten_by == set(fair) - {"copy 0"},
-        "losses": {**fair, "planted": plays[0][1]},
-    }
+def read(file: Path = BANK) -> np.ndarray:
+    """The losses of a bank: shape (rates, seeds)."""
+    return np.array(json.loads(file.read_text(encoding="utf-8"))["losses"], dtype=float)  # null becomes NaN
 
 
-def measure(
-    mapper: Callable[..., Any], task: str, rule: str, steps: int, trials: int, seeds: int, copies: int, repetitions: int
-) -> dict[str, Any]:
-    """Both tests, `repetitions` times."""
-    one = partial(play, task, rule, steps, trials, seeds)
-    done = []
-    for i in range(repetitions):
-        plays = list(mapper(one, range(i * copies, (i + 1) * copies)))
-        done.append(repetition(plays))
-        print(f"{i + 1}: {done[-1]['falsely_separated']}, planted found: {done[-1]['planted_found']}", file=sys.stderr)
-    return {
-        "settings": {"task": task, "rule": rule, "steps": steps, "trials": trials, "seeds": seeds, "copies": copies},
-        "repetitions": repetitions,
-        "null_not_separated": sum(not r["falsely_separated"] for r in done),
-        "planted_found": sum(r["planted_found"] for r in done),
-        "each": done,
-    }
+# Comparisons drawn from it ----------------------------------------------------------------------------------------
+
+
+def drawn(
+    bank: np.ndarray, random: np.random.Generator, k: int, n: int, shifted: bool, turned: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Final losses of k copies in n repetitions, and of the first copy at a tenth of its rates."""
+    filled = np.where(np.isnan(bank), np.inf, bank)
+    turns = random.integers(STRIDE, size=n) if turned else np.zeros(n, dtype=int)
+    first, last = random.integers(bank.shape[1], size=(2, k, n))
+    best = np.empty((k, n), dtype=int)
+    for copy in range(k):
+        begin = HANDICAP + (SHIFT if shifted and copy % 2 else 0)
+        for i in range(n):
+            # Turned points lie on one lattice for all; those that stay are laid out from each range's own beginning.
+            offset = (turns[i] - (begin - HANDICAP)) % STRIDE if turned else 0
+            points = begin + offset + STRIDE * np.arange(TRIALS)
+            best[copy, i] = points[filled[points, first[copy, i]].argmin()]
+    return filled[best, last], filled[best[0] - HANDICAP, last[0]]
+
+
+def separations(table: np.ndarray) -> np.ndarray:
+    """Which pairs are separated, from losses of shape (k, n)."""
+    made = scores({str(i): row for i, row in enumerate(table)})
+    return adjusted(made.table, made.finished) <= 0.05
+
+
+def real(bank: np.ndarray, k: int, n: int, comparisons: int, shifted: bool, turned: bool = True) -> dict[str, Any]:
+    """How often equals are separated, and how often the planted copy is from all others."""
+    random = np.random.default_rng([k, n, shifted, turned])
+    false = planted = 0
+    for _ in range(comparisons):
+        losses, slow = drawn(bank, random, k, n, shifted, turned)
+        false += bool(separations(losses).any())
+        losses[0] = slow
+        apart = separations(losses)[0, 1:].all()
+        planted += bool(apart and np.log(losses[0]).mean() > np.log(losses[1:]).mean(axis=1).max())
+    return {"k": k, "n": n, **share(false, comparisons), "planted": round(planted / comparisons, 3)}
+
+
+def share(count: int, of: int) -> dict[str, Any]:
+    """A share and its 95% interval (Clopper & Pearson 1934)."""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(count, of).proportion_ci()
+    return {"falsely": round(count / of, 4), "low": round(low, 4), "high": round(high, 4), "of": of}
+
+
+# Made-up losses ---------------------------------------------------------------------------------------------------
+
+SPREAD = 0.15
+
+
+def made_up(kind: str, random: np.random.Generator, k: int, n: int) -> np.ndarray:
+    """Losses of k equals in n repetitions."""
+    noise = random.normal(0, SPREAD, (k, n))
+    match kind:
+        case "normal, seeds in common":
+            return np.exp(noise + random.normal(0, SPREAD, (1, n)))
+        case "heavy tails":
+            return np.exp(0.1 * random.standard_t(1.5, (k, n)))
+        case "rounded":
+            return np.exp(np.round(noise, 1))
+        case "error counts":
+            return np.maximum(random.binomial(114, 0.03, (k, n)), 0.5)
+        case "unequal spreads":
+            return np.exp(random.normal(0, 1, (k, n)) * np.geomspace(0.03, 0.5, k)[:, None])
+        case "one in ten diverges":
+            return np.where(random.random((k, n)) < 0.1, np.inf, np.exp(noise))
+        case "half diverge":
+            return np.where(random.random((k, n)) < 0.5, np.inf, np.exp(noise))
+    raise ValueError(kind)
+
+
+KINDS = (
+    *("normal, seeds in common", "heavy tails", "rounded", "error counts", "unequal spreads"),
+    *("one in ten diverges", "half diverge"),
+)
+
+
+def simulated(kind: str, k: int, n: int, comparisons: int) -> dict[str, Any]:
+    """How often equals are separated."""
+    random = np.random.default_rng([KINDS.index(kind), k, n])
+    false = sum(bool(separations(made_up(kind, random, k, n)).any()) for _ in range(comparisons))
+    return {"kind": kind, "k": k, "n": n, **share(false, comparisons)}
+
+
+def found(k: int, n: int, comparisons: int) -> dict[str, Any]:
+    """How often the best is separated from the half that is worse by what `power.visible` says can be seen."""
+    random, apart = np.random.default_rng([k, n]), power.visible(power.assumed(SPREAD), k, n)
+    if not math.isfinite(apart):
+        return {"k": k, "n": n, "visible": None}
+    seen = []
+    for _ in range(comparisons):
+        table = random.normal(0, SPREAD, (k, n))
+        table[k // 2 :] += apart
+        seen.append(separations(np.exp(table))[0, k // 2 :].mean())
+    return {"k": k, "n": n, "visible": round(math.expm1(apart), 3), "found": round(float(np.mean(seen)), 3)}
+
+
+def measure(part: str, comparisons: int) -> list[dict[str, Any]]:
+    """One part of the results; two contenders are compared five times as often, twenty a quarter."""
+    often = {2: 5 * comparisons, 9: comparisons, 20: max(1, comparisons // 4)}
+    sizes = [(k, n, count) for k, count in often.items() for n in (3, 5, 10, 20)]
+    if part == "made up":
+        return [said(simulated(kind, *size)) for kind in KINDS for size in sizes]
+    if part == "planted half":
+        return [said(found(k, n, max(1, c // 4))) for k, n, c in sizes if n >= least_repetitions(k)]
+    bank, rows = read(), []
+    for shifted in (False, True):
+        name = {"ranges": "shifted by a quarter of a decade" if shifted else "equal"}
+        rows += [said({**name, **real(bank, *size, shifted)}) for size in sizes]
+    stays = {"ranges": "shifted, points that stay"}
+    return rows + [said({**stays, **real(bank, 2, n, 5 * comparisons, True, turned=False)}) for n in (5, 10, 20)]
+
+
+def said(row: dict[str, Any]) -> dict[str, Any]:
+    """The row, once it has been printed."""
+    print(row, file=sys.stderr, flush=True)
+    return row
+
+
+def is_good(result: dict[str, Any]) -> bool:
+    """Whether no share of false separations is above 5% by more than its interval, and the planted ones are found
+    wherever that many repetitions can separate so many."""
+    turned = [r for r in result.get("real", []) if "stay" not in r["ranges"]]
+    planted = [r["planted"] for r in turned if r["n"] >= least_repetitions(r["k"])]
+    return all(r["low"] <= 0.05 for r in [*result.get("made up", []), *turned]) and min(planted, default=1.0) >= 0.95
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", default="digits")
+    parser.add_argument("--task", default="breast-cancer")
     parser.add_argument("--rule", default="adam")
-    parser.add_argument("--steps", type=int, default=80)
-    parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--copies", type=int, default=9)
-    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--seeds", type=int, default=48)
+    parser.add_argument("--comparisons", type=int, default=150)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--bank", type=Path, help="make the bank, write it there, and stop")
+    parser.add_argument("--part", choices=PARTS, help="only this one; the others stay in the file as they are")
     parser.add_argument("--out", type=Path)
-    given = vars(parser.parse_args())
-    workers, out = given.pop("workers"), given.pop("out")
-    began = time.monotonic()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-        result = measure(executor.map, **given)
-    result |= {"seconds": round(time.monotonic() - began), "environment": environment()}
-    if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1), encoding="utf-8")
-    n = result["repetitions"]
-    print(f"nothing separated: {result['null_not_separated']} of {n}; planted found: {result['planted_found']} of {n}")
-    sys.exit(not (result["null_not_separated"] >= 0.95 * n and result["planted_found"] == n))
+    given = parser.parse_args()
+    if given.bank:
+        bank = fill(given.task, given.rule, given.steps, given.seeds, given.workers)
+        given.bank.write_text(json.dumps(bank) + "\n", encoding="utf-8")
+        return
+    result = json.loads(given.out.read_text(encoding="utf-8")) if given.out and given.out.exists() else {}
+    for part in [given.part] if given.part else PARTS:
+        result[part] = measure(part, given.comparisons)
+        if given.out:
+            given.out.write_text(text(result), encoding="utf-8")
+    sys.exit(not is_good(result))
+
+
+def text(result: dict[str, Any]) -> str:
+    """JSON with a row a line."""
+    parts = (
+        f" {json.dumps(name)}: [\n  " + ",\n  ".join(map(json.dumps, rows)) + "\n ]" for name, rows in result.items()
+    )
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,17 +97,3 @@ def test_ranks_are_what_the_separated_pairs_leave_open():
     }
     equal = {"a": [1.0] * 5, "b": [1.0] * 5}
     assert ranks(scores(equal), pairs(equal)) == {"a": (1.5, 1, 2), "b": (1.5, 1, 2)}
-
-
-def test_copies_are_not_separated_and_a_handicap_is_found():
-    """The short form of `make lab-null`: one repetition, four copies."""
-    torch = pytest.importorskip("torch", reason="the lab needs torch")
-    pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
-    sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
-    import lab_null
-
-    threads = torch.get_num_threads()
-    result = lab_null.measure(map, "breast-cancer", "adam", steps=30, trials=4, seeds=8, copies=4, repetitions=1)
-    torch.set_num_threads(threads)
-    assert result["each"][0]["falsely_separated"] == []
-    assert result["planted_found"] == 1
