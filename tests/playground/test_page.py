@@ -514,6 +514,18 @@ def test_what_changes_while_it_plays_is_not_announced(page: Page) -> None:
     assert page.step() > before
 
 
+def test_nothing_moves_by_itself_for_those_who_ask_for_no_motion(page: Page) -> None:
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    page.open()
+    assert page.all('[aria-label="Play"]')
+    page.choose("Scenario", PRESETS[1].title)
+    assert page.find(".story").text == PRESETS[1].story
+    assert page.all('[aria-label="Play"]')
+    page.named("Play").click()
+    page.wait(lambda: page.step() > 0)
+
+
 def test_play_and_step_from_the_keyboard(page: Page) -> None:
     page.open("surface=oblong_bowl&opt=adam&steps=500&t=10")
     body = page.find("body")

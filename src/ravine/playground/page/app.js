@@ -89,14 +89,14 @@ export class Playground {
       problems.length ? `Not all of this link could be used: ${[...new Set(problems)].join("; ")}.` : "",
     );
     this.history = new History(encode(this.state));
-    this.playing = !(text && moment) && !window.matchMedia("(prefers-reduced-motion: reduce)").matches;
+    this.playing = !(text && moment) && !still();
     this.refresh();
   }
 
   // A new situation, from its first step.
   begin(state) {
     this.act((s) => Object.assign(s, state, { theme: s.theme }), true);
-    this.playing = true;
+    this.playing = !still();
     this.refresh();
   }
 
@@ -269,4 +269,6 @@ export class Playground {
   }
 }
 
+// Whether the person has asked for no movement that they did not start.
+const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 const nextOf = (list, item) => list[(list.indexOf(item) + 1) % list.length];
