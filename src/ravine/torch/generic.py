@@ -10,6 +10,7 @@ import torch
 from ravine import transforms
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
+from ravine.torch.kept import Kept
 from ravine.torch.method import Method, method
 from ravine.torch.stepper import Stepper
 
@@ -44,13 +45,14 @@ class RuleOptimizer(Stepper):
         return self._found
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "state_dtype": self.state_dtype, "recipe": self.recipe.to_json()}
+        return {**super().__getstate__(), "state_dtype": self.state_dtype, "recipe": Kept(self.recipe)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if "recipe" in state:  # a copy or a pickle, not a loaded state dict
             self.state_dtype = state.pop("state_dtype")
-            self.recipe = Recipe.from_json(state.pop("recipe"))
+            kept = state.pop("recipe")
+            self.recipe = kept.recipe if isinstance(kept, Kept) else Recipe.from_json(kept)  # text, from older pickles
         super().__setstate__(state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
+from ravine.rule import rules
 from ravine.torch import checkpoint, delegate, guards, hooks, rounding
 from ravine.torch.method import Method
 from ravine.torch.ordered import in_order
@@ -39,6 +41,7 @@ class Stepper(torch.optim.Optimizer):
         rounding_seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        _import_for_a_step()
         asked = guards.options(on_nonfinite, rounding, rounding_seed)
         guards.complete(dict(asked))
         super().__init__(in_order(params), *args, **kwargs)
@@ -132,6 +135,7 @@ class Stepper(torch.optim.Optimizer):
         guards.complete(self.param_groups[-1])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        _import_for_a_step()
         super().__setstate__(state)
         self._complete_groups()
         self._plans, self._is_settled, self._unfinished = {}, False, {}
@@ -159,6 +163,13 @@ class Stepper(torch.optim.Optimizer):
         plan = Plan(method, params, states, counts, unfinished, **asked)
         self._plans = {**self._plans, number: plan}
         return plan
+
+
+def _import_for_a_step() -> None:
+    """Import what the first step needs: an import inside a step garbles torch.profiler's stacks."""
+    rules()
+    for name in ("llvmlite.binding", "platformdirs"):
+        importlib.import_module(name)
 
 
 @_disable_dynamo
