@@ -32,24 +32,58 @@ address = Tensor.data_ptr
 is_contiguous = Tensor.is_contiguous
 
 
-def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Storage | None:
-    """How a parameter is stored, if the fused engine can take it as it is; else None."""
-    arrays = [p, g, *(state[key] for key in method.arrays.values())]
-    counters = [state[key] for key in method.counters]
-    if not (
-        all(_is_plain(a) and a.dtype in REAL for a in arrays)
-        and all(_is_plain(c) and c.numel() == 1 and c.dtype in COUNTS for c in counters)
-        and len({a.is_complex() for a in arrays}) == 1
-        and all(a.shape == p.shape for a in arrays)
-        and (all(map(is_contiguous, arrays)) or (_is_dense(p) and all(a.stride() == p.stride() for a in arrays)))
-    ):
-        return None
+def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Storage | str:
+    """How a parameter is stored, if the fused engine can take it as it is; else why not, in words."""
+    named = {"the parameter": p, "the gradient": g, **{key: state[key] for key in method.arrays.values()}}
+    for name, a in named.items():
+        if not _is_plain(a) or a.dtype not in REAL:
+            return f"{name} is {_words(a)}"
+        if a.shape != p.shape or a.is_complex() != p.is_complex():
+            return f"{name} is {_words(a)}, the parameter {_words(p)}"
+    for key in method.counters:
+        c = state[key]
+        if not _is_plain(c) or c.numel() != 1 or c.dtype not in COUNTS:
+            return f"{key} is {_words(c)}"
+    arrays = list(named.values())
+    if not all(map(is_contiguous, arrays)):
+        if not _is_dense(p):
+            return f"the parameter's memory has gaps or overlaps: strides {p.stride()} for shape {tuple(p.shape)}"
+        for name, a in named.items():
+            if a.stride() != p.stride():
+                return f"{name} is laid out with strides {a.stride()}, the parameter with {p.stride()}"
     types = [REAL[a.dtype] for a in arrays]
-    found = Storage(types[0], types[1], tuple(types[2:]), tuple(COUNTS[c.dtype] for c in counters))
+    found = Storage(types[0], types[1], tuple(types[2:]), tuple(COUNTS[state[key].dtype] for key in method.counters))
     narrow = any(SIZES[kind] < 4 for kind in types)
-    if narrow and (found.compute == "float64" or ("float16" in types and not jit.has_half())):
-        return None
+    if narrow and found.compute == "float64":
+        return "narrow numbers stand beside a float64 parameter"
+    if "float16" in types and not jit.has_half():
+        return "this processor does not convert float16"
     return found
+
+
+def _words(a: Any) -> str:
+    if not isinstance(a, Tensor):
+        return f"a {type(a).__name__}"
+    kind = "" if type(a) in PLAIN else f" of class {type(a).__name__}"
+    return f"{str(a.dtype).removeprefix('torch.')}, {a.layout}, on {a.device}, of shape {tuple(a.shape)}{kind}"
+
+
+def can_be_straightened(p: Tensor, g: Any) -> bool:
+    """Whether a gradient differs from its parameter in nothing but layout."""
+    if not isinstance(g, Tensor) or type(g) not in PLAIN or g.layout is not torch.strided or not g.is_cpu:
+        return False
+    return _is_plain(p) and g.shape == p.shape and g.dtype in REAL and g.is_complex() == p.is_complex()
+
+
+def straightened(params: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
+    """Copies of gradients that are laid out as their parameters.
+
+    Copying is one pass; stepping by a gradient of another layout, by torch's operations, is many.
+    """
+    with torch.no_grad():
+        copies = [torch.empty_like(p, dtype=g.dtype, requires_grad=False) for p, g in zip(params, grads, strict=True)]
+        torch._foreach_copy_(copies, list(grads))
+    return copies
 
 
 def _is_plain(a: Any) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from operator import is_
 from typing import Any
 
@@ -13,7 +15,8 @@ from torch import Tensor
 from ravine.engines import eager
 from ravine.engines.fused.storage import Storage
 from ravine.torch import local, rounding
-from ravine.torch.bucket import Bucket, storage
+from ravine.torch.bucket import Bucket, can_be_straightened, storage, straightened
+from ravine.torch.likeness import likeness
 from ravine.torch.method import Method
 from ravine.torch.walk import Walk, walk
 
@@ -44,7 +47,9 @@ class Plan:
         self.size = len(params)
         self.seeds = [0] * len(params)
         grads: list[Any] = [p.grad for p in params]
+        given = list(grads)
         self.rest: list[int] = []
+        self.copied: list[int] = []  # whose gradient is laid out otherwise, and copied in every step
         self.buckets: list[tuple[list[int], Bucket]] = []
         groups: dict[Storage | None, list[int]] = {}
         fresh = [_complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
@@ -55,8 +60,19 @@ class Plan:
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         self._parts = list(params) if self.is_distributed else []
         for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            kind = None if is_seen else storage(p, g, state, method)
-            if kind is not None:
+            kind: Storage | str | None = "a mode or a transform sees every operation" if is_seen else None
+            kind = kind or storage(p, g, state, method)
+            if isinstance(kind, str) and not is_seen and not is_scaled and can_be_straightened(p, g):
+                (copy,) = straightened([p], [g])
+                found = storage(p, copy, state, method)
+                if isinstance(found, Storage):
+                    tell(tuple(p.shape), f"{kind}, so that is copied in every step")
+                    kind, grads[i] = found, copy
+                    self.copied.append(i)
+            if isinstance(kind, str):
+                tell(tuple(p.shape), f"{kind}, so torch's operations step it one by one")
+                kind = None
+            else:
                 is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
                 kind = replace(kind, is_stochastic=is_stochastic, is_scaled=is_scaled)
             groups.setdefault(kind, []).append(i)
@@ -69,6 +85,8 @@ class Plan:
                     continue
             self.rest += members
         self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
+        self._copies = [grads[i] for i in self.copied]  # alive until they are stepped by
+        self._raw_are_like = likeness(raw) if (raw := [given[i] for i in self.copied]) else None
         self._walk: Walk | None = None
         self._walks_to_try = WALKS_TO_TRY if self._is_brief() else 0
 
@@ -76,7 +94,8 @@ class Plan:
         """Whether all of it is done by one short call."""
         kinds = [b.storage for _, b in self.buckets]
         is_plain = not any(kind.is_stochastic or kind.is_scaled for kind in kinds)
-        return is_plain and not self.rest and not self.is_distributed and all(b.table.is_brief for _, b in self.buckets)
+        is_whole = not self.rest and not self.copied and not self.is_distributed
+        return is_plain and is_whole and all(b.table.is_brief for _, b in self.buckets)
 
     def advance(self, params: list[Tensor], state: Any, hyper: tuple[float, ...]) -> bool:
         """One step by machine code that sees for itself whether everything is where it was. Returns whether it was.
@@ -109,6 +128,13 @@ class Plan:
         """Whether it still fits; new addresses of gradients are taken in."""
         if len(params) != self.size or self.rest or self.is_distributed:
             return False
+        if self._raw_are_like is not None:
+            raw = [grads[i] for i in self.copied]
+            if not self._raw_are_like(*raw):
+                return False
+            self._copies = straightened([params[i] for i in self.copied], raw)
+            copies = dict(zip(self.copied, self._copies, strict=True))
+            grads = [copies.get(i, g) for i, g in enumerate(grads)]
         states = _own(state, params) if self.method.keeps_state else []
         if len(self.buckets) == 1:
             return self.buckets[0][1].is_current(params, grads, states)
@@ -136,6 +162,7 @@ class Plan:
 
     def finish(self, params: Sequence[Tensor], hyper: tuple[float, ...]) -> None:
         """Tell autograd what the buckets' steps have written, and step what is in none of them."""
+        self._copies = []
         if self.buckets:
             torch.autograd.graph.increment_version(self._parts or params)
         if self.rest or self.is_distributed:
@@ -198,6 +225,15 @@ def _is_untouched(array: Tensor) -> bool:
     own = local.part(array)
     values = torch.view_as_real(own) if own.is_complex() else own
     return not bool(values.any()) and bool(values.signbit().all())
+
+
+logger = logging.getLogger("ravine")
+
+
+@lru_cache(maxsize=1024)  # once for each reason, not in every step
+def tell(shape: tuple[int, ...], reason: str) -> None:
+    """Say in the debug log why a parameter is not simply stepped by the fused engine."""
+    logger.debug("of a parameter of shape %s: %s", shape, reason)
 
 
 def counts_type(*, is_fused: bool) -> torch.dtype:

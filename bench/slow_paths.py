@@ -1,0 +1,123 @@
+"""A step where the fused engine can't take a parameter as it is, against torch's loop and its default.
+
+python bench/slow_paths.py            # prints torch's time over ours, medians of pairs taken in turn
+
+Each case has 20 parameters of 64 × 64, all or one of them odd in some way. Nowhere should a ratio be below 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import ravine.torch
+from ravine.bench.measure import spread
+
+COUNT, SIDE, REPEATS = 20, 64, 5
+
+Make = Callable[[int], tuple[torch.Tensor, Callable[[], torch.Tensor]]]
+"""The parameter of a number, and a function that makes its gradients."""
+
+
+def _square(dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(SIDE, SIDE, dtype=dtype)
+
+
+def _plain(_: int) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+    g = _square()
+    return torch.nn.Parameter(_square()), g.clone
+
+
+def _transposed(_: int) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+    g = _square()
+    return torch.nn.Parameter(_square()), lambda: g.clone().T
+
+
+def _expanded(_: int) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+    g = torch.randn(SIDE, 1)
+    return torch.nn.Parameter(_square()), lambda: g.clone().expand(SIDE, SIDE)
+
+
+def _with_gaps(_: int) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+    g = _square()
+    return torch.nn.Parameter(torch.randn(SIDE, 2 * SIDE)[:, ::2]), g.clone
+
+
+def _complex_transposed(_: int) -> tuple[torch.Tensor, Callable[[], torch.Tensor]]:
+    g = _square(torch.complex64)
+    return torch.nn.Parameter(_square(torch.complex64)), lambda: g.clone().T
+
+
+def _one_of_many(odd: Make) -> Make:
+    return lambda number: odd(number) if number == 0 else _plain(number)
+
+
+CASES: dict[str, Make] = {
+    "plain": _plain,
+    "transposed gradients": _transposed,
+    "one transposed gradient": _one_of_many(_transposed),
+    "expanded gradients": _expanded,
+    "parameters with gaps": _with_gaps,
+    "one parameter with gaps": _one_of_many(_with_gaps),
+    "transposed complex gradients": _complex_transposed,
+}
+KINDS: dict[str, dict[str, Any]] = {"SGD": {"momentum": 0.9}, "RMSprop": {}, "Adam": {}}
+
+
+class Contender:
+    """Parameters with an optimizer, whose step by new gradients is timed."""
+
+    def __init__(self, make: Make, optimizer: Callable[[list[torch.Tensor]], Any]) -> None:
+        torch.manual_seed(0)
+        self.params, self.gradients = map(list, zip(*map(make, range(COUNT)), strict=True))
+        self.optimizer = optimizer(self.params)
+
+    def seconds(self) -> float:
+        """A step's."""
+        taken = 0.0
+        for _ in range(REPEATS):
+            for p, gradient in zip(self.params, self.gradients, strict=True):
+                p.grad = gradient()
+            start = time.perf_counter()
+            self.optimizer.step()
+            taken += time.perf_counter() - start
+        return taken / REPEATS
+
+
+def compare(kind: str, make: Make, pairs: int) -> dict[str, dict[str, float]]:
+    """torch's time over ours: its loop's, and its default's."""
+    options = {"lr": 1e-3, **KINDS[kind]}
+    ours = Contender(make, lambda params: getattr(ravine.torch, kind)(params, **options))
+    loop = Contender(make, lambda params: getattr(torch.optim, kind)(params, foreach=False, **options))
+    default = Contender(make, lambda params: getattr(torch.optim, kind)(params, **options))
+    contenders = {"ours": ours, "loop": loop, "default": default}
+    for contender in contenders.values():
+        contender.seconds()
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(pairs):
+        for name, contender in contenders.items():
+            times[name].append(contender.seconds())
+    return {name: spread(times[name], times["ours"]) for name in ("loop", "default")}
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print("torch's time over Ravine's: median (10th to 90th percentile)")
+    for name, make in CASES.items():
+        for kind in KINDS:
+            found = compare(kind, make, arguments.pairs)
+            words = (f"{way} {r['median']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for way, r in found.items())
+            print(f"{name:30} {kind:8} {'   '.join(words)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
