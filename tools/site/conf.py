@@ -21,7 +21,7 @@ release = version = ravine.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["architecture.md"]  # for those who change the code
 default_role = "code"
-nitpicky = False
+suppress_warnings = ["toc.not_included"]  # a new page is found by the search, and by links, at once
 
 myst_enable_extensions = ["dollarmath"]
 myst_fence_as_directive = ["math"]
