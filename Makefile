@@ -58,7 +58,7 @@ mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break 
 	PYTHONPATH=tests $(BIN)/python tools/mutants.py
 
 fuzz: $(VENV)/.installed-dev  ## 3,000 random training programs with torch's optimizers and ours (minutes)
-	RAVINE_FUZZ=3000 $(BIN)/python -m pytest tests/dropin/test_random_programs.py
+	MALLOC_PERTURB_=165 RAVINE_FUZZ=3000 $(BIN)/python -m pytest tests/dropin/test_random_programs.py
 
 torch-suite: $(VENV)/.installed-dev  ## torch's own tests of its optimizers, from Debian's source package, with our classes (30 minutes)
 	$(BIN)/python tools/torch_suite.py .torch-suite

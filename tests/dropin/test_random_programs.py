@@ -1,4 +1,4 @@
-"""Random training programs: class, options, types, layouts, missing gradients, checkpoints, groups.
+"""Random training programs: class, options, types, layouts, gradients, checkpoints, groups, modes, state set by hand.
 
 After every step parameters and state are compared, then torch's numbers are copied into ours, so that errors of the
 last place can't grow into differences that mean nothing. `make fuzz` runs thousands of programs.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import os
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from steplock import NAMES, copy_into, default_dtype, gaps, ours, snapshot, takes_late_parameters, theirs
+from torch.utils._python_dispatch import TorchDispatchMode
 
 PROGRAMS = int(os.environ.get("RAVINE_FUZZ", "0"))
 FUSED = ("SGD", "Adagrad", "Adam", "AdamW")
@@ -116,6 +118,19 @@ def through_file(state_dict: Any) -> Any:
     return torch.load(file, weights_only=True)
 
 
+def reordered(_: Any, state_dict: Any) -> Any:
+    """The parameters' numbers backwards in each group."""
+    groups = [{**group, "params": group["params"][::-1]} for group in state_dict["param_groups"]]
+    return {**state_dict, "param_groups": groups}
+
+
+class Pass(TorchDispatchMode):
+    """Sees every operation and changes none."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
 class Pair:
     """torch's optimizer and ours over equal parameters."""
 
@@ -159,7 +174,8 @@ class Pair:
                 elif group["weight_decay"]:  # an old gradient might cancel
                     p.grad = q.grad = None
         self.theirs.step()
-        self.ours.step()
+        with Pass() if self.draw(st.integers(0, 5)) == 0 else nullcontext():
+            self.ours.step()
         found = gaps(snapshot(self.theirs, a), snapshot(self.ours, b), before)
         allowed = ULPS[self.dtype] * (10 if self.name == "RAdam" else 1)
         if self.name == "NAdam" and torch.get_default_dtype() is torch.float32:
@@ -198,6 +214,9 @@ class Pair:
             saved = through_file(saved)
         groups = [{"params": group["params"]} for group in self.ours.param_groups]
         self.ours = self.make(groups)
+        if self.draw(st.booleans()):  # a hook puts right what is in another order
+            saved = reordered(self.ours, saved)
+            self.ours.register_load_state_dict_pre_hook(reordered)
         self.ours.load_state_dict(saved)
 
     def copy(self) -> None:
@@ -208,8 +227,37 @@ class Pair:
         for p in self.parameters(self.ours):
             p.data = p.data.clone()
 
+    def replace_state(self) -> None:
+        """Equal numbers in other memory, which may be what was free a moment ago, and in another layout."""
+        for p in self.parameters(self.ours):
+            state = self.ours.state.get(p, {})
+            for key in [k for k, v in state.items() if isinstance(v, torch.Tensor) and self.draw(st.booleans())]:
+                old = state.pop(key)
+                dtype, shape, numbers = old.dtype, old.shape, old.tolist()
+                del old
+                value = torch.tensor(numbers, dtype=dtype).reshape(shape)
+                state[key] = value.t().contiguous().t() if value.dim() == 2 and self.draw(st.booleans()) else value
+
+    def forget_state(self) -> None:
+        """Of all parameters, or of some."""
+        if self.name == "Adagrad":
+            return  # torch makes its state with the optimizer, and only then
+        pairs = list(zip(self.parameters(self.theirs), self.parameters(self.ours), strict=True))
+        for p, q in pairs if self.draw(st.booleans()) else pairs[:1]:
+            self.theirs.state.pop(p, None)
+            self.ours.state.pop(q, None)
+
+    def drop_group(self) -> None:
+        if len(self.ours.param_groups) == 1:
+            return
+        number = self.draw(st.integers(0, len(self.ours.param_groups) - 1))
+        for optimizer in (self.theirs, self.ours):
+            for p in optimizer.param_groups.pop(number)["params"]:
+                optimizer.state.pop(p, None)
+
 
 ACTIONS = ["step", "step", "step", "forget_gradients", "add_group", "change_options", "change_hands", "copy", "move"]
+ACTIONS += ["replace_state", "forget_state", "drop_group"]
 
 
 @settings(
