@@ -113,6 +113,10 @@ record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more)
 check-extremes:  ## what the real frameworks do where squares overflow and variances cancel (after record-traces)
 	$(TRACES)/bin/python tools/extremes.py
 
+record-files:  ## let the real frameworks write the files that conversion is tested on (after record-traces)
+	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt flax timm h5py
+	$(TRACES)/bin/python tools/record_files.py
+
 check-conversion:  ## let the real Keras and TensorFlow go on from converted states (after record-traces)
 	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	$(TRACES)/bin/python tools/check_conversion.py

@@ -29,6 +29,8 @@ EXTRAS = {
     "imageio_ffmpeg": "film",
     "anywidget": "notebook",
     "traitlets": "notebook",
+    "h5py": "convert",
+    "msgpack": "convert",
 }
 """Which extra of Ravine brings a package, by the name it is imported under."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ravine.convert import files, torch_files
+from ravine.convert import files, flax_files, keras_files, torch_files
 from ravine.convert.kept import RAVINE, kept, spelled
 from ravine.convert.names import Tensors, read, write
 from ravine.convert.recognise import Recognised
@@ -46,8 +47,15 @@ def load_groups(
             raise ValueError(f"{path} is torch's, not {framework}'s")
         found = groups(torch_files.load(path, key), call)
         return [_loaded(g.tensors, g.optimizer, step, {}) for g in found]
-    tensors, metadata = files.load(path)
-    call = spelled(call, framework) if call else metadata.get("optimizer")
+    metadata: dict[str, Any] = {}
+    call = spelled(call, framework) if call else None
+    if path.suffix in keras_files.KINDS:
+        tensors, call = keras_files.load(path, call)
+    elif path.suffix in flax_files.KINDS:
+        tensors = flax_files.load(path)
+    else:
+        tensors, metadata = files.load(path)
+    call = call or metadata.get("optimizer")
     if not isinstance(call, str):
         raise ValueError(
             f"{path} doesn't say which optimizer it is from: give it, as in --optimizer '{framework}.…(…)'"

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ravine.convert.kept import Kept, counts_steps, kept
+from ravine.convert.optax_tree import inside
 from ravine.convert.state import OptimizerState, Slots
 from ravine.dialects.table import Form
 from ravine.errors import unknown
@@ -101,6 +102,9 @@ def read(
     params: Slots = {}
     scalars: Tensors = {}
     steps: dict[str, int] = {}
+    left: tuple[str, ...] = ()
+    if framework == "optax":
+        tensors, left = inside(tensors, [k for k in by_key if k != "t"])
     for name, value in tensors.items():
         if _is_global(framework, name, shared):
             scalars[_UNNAMED.sub("u_product", name) if framework == "keras" else name] = value
@@ -120,7 +124,7 @@ def read(
         own |= {by_key[k]: scalars[k] for k in shared & by_key.keys() & scalars.keys()}
     own_steps = {p: s for p, s in steps.items() if s != t and step is None}
     _complete(params, source, t, own_steps)
-    return OptimizerState(call, t, params, dict(types or {}), own_steps)
+    return OptimizerState(call, t, params, dict(types or {}), own_steps, left)
 
 
 def _is_global(framework: str, name: str, shared: set[str]) -> bool:
@@ -178,8 +182,8 @@ def _counted(source: Kept, scalars: Tensors) -> int | None:
             if f"beta{which}_power" in scalars:
                 return _from_power(float(scalars[f"beta{which}_power"]), source.recipe.hyper[f"beta{which}"])
         return None
-    name = "iteration" if source.framework == "keras" else source.form.state.get("t", "count")
-    return int(scalars[name].item()) if name in scalars else None
+    name = "iteration" if source.framework == "keras" else "count"
+    return int(np.asarray(scalars[name]).item()) if name in scalars else None
 
 
 def _from_power(power: float, beta: float) -> int:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 
 from ravine.convert.names import Tensors
-
-COUNT = re.compile(r"(.*\.)?(count|gradient_step)")
-"""The leaves that count steps: Adam's, a schedule's, those of `MultiSteps` and `inject_hyperparams`."""
+from ravine.convert.optax_tree import COUNT, is_beside, own_leaf
 
 
 def from_optax(state: Any) -> Tensors:
@@ -24,17 +21,18 @@ def from_optax(state: Any) -> Tensors:
 def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
     """An optax state like the given one (of `tx.init(params)`) with these arrays, and all its counts at their step.
 
-    A schedule counts steps of its own, whatever the optimizer counts: it goes on from `step`, by default what
-    the tensors say. Raises ValueError for an array that is missing, left over, or of another shape, and where the state
-    counts steps but their number is not known.
+    The optimizer may be inside a chain or a wrapper (`inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps`,
+    …); what these keep beside stays as in `like`. A schedule counts steps of its own, whatever the optimizer counts: it
+    goes on from `step`, by default what the tensors say. Raises ValueError for an array that is missing, left over, or
+    of another shape, and where the state counts steps but their number is not known.
     """
     import jax
     import jax.numpy as jnp
 
-    left = dict(tensors)
-    told = {n: int(np.asarray(left.pop(n)).item()) for n in list(left) if COUNT.fullmatch(n)}
+    told = [int(np.asarray(value).item()) for n, value in tensors.items() if COUNT.fullmatch(n)]
+    left = {own_leaf(n) or n: value for n, value in tensors.items() if not COUNT.fullmatch(n)}
     if step is None:
-        step = max(told.values(), default=None)
+        step = max(told, default=None)
 
     def fill(path: Any, leaf: Any) -> Any:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -42,16 +40,20 @@ def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
             if step is None:
                 raise ValueError(f"{name!r} counts steps, and the tensors don't say how many are done: give it (step)")
             return jnp.asarray(step, leaf.dtype)
-        if name not in left:
+        place = own_leaf(name) or name
+        if place not in left:
+            if own_leaf(name) is None and is_beside(name):
+                return leaf
             raise ValueError(f"{name!r} is missing")
-        value = left.pop(name)
+        value = left.pop(place)
         if value.shape != leaf.shape:
             raise ValueError(f"{name!r} has shape {value.shape}, but the state has {leaf.shape}")
         return jnp.asarray(value, leaf.dtype)
 
     result = jax.tree_util.tree_map_with_path(fill, like)
     if left:
-        raise ValueError(f"the state has no place for {next(iter(left))!r}")
+        odd = next(iter(left))
+        raise ValueError(f"the state has no place for {odd if isinstance(odd, str) else '.'.join(filter(None, odd))!r}")
     return result
 
 

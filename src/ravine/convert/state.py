@@ -30,6 +30,7 @@ class OptimizerState:
     `call` spells the optimizer, as in "torch.RMSprop(lr=0.01)", one of Ravine's own as its recipe's JSON. `slots` are
     arrays by parameter and slot of the rule that the call stands for. `types` names the original type of slots that
     are kept wider here, until they come back. `steps` are those of parameters that have taken other than t steps.
+    `left` names what the source kept beside, which is in none of the slots.
     """
 
     call: str
@@ -37,6 +38,7 @@ class OptimizerState:
     slots: Slots
     types: Mapping[str, str]
     steps: Mapping[str, int] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     @property
     def kept(self) -> Kept:
@@ -105,14 +107,17 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
 
 
 def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
+    notes = []
     if state.t is None:
-        return (
+        notes.append(
             f"The source counts no steps, so a schedule of {framework} would begin anew: give the number of finished "
-            "steps (step) if it has one.",
+            "steps (step) if it has one."
         )
     if state.steps:
-        return (f"Some parameters have taken fewer steps; {framework} counts {state.t} for all of them.",)
-    return ()
+        notes.append(f"Some parameters have taken fewer steps; {framework} counts {state.t} for all of them.")
+    if state.left:
+        notes.append(f"Left behind: {', '.join(state.left)}.")
+    return tuple(notes)
 
 
 def renamed(

@@ -1,0 +1,66 @@
+"""Where an optimizer is inside an optax state: in chains, and in the wrappers around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+WRAPPERS = (
+    *("inner_state", "inner_opt_state", "inner_states", "opt_state", "state", "base_state"),  # what wraps another state
+    *("acc_grads", "mini_step", "skip_state", "notfinite_count", "last_finite", "total_notfinite"),
+    *("hyperparams", "hyperparams_states", "ema", "loss_scale", "max_norm"),
+)
+SLOTS = ("mu", "nu", "nu_max", "trace", "e_g", "e_x", "sum_of_squares")
+"""The fields in which optax's own transformations keep what a rule keeps."""
+
+COUNT = re.compile(r"(.*\.)?(count|gradient_step)")
+"""The leaves that count steps: Adam's, a schedule's, those of `MultiSteps` and `inject_hyperparams`."""
+
+PLACE = rf"(?:\d+\.|(?:{'|'.join(WRAPPERS)})\.|(?<=inner_states\.)[^.]+\.)*"
+LEAF = re.compile(rf"(?P<place>{PLACE})(?P<field>\w+)(?:\.(?P<param>.+))?")
+"""The path of a leaf: where its state is, the field there, and the parameter."""
+
+Leaf = tuple[str, str]
+"""A field of an optimizer's own state, and a parameter."""
+
+
+def own_leaf(name: str) -> Leaf | None:
+    """The field and the parameter of a leaf of an optimizer's own state, as ("mu", "weight"); None for others."""
+    found = LEAF.fullmatch(name)
+    return (found["field"], found["param"] or "") if found and found["field"] in SLOTS else None
+
+
+def is_beside(name: str) -> bool:
+    """Whether a leaf is one that a wrapper keeps beside the state that it wraps."""
+    found = LEAF.fullmatch(name)
+    return found is not None and (found["field"] in WRAPPERS or bool(set(found["place"].split(".")) & set(WRAPPERS)))
+
+
+def inside(tensors: Mapping[str, np.ndarray], keys: Collection[str]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The tensors of a state as the optimizer by itself would have them, under `keys` ("0.mu"), and what else there is.
+
+    The optimizer's own count becomes "count", or else the largest of a schedule. Raises ValueError where one key is in
+    two places of a tree for the same parameter.
+    """
+    by_field = {key.rpartition(".")[2]: key for key in keys}
+    found: dict[str, np.ndarray] = {}
+    left: list[str] = []
+    counts: list[np.ndarray] = []
+    for name, value in tensors.items():
+        leaf = own_leaf(name)
+        if COUNT.fullmatch(name):
+            counts.append(value)
+        elif leaf is not None and leaf[0] in by_field:
+            there = ".".join(filter(None, (by_field[leaf[0]], leaf[1])))
+            if there in found:
+                raise ValueError(f"{name!r} is in the state twice: convert one of the transformations at a time")
+            found[there] = value
+        elif leaf is None and is_beside(name):
+            left.append(name)
+        else:
+            found[name] = value  # an unknown one
+    if counts:
+        found["count"] = max(counts, key=lambda c: int(np.asarray(c).item()))
+    return found, tuple(left)
