@@ -154,8 +154,11 @@ $ ravine convert last.ckpt --from torch --to keras --optimizer torch.AdamW --key
 ```
 
 Reads and writes `.safetensors` and `.npz` under the frameworks' own names, and reads torch's `.pt`, `.pth`, `.bin`,
-`.ckpt` and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside; bfloat16 is held in
-float32. The optimizer's call and the step go into the metadata. Groups with settings of their own become files of
+`.ckpt` and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside, Keras's `.keras`, `.h5`
+and `.weights.h5` (in the first and last the parameters have numbers, in the order of `model.trainable_variables`), and
+flax's `.msgpack`; nothing is unpickled. In optax's states the optimizer is found inside chains, `inject_hyperparams`,
+`masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind.
+bfloat16 is held in float32. The optimizer's call and the step go into the metadata. Groups with settings of their own become files of
 their own. The command first says what it took the file for. A parameter group is a torch class's only if it has just
 the keys that the class gives it from torch 2.7 on: an older checkpoint's, which does not tell AdamW from Adam with
 L2, and another library's are refused by name, and `--optimizer torch.AdamW` says what they are, with the values of

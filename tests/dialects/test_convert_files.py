@@ -39,7 +39,8 @@ def goes_on(name: str, framework: str, names: list[str], **how: Any) -> None:
             p.grad = torch.tensor(g)
         optimizer.step()
     for p, whole in zip(params, values(name, "after"), strict=True):
-        np.testing.assert_allclose(p.detach().numpy(), whole, rtol=5e-6, atol=1e-7)
+        # Keras computes 1 − βᵗ in float32, which is off by some 1e-6 of itself.
+        np.testing.assert_allclose(p.detach().numpy(), whole, rtol=0, atol=5e-6 * np.abs(whole).max())
 
 
 KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS)
