@@ -154,22 +154,23 @@ $ ravine convert last.ckpt --from torch --to keras --optimizer torch.AdamW --key
 ```
 
 Reads and writes `.safetensors` and `.npz` under the frameworks' own names, and reads torch's `.pt`, `.pth`, `.bin`,
-`.ckpt` and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside, Keras's `.keras`, `.h5`
-and `.weights.h5` (in the first and last the parameters have numbers, in the order of `model.trainable_variables`), and
-flax's `.msgpack`; nothing is unpickled. In optax's states the optimizer is found inside chains, `inject_hyperparams`,
-`masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind.
-bfloat16 is held in float32. The optimizer's call and the step go into the metadata. Groups with settings of their own become files of
-their own. The command first says what it took the file for. A parameter group is a torch class's only if it has just
-the keys that the class gives it from torch 2.7 on: an older checkpoint's, which does not tell AdamW from Adam with
-L2, and another library's are refused by name, and `--optimizer torch.AdamW` says what they are, with the values of
-the group. timm's RMSpropTF is known for what it is, TensorFlow's. Conversions are exact or refused, with the reason;
-nothing is written half. A momentum buffer that differs by the factor lr is kept in float64 on the way, so that
-float32 comes back bit by bit. The command says how training goes on there: exactly, exactly while lr is constant, or
-otherwise and why; and if the source counts no steps, that a schedule would begin anew unless `--step` tells.
-Parameters without state (frozen, or plain gradient descent's) stay without; those at steps of their own keep them in
-torch and Ravine, and go elsewhere only if the equation counts no steps. `--rename OLD=NEW` and `--transpose NAME`
-(torch has a linear layer's weight as (out, in)) fit the parameters' names and layout. `make check-conversion` lets
-the real Keras and TensorFlow go on from converted torch states.
+`.ckpt` and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside, Keras's `.keras`,
+`.h5` and `.weights.h5` (in the first and last the parameters have numbers, in the order of
+`model.trainable_variables`), and flax's `.msgpack`; nothing is unpickled. In optax's states the optimizer is found
+inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these
+keep beside is named as left behind. bfloat16 is held in float32. The optimizer's call and the step go into the
+metadata. Groups with settings of their own become files of their own. The command first says what it took the file
+for. A parameter group is a torch class's only if it has just the keys that the class gives it from torch 2.7 on: an
+older checkpoint's, which does not tell AdamW from Adam with L2, and another library's are refused by name, and
+`--optimizer torch.AdamW` says what they are, with the values of the group. timm's RMSpropTF is known for what it is,
+TensorFlow's. Conversions are exact or refused, with the reason; nothing is written half. A momentum buffer that
+differs by the factor lr is kept in float64 on the way, so that float32 comes back bit by bit. The command says how
+training goes on there: exactly, exactly while lr is constant, or otherwise and why; and if the source counts no
+steps, that a schedule would begin anew unless `--step` tells. Parameters without state (frozen, or plain gradient
+descent's) stay without; those at steps of their own keep them in torch and Ravine, and go elsewhere only if the
+equation counts no steps. `--rename OLD=NEW` and `--transpose NAME` (torch has a linear layer's weight as (out, in))
+fit the parameters' names and layout. `make check-conversion` lets the real Keras and TensorFlow go on from converted
+torch states.
 
 | framework | a slot of parameter `w` | the step |
 |---|---|---|

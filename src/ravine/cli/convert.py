@@ -49,8 +49,8 @@ def convert(
     """Optimizer state (moments, accumulators, steps) from one framework to another, exactly.
 
     STATE is a .safetensors or .npz file with the framework's own names; torch's .pt, .pth or .ckpt with an optimizer's
-    state dict anywhere inside; Keras's .keras, .h5 or .weights.h5; or flax's .msgpack. Groups with settings of their own
-    become files of their own.
+    state dict anywhere inside; Keras's .keras, .h5 or .weights.h5; or flax's .msgpack. Groups with settings of
+    their own become files of their own.
     """
     from ravine import convert as conversion
 
