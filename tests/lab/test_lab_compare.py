@@ -108,7 +108,7 @@ def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
         *("compare", "breast-cancer", "--steps", "4000", "--optimizers", "gd,adam", "--workers", "1", "--out", "out"),
         cwd=tmp_path,
     )
-    _read_until(process, "tuned gd")
+    _read_until(process, " of 100 runs: ")
     time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
     output, errors = process.communicate(timeout=60)
