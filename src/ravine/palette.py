@@ -20,6 +20,9 @@ COLORS = {
     "purple": "#CC79A7",
 }
 
+DARK = COLORS | {"grey": "#C8C8C8", "brown": "#A5874E", "blue": "#3F94D6", "vermilion": "#E8690A"}
+"""The same on a dark ground, lighter where the four darkest would be hard to see."""
+
 
 class Style(NamedTuple):
     """A colour as #RRGGBB, and a dash pattern in line widths (empty: solid), as in SVG and Matplotlib."""
@@ -29,6 +32,7 @@ class Style(NamedTuple):
 
 
 SOLID, DASHED, DOTTED, DASHDOT = (), (5.0, 2.0), (1.5, 1.5), (6.0, 2.0, 1.5, 2.0)
+DASHES = (SOLID, DASHED, DOTTED, DASHDOT)
 
 _CHOSEN = {
     "gd": ("grey", SOLID),

@@ -21,12 +21,13 @@ from ravine.trace.graph import node
 
 
 def module(rules: Iterable[Rule]) -> str:
-    """The module generated.js: RULES, SURFACES and PRESETS."""
+    """The module generated.js: RULES, SURFACES, PALETTE and PRESETS."""
     return "\n".join(
         [
             javascript.RUNTIME,
             f"export const RULES = {_list(rule_object(r) for r in rules)};\n",
             f"export const SURFACES = {_list(surface_object(s) for s in SURFACES.values())};\n",
+            f"export const PALETTE = {palette_object()};\n",
             f"export const PRESETS = {_list(preset_object(p) for p in PRESETS)};\n",
         ]
     )
@@ -80,6 +81,12 @@ def surface_object(surface: Surface) -> str:
         "gradient": javascript.function("p, q, out", inputs, surface.graph.gradient, store),
     }
     return _object(data, code)
+
+
+def palette_object() -> str:
+    """The colours, each with the one that stands for it on a dark ground, and the dashes."""
+    dark = {color: palette.DARK[name] for name, color in palette.COLORS.items()}
+    return to_json({"dark": dark, "dashes": palette.DASHES})
 
 
 def preset_object(preset: Preset) -> str:

@@ -145,16 +145,16 @@ export class Playground {
   // Show the state: whatever depends on it follows, and does nothing where nothing changed.
   refresh() {
     const { state, model } = this;
+    const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness.matches);
     let error = null;
     try {
-      model.update(state);
+      model.update(state, dark);
       this.goodFormula = state.formula;
     } catch (problem) {
       if (!(problem instanceof FormulaError)) throw problem;
       error = problem;
-      model.update({ ...state, formula: this.goodFormula }); // go on with the last one that was right
+      model.update({ ...state, formula: this.goodFormula }, dark); // go on with the last one that was right
     }
-    const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness.matches);
     const theme = dark ? "dark" : "light";
     this.root.dataset.theme = theme;
     const { surface, runs, looks } = model;

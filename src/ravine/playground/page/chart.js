@@ -1,7 +1,7 @@
 // A quantity of all runs against the step. The full lines are drawn once, pale, and once strong; a frame shows the
 // strong ones up to the current step. Dragging in it chooses the step.
 
-import { el, format, prepare, ticks } from "./dom.js";
+import { el, format, prepare, strokeCased, ticks } from "./dom.js";
 import { clamp } from "./stage.js";
 
 const MARGIN = { left: 52, right: 10, top: 8, bottom: 20 };
@@ -37,6 +37,7 @@ export class Chart {
     const style = getComputedStyle(this.canvas);
     this.colors = {
       muted: style.getPropertyValue("--muted"),
+      casing: style.getPropertyValue("--casing"),
       rule: style.getPropertyValue("--rule"),
       ink: style.color,
     };
@@ -124,11 +125,7 @@ export class Chart {
 
   drawLine(context, { values, end, look }, isSelected) {
     const width = isSelected ? 2.6 : this.series.length > 8 ? 1.2 : 1.7;
-    context.lineWidth = width;
-    context.lineJoin = "round";
-    context.strokeStyle = look.color;
-    context.setLineDash(look.dash.map((d) => d * width));
-    context.beginPath();
+    const path = new Path2D();
     // Where several steps share a pixel, their least and greatest value stand for them.
     const bucket = Math.max(1, Math.floor(this.steps / this.width));
     for (let t = firstStep(values); t <= end; t += bucket) {
@@ -138,10 +135,11 @@ export class Chart {
         high = Math.max(high, values[s]);
       }
       if (this.log && high <= 0) continue;
-      context.lineTo(this.x(t), this.y(low));
-      if (high !== low) context.lineTo(this.x(t), this.y(high));
+      path.lineTo(this.x(t), this.y(low));
+      if (high !== low) path.lineTo(this.x(t), this.y(high));
     }
-    context.stroke();
+    const { casing } = this.colors;
+    strokeCased(context, context, path, { color: look.color, casing, dash: look.dash.map((d) => d * width), width });
   }
 
   drawAt(time) {

@@ -59,11 +59,31 @@ function trim(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+export const CASING = 0.8; // pixels on either side of a line
+
 // A short sample of an optimizer's line.
-export function swatch(look) {
-  const line = svg("line", { x1: 1, y1: 6, x2: 27, y2: 6, stroke: look.color, "stroke-width": 3 });
-  if (look.dash.length) line.setAttribute("stroke-dasharray", look.dash.map((d) => 2.2 * d).join(" "));
-  return svg("svg", { class: "swatch", width: 28, height: 12, "aria-hidden": "true" }, line);
+export function swatch({ color, dash }) {
+  const line = (attributes) =>
+    svg("line", { x1: 1, y1: 6, x2: 35, y2: 6, "stroke-dasharray": dash.map((d) => 2.2 * d).join(" "), ...attributes });
+  const casing = line({ class: "casing", "stroke-width": 3 + 2 * CASING });
+  return svg(
+    "svg",
+    { class: "swatch", width: 36, height: 12, "aria-hidden": "true" },
+    casing,
+    line({ stroke: color, "stroke-width": 3 }),
+  );
+}
+
+// Stroke a path with a casing around it: dashes and widths in pixels. The casing may go on a canvas of its own, below.
+export function strokeCased(under, over, path, { color, casing, dash = [], offset = 0, width }) {
+  for (const [context, strokeStyle, lineWidth] of [
+    [under, casing, width + 2 * CASING],
+    [over, color, width],
+  ]) {
+    Object.assign(context, { strokeStyle, lineWidth, lineJoin: "round", lineDashOffset: offset });
+    context.setLineDash(dash);
+    context.stroke(path);
+  }
 }
 
 // A drawn symbol for a button, from an SVG path on a 16 × 16 grid.

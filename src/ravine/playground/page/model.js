@@ -1,6 +1,7 @@
 // From a state to what is drawn: the surface bound to its parameters, and each optimizer's run, kept while unchanged.
 
 import { formulaSurface } from "./formula.js";
+import { looks } from "./looks.js";
 import { run } from "./simulate.js";
 import { ruleNamed, surfaceNamed } from "./state.js";
 
@@ -35,7 +36,7 @@ export class Model {
   }
 
   // Bring the surface and the runs in line with the state. Throws a FormulaError and changes nothing for a wrong formula.
-  update(state) {
+  update(state, dark) {
     const surfaceKey = JSON.stringify([state.surface, state.parameters, state.surface === "formula" && state.formula]);
     if (surfaceKey !== this.surfaceKey) {
       this.surface = bindSurface(state);
@@ -53,29 +54,6 @@ export class Model {
       return found;
     });
     this.kept = kept;
-    this.looks = looks(state.optimizers);
+    this.looks = looks(state.optimizers, dark);
   }
-}
-
-// How each optimizer is called and drawn. Several of one rule share its colour: the second is darker, the third
-// lighter, and their names say in which knobs they differ.
-export function looks(optimizers) {
-  const seen = new Map();
-  return optimizers.map(({ rule: name, hyper }) => {
-    const rule = ruleNamed(name);
-    const twins = optimizers.filter((o) => o.rule === name);
-    const index = seen.get(name) ?? 0;
-    seen.set(name, index + 1);
-    const differing = rule.hyper.filter((_, k) => twins.some((twin) => twin.hyper[k] !== hyper[k]));
-    const note = differing.map((knob) => `${knob.name} ${hyper[rule.hyper.indexOf(knob)]}`).join(", ");
-    return { title: rule.title, note, color: shade(rule.color, index), dash: rule.dash };
-  });
-}
-
-function shade(color, index) {
-  if (index === 0) return color;
-  const toward = index % 2 === 1 ? 0 : 255;
-  const amount = Math.min(0.75, 0.45 + 0.15 * Math.floor((index - 1) / 2));
-  const channel = (k) => Math.round(parseInt(color.slice(k, k + 2), 16) * (1 - amount) + toward * amount);
-  return `rgb(${channel(1)}, ${channel(3)}, ${channel(5)})`;
 }

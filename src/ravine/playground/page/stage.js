@@ -1,10 +1,10 @@
 // The picture: the surface with everybody's path on it, and the start to drag.
 //
-// Three canvases lie on each other, so that a frame draws only what changed: the surface, the paths (of which a frame
-// adds the newest piece), and the points. A surface of one dimension is a curve with the points on it; below it the
+// Four canvases lie on each other, so that a frame draws only what changed: the surface, the casings of the paths and
+// the paths (of which a frame adds the newest piece), and the points. A surface of one dimension is a curve with the points on it; below it the
 // paths run down, time against position.
 
-import { el, prepare } from "./dom.js";
+import { el, prepare, strokeCased } from "./dom.js";
 import { CURVE_PART, paintGround } from "./ground.js";
 import { StartHandle } from "./start.js";
 
@@ -15,7 +15,7 @@ export class Stage {
   constructor({ moveStart, zoom }) {
     this.moveStart = moveStart;
     const layer = (name) => el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
-    [this.base, this.paths, this.points] = [layer("base"), layer("paths"), layer("points")];
+    [this.base, this.casings, this.paths, this.points] = ["base", "casings", "paths", "points"].map(layer);
     this.handle = new StartHandle({ pointAt: (u, v) => this.toPoint(u, v), move: moveStart });
     const button = (text, label, factor) =>
       el(
@@ -27,6 +27,7 @@ export class Stage {
       "div",
       { class: "stage", role: "group", "aria-label": "Surface and paths" },
       this.base,
+      this.casings,
       this.paths,
       this.points,
       this.handle.element,
@@ -71,7 +72,7 @@ export class Stage {
       line: rgb("--line"),
       ink: style.color,
       muted: style.getPropertyValue("--muted"),
-      paper: style.getPropertyValue("--paper"),
+      casing: style.getPropertyValue("--casing"),
     };
   }
 
@@ -110,7 +111,7 @@ export class Stage {
   }
 
   clearPaths() {
-    prepare(this.paths, this.width, this.height);
+    for (const canvas of [this.casings, this.paths]) prepare(canvas, this.width, this.height);
     this.drawn = this.runs.map(() => ({ t: 0, length: 0 }));
     this.time = 0;
   }
@@ -120,24 +121,14 @@ export class Stage {
     if (this.width < 10 || this.height < 10) return;
     if (time < this.time) this.clearPaths();
     this.time = time;
-    const context = this.paths.getContext("2d");
-    this.runs.forEach((run, k) =>
-      this.extendPath(
-        context,
-        run,
-        this.looks[k],
-        this.drawn[k],
-        Math.min(Math.floor(time), run.end),
-        k === this.selected,
-      ),
-    );
+    const { casing } = (this.pointColors ??= this.colors());
+    this.runs.forEach((run, k) => this.extendPath(k, Math.min(Math.floor(time), run.end), casing));
     const points = prepare(this.points, this.width, this.height);
-    const { paper } = (this.pointColors ??= this.colors());
     for (let k = this.runs.length - 1; k >= -1; k--) {
       // The selected one comes last, so that it is on top.
       const index = k === -1 ? this.selected : k;
       if ((k !== -1 && k === this.selected) || !this.runs[index]) continue;
-      this.drawPoint(points, this.runs[index], this.looks[index], time, paper, index === this.selected);
+      this.drawPoint(points, this.runs[index], this.looks[index], time, casing, index === this.selected);
     }
   }
 
@@ -146,28 +137,27 @@ export class Stage {
     return isSelected ? (many ? 2.6 : 3) : many ? 1.4 : 2;
   }
 
-  extendPath(context, run, look, drawn, t, isSelected) {
+  // Draw what is new of a path up to step t.
+  extendPath(k, t, casing) {
+    const [run, drawn, { color, dash }] = [this.runs[k], this.drawn[k], this.looks[k]];
     if (t <= drawn.t) return;
-    const width = this.lineWidth(isSelected);
-    context.lineWidth = width;
-    context.lineJoin = "round";
-    context.strokeStyle = look.color;
-    context.setLineDash(look.dash.map((d) => d * width));
-    context.lineDashOffset = drawn.length;
-    context.beginPath();
+    const piece = new Path2D();
     let [x, y] = this.place(run, drawn.t);
-    context.moveTo(x, y);
+    let length = drawn.length;
+    piece.moveTo(x, y);
     for (let s = drawn.t + 1; s <= t; s++) {
       const [u, v] = this.place(run, s);
-      context.lineTo(u, v);
-      drawn.length += Math.hypot(u - x, v - y);
+      piece.lineTo(u, v);
+      length += Math.hypot(u - x, v - y);
       [x, y] = [u, v];
     }
-    context.stroke();
-    drawn.t = t;
+    const width = this.lineWidth(k === this.selected);
+    const line = { color, casing, dash: dash.map((d) => d * width), offset: drawn.length, width };
+    strokeCased(this.casings.getContext("2d"), this.paths.getContext("2d"), piece, line);
+    Object.assign(drawn, { t, length });
   }
 
-  drawPoint(context, run, look, time, paper, isSelected) {
+  drawPoint(context, run, look, time, casing, isSelected) {
     const before = Math.min(Math.floor(time), run.end);
     const after = Math.min(before + 1, run.end);
     const part = after === before ? 0 : time - before;
@@ -176,27 +166,25 @@ export class Stage {
     const [x, y] = [x0 + part * (x1 - x0), y0 + part * (y1 - y0)];
     const radius = isSelected ? 7 : this.runs.length > 8 ? 4.5 : 5.5;
     if (part > 0) {
-      context.beginPath();
-      context.moveTo(x0, y0);
-      context.lineTo(x, y);
-      context.strokeStyle = look.color;
-      context.lineWidth = this.lineWidth(isSelected);
-      context.stroke();
+      const piece = new Path2D();
+      piece.moveTo(x0, y0);
+      piece.lineTo(x, y);
+      strokeCased(context, context, piece, { color: look.color, casing, width: this.lineWidth(isSelected) });
     }
-    drawDot(context, x, y, radius, look.color, paper);
+    drawDot(context, x, y, radius, look.color, casing);
     if (!this.flat) {
       const position = run.x[before] + part * (run.x[after] - run.x[before]);
-      drawDot(context, ...this.onCurve(position), radius, look.color, paper);
+      drawDot(context, ...this.onCurve(position), radius, look.color, casing);
     }
   }
 }
 
-function drawDot(context, x, y, radius, color, paper) {
+function drawDot(context, x, y, radius, color, casing) {
   context.beginPath();
   context.arc(x, y, radius, 0, 2 * Math.PI);
   context.fillStyle = color;
   context.fill();
-  context.strokeStyle = paper;
+  context.strokeStyle = casing;
   context.lineWidth = 1.5;
   context.stroke();
 }
