@@ -197,7 +197,7 @@ def test_where_it_evaluates_is_where_it_is_measured():
     task = toy()
     record = ran("made_up_package:Averaged", task=task)
     torch.manual_seed(0)
-    model, batches = task.model(), task._batches(0)
+    model, batches = task.model(), task.batches(0)
     slow = [p.detach().clone() for p in model.parameters()]
     for k in range(20):
         x, y = next(batches)

@@ -28,10 +28,10 @@ def start(*args, cwd):
 
 
 def test_three_workers_of_which_one_is_killed_while_the_database_is_restarted(server, tmp_path):  # noqa: F811
-    work = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "60", "--trials", "3", "--seeds", "3"]
+    work = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "600", "--trials", "3", "--seeds", "3"]
     store = ["--storage", server.url, "--workers", "1"]
     workers = [start("worker", *store, "--idle", "20", cwd=tmp_path) for _ in range(2)]
-    comparison = start(*work, *store, "--out", "out", cwd=tmp_path)
+    comparison = start(*work, "--engine", "single", *store, "--out", "out", cwd=tmp_path)
     victim = workers[0]
     assert any("run of" in line for line in victim.stdout)  # it is at work
     os.killpg(victim.pid, signal.SIGKILL)

@@ -91,7 +91,7 @@ def test_threads_help_and_change_no_bit(has_team) -> None:
 def test_many_small_tensors_are_each_stepped_once() -> None:
     """Threads claim several at a time, of which the last claim has fewer."""
     torch.manual_seed(0)
-    starts = [torch.randn(300) for _ in range(1013)]
+    starts = [torch.randn(300) for _ in range(2029)]
     results = []
     for threads in (1, 2, 3):
         torch.set_num_threads(threads)

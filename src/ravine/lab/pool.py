@@ -91,19 +91,22 @@ class Pool:
             worker.process.join()
 
     @property
-    def busy(self) -> list[Worker]:
-        """The workers that have runs."""
-        return [w for w in self._crew if w.job is not None]
+    def busy(self) -> list[Job]:
+        """The jobs that workers have, and those that wait for another because theirs died."""
+        return [w.job for w in self._crew if w.job is not None] + self._again
 
     @property
     def has_room(self) -> bool:
         """Whether a run can start at once."""
-        return len(self.busy) + len(self._again) < self.workers
+        return len(self.busy) < self.workers
 
     def start(self, batch: Sequence[Settings], rivals: Sequence[Sequence[Record]] | None = None) -> None:
         """Give runs that differ in seed and hyperparameters only to a worker that has none; `rivals` are the records
         that each is judged against."""
         self._give(Job(batch, rivals or [()] * len(batch)))
+
+    def _at_work(self) -> list[Worker]:
+        return [w for w in self._crew if w.job is not None]
 
     def _give(self, job: Job) -> None:
         worker = next((w for w in self._crew if w.job is None), None)
@@ -116,10 +119,10 @@ class Pool:
 
     def wait(self, seconds: float) -> list[Record]:
         """The records of the runs that have ended, after at most `seconds`."""
-        while self._again and len(self.busy) < self.workers:
+        while self._again and len(self._at_work()) < self.workers:
             self._give(self._again.pop(0))
         records: list[Record] = []
-        busy = self.busy
+        busy = self._at_work()
         ready = wait([w.pipe for w in busy], timeout=seconds)
         for worker in [w for w in busy if w.pipe in ready]:
             job = worker.job
