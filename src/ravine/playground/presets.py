@@ -37,7 +37,7 @@ PRESETS = (
         "ravine",
         "Down the ravine",
         "A long, narrow valley, eighty times as steep across as along. Gradient descent bounces and crawls, momentum "
-        "swings, RMSprop creeps down the middle. Who is first at the bottom, and who overshoots?",
+        "swings and is first at the bottom, RMSprop creeps down the middle. Who overshoots?",
         _link(
             "oblong_bowl",
             [
@@ -71,8 +71,8 @@ PRESETS = (
         "turn",
         "Changing direction",
         "After a long descent the slope reverses and is ten times weaker. At equal lr, RMSprop with momentum "
-        "arrives ten times as fast and goes much farther before it turns. The lower picture is the position, time "
-        "running down.",
+        "arrives about ten times as fast and goes much farther before it turns. The lower picture is the position, "
+        "time running down.",
         _link(
             "kinked_valley",
             [("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.01})],
@@ -84,7 +84,7 @@ PRESETS = (
     Preset(
         "turn_fast",
         "Changing direction, equal speed",
-        "The same valley with Adam's lr 1/(1−μ) times as large, so that both arrive at the same speed. Now Adam "
+        "The same valley with Adam's lr 1/(1−μ) times as large, so that both arrive at about the same speed. Now Adam "
         "goes farther: its averages remember the steep side, so it is slow to turn and much slower to come back.",
         _link(
             "kinked_valley",
@@ -151,13 +151,13 @@ PRESETS = (
     Preset(
         "bowl",
         "Bowl: what each idea adds",
-        "Momentum damps the axis that oscillates and keeps the long one going; RMSprop makes both axes equal; Adam "
-        "does both.",
+        "Momentum damps the axis that oscillates and keeps the long one going. RMSprop begins with equal steps on both "
+        "axes. Adam does so too, and its momentum brings it to the bottom long before RMSprop.",
         _link(
             "oblong_bowl",
             [
                 ("gd", {"lr": 0.09}),
-                ("momentum", {"lr": 0.03, "mu": 0.8}),
+                ("momentum", {"lr": 0.09, "mu": 0.5}),
                 ("rmsprop", {"lr": 0.05}),
                 ("adam", {"lr": 0.15, "beta2": 0.99}),
             ],
@@ -170,8 +170,8 @@ PRESETS = (
     Preset(
         "eps",
         "The knob ε",
-        "With a small ε every coordinate moves at full speed, however small its gradient; with a large one RMSprop "
-        "turns into gradient descent with lr/√ε.",
+        "With a small ε every coordinate moves at full speed, however small its gradient. With a large one RMSprop "
+        "turns into gradient descent with lr/√ε once its gradients are small.",
         _link(
             "oblong_bowl",
             [("rmsprop", {"lr": 0.05, "eps": e}) for e in (1e-7, 1.0, 100.0)],
@@ -184,8 +184,9 @@ PRESETS = (
     Preset(
         "beta",
         "The knob β₂",
-        "How long the average of squared gradients remembers. Under heavy-tailed noise a short memory lets single "
-        "gradients through; a long one keeps the steps small for long after a large one.",
+        "How long the average of squared gradients remembers, under heavy-tailed noise. The largest gradient comes in "
+        "step 258. With β₂ = 0.5 it is divided by itself and moves Adam less than most. With 0.999 it makes Adam's "
+        "longest step since the start; those that follow are about half as long as before.",
         _link(
             "oblong_bowl",
             [("adam", {"lr": 0.1, "beta2": b}) for b in (0.5, 0.9, 0.999)],
@@ -199,8 +200,7 @@ PRESETS = (
     Preset(
         "mu",
         "The knob μ",
-        "No momentum, a good deal, too much: the path gets smoother and faster, then it swings past the minimum "
-        "again and again.",
+        "No momentum crawls, a good deal is fast. Too much swings past the minimum again and again.",
         _link(
             "oblong_bowl",
             [("momentum", {"lr": 0.01, "mu": m}) for m in (0.0, 0.8, 0.98)],
@@ -227,7 +227,8 @@ PRESETS = (
     Preset(
         "banana",
         "Rosenbrock's banana",
-        "Everybody finds the curved valley at once; following its floor to the minimum is the hard part.",
+        "Everybody finds the curved valley within 20 steps. Following its floor to the minimum is the hard part: after "
+        "600 only RMSprop with momentum is there.",
         _link(
             "rosenbrock",
             [
@@ -246,7 +247,8 @@ PRESETS = (
     Preset(
         "saddle",
         "Escape from a saddle",
-        "The gradient along the way out is tiny. Rules that rescale each coordinate leave at once; the others linger.",
+        "The gradient along the way out is tiny. Rules that rescale each coordinate leave within 15 steps; the others "
+        "take 40.",
         _link(
             "saddle",
             [("gd", {"lr": 0.1}), ("momentum", {"lr": 0.02}), ("rmsprop", {"lr": 0.02}), ("adam", {"lr": 0.05})],
