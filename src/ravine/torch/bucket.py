@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -36,17 +36,17 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Stor
     """How a parameter is stored, if the fused engine can take it as it is; else why not, in words."""
     named = {"the parameter": p, "the gradient": g, **{key: state[key] for key in method.arrays.values()}}
     for name, a in named.items():
-        if not _is_plain(a) or a.dtype not in REAL:
+        if not is_plain(a) or a.dtype not in REAL:
             return f"{name} is {_words(a)}"
         if a.shape != p.shape or a.is_complex() != p.is_complex():
             return f"{name} is {_words(a)}, the parameter {_words(p)}"
     for key in method.counters:
         c = state[key]
-        if not _is_plain(c) or c.numel() != 1 or c.dtype not in COUNTS:
+        if not is_plain(c) or c.numel() != 1 or c.dtype not in COUNTS:
             return f"{key} is {_words(c)}"
     arrays = list(named.values())
     if not all(map(is_contiguous, arrays)):
-        if not _is_dense(p):
+        if not is_dense(p):
             return f"the parameter's memory has gaps or overlaps: strides {p.stride()} for shape {tuple(p.shape)}"
         for name, a in named.items():
             if a.stride() != p.stride():
@@ -68,25 +68,7 @@ def _words(a: Any) -> str:
     return f"{str(a.dtype).removeprefix('torch.')}, {a.layout}, on {a.device}, of shape {tuple(a.shape)}{kind}"
 
 
-def can_be_straightened(p: Tensor, g: Any) -> bool:
-    """Whether a gradient differs from its parameter in nothing but layout."""
-    if not isinstance(g, Tensor) or type(g) not in PLAIN or g.layout is not torch.strided or not g.is_cpu:
-        return False
-    return _is_plain(p) and g.shape == p.shape and g.dtype in REAL and g.is_complex() == p.is_complex()
-
-
-def straightened(params: Sequence[Tensor], grads: Sequence[Tensor]) -> list[Tensor]:
-    """Copies of gradients that are laid out as their parameters.
-
-    Copying is one pass; stepping by a gradient of another layout, by torch's operations, is many.
-    """
-    with torch.no_grad():
-        copies = [torch.empty_like(p, dtype=g.dtype, requires_grad=False) for p, g in zip(params, grads, strict=True)]
-        torch._foreach_copy_(copies, list(grads))
-    return copies
-
-
-def _is_plain(a: Any) -> bool:
+def is_plain(a: Any) -> bool:
     """Whether a tensor's memory on the CPU holds its numbers, so that torch's dispatcher would have nothing to add."""
     return type(a) in PLAIN and dispatch_keys(a).raw_repr() in _plain_keys()
 
@@ -104,7 +86,7 @@ def _plain_keys() -> set[int]:
 COUNTS = {torch.float32: "float32", torch.float64: "float64"}
 
 
-def _is_dense(p: Tensor) -> bool:
+def is_dense(p: Tensor) -> bool:
     """Whether the elements fill their memory without gap or overlap, in whatever order (channels_last does)."""
     expected = 1
     for stride, size in sorted((stride, size) for stride, size in zip(p.stride(), p.shape, strict=True) if size != 1):
@@ -118,6 +100,7 @@ class Bucket:
     """Parameters of equal storage with their state; `step` updates all of them.
 
     It knows where they are and what they are like, and keeps none of them alive: what the program lets go is free.
+    `moving` has the ids of tensors that may come to lie elsewhere.
     """
 
     def __init__(
@@ -128,6 +111,7 @@ class Bucket:
         grads: Sequence[Tensor],
         states: Sequence[dict[str, Any]],
         is_fresh: Sequence[bool],
+        moving: Container[int] = (),
     ) -> None:
         self.method, self.storage = method, storage
         self.is_fresh: Sequence[bool] | None = is_fresh
@@ -135,11 +119,10 @@ class Bucket:
         standing = self._standing(params, states)
         self.are_like = likeness([*standing, *grads])
         self.fixed = list(map(address, standing))
+        self.may_move = [id(a) in moving for a in standing] if moving else []
         self.grads = list(map(address, grads))
         self.lengths = [p.numel() * (2 if p.is_complex() else 1) for p in params]
-        n = len(params)
-        columns = [self.fixed[:n], self.grads, *(self.fixed[k * n : (k + 1) * n] for k in range(1, len(self.keys) + 1))]
-        self.table = Table(method.rule, storage, self.lengths, np.array(columns, np.int64).T)
+        self.table = Table(method.rule, storage, self.lengths, _columns(self.fixed, self.grads))
 
     def _standing(self, params: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> list[Any]:
         """What stays in its place as a rule: the parameters and their state."""
@@ -157,11 +140,18 @@ class Bucket:
         """
         try:
             standing = self._standing(params, states)
-            if not self.are_like(*standing, *grads) or list(map(address, standing)) != self.fixed:
+            if not self.are_like(*standing, *grads):
                 return False
-            addresses = list(map(address, grads))
+            addresses, fixed = list(map(address, grads)), list(map(address, standing))
         except (RuntimeError, KeyError, AttributeError, TypeError):  # a sparse gradient, or state that was taken away
             return False
+        if fixed != self.fixed:
+            if not self.may_move or any(
+                now != before and not may for now, before, may in zip(fixed, self.fixed, self.may_move, strict=True)
+            ):
+                return False
+            self.table.set_addresses(_columns(fixed, addresses))
+            self.fixed, self.grads = fixed, addresses
         if addresses != self.grads:
             self.table.set_gradients(addresses)
             self.grads = addresses  # last: after an interrupt between the two the table is told again
@@ -189,3 +179,9 @@ class Bucket:
         else:  # the first step of some: their state was made for it
             self.table.step_rows([(1.0, ()), (2.0, ())], [not fresh for fresh in self.is_fresh], hyper, threads)
             self.is_fresh = None
+
+
+def _columns(standing: list[int], grads: list[int]) -> Any:
+    """The addresses as a table has them: a row a tensor, its parameter's, its gradient's, then those of its state."""
+    fixed = np.array(standing, np.int64).reshape(-1, len(grads))
+    return np.vstack([fixed[:1], [grads], fixed[1:]]).T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import is_
@@ -15,10 +15,16 @@ from torch import Tensor
 from ravine.engines import eager
 from ravine.engines.fused.storage import Storage
 from ravine.torch import local, rounding
-from ravine.torch.bucket import Bucket, can_be_straightened, storage, straightened
-from ravine.torch.likeness import likeness
+from ravine.torch.bucket import Bucket, storage
+from ravine.torch.likeness import in_python
 from ravine.torch.method import Method
+from ravine.torch.stand_ins import GRADIENT, Columns, Roles, StandIns, moving_ids, placed, share_memory, stand_ins
 from ravine.torch.walk import Walk, walk
+
+Row = tuple[Tensor, Tensor, dict[str, Any], bool]
+"""A parameter that torch's operations step, its gradient, its state, and whether its first step is to come."""
+
+SEEN = "a mode or a transform sees every operation"
 
 WALKS_TO_TRY = 4
 """How often a plan learns anew what it stands on; where that always moves, looking at it twice is no gain."""
@@ -47,11 +53,6 @@ class Plan:
         self.size = len(params)
         self.seeds = [0] * len(params)
         grads: list[Any] = [p.grad for p in params]
-        given = list(grads)
-        self.rest: list[int] = []
-        self.copied: list[int] = []  # whose gradient is laid out otherwise, and copied in every step
-        self.buckets: list[tuple[list[int], Bucket]] = []
-        groups: dict[Storage | None, list[int]] = {}
         fresh = [_complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
         self.is_distributed = any(map(local.is_distributed, params))
         if self.is_distributed:
@@ -59,42 +60,69 @@ class Plan:
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         self._parts = list(params) if self.is_distributed else []
-        for i, (p, g, state) in enumerate(zip(params, grads, states, strict=True)):
-            kind: Storage | str | None = "a mode or a transform sees every operation" if is_seen else None
-            kind = kind or storage(p, g, state, method)
-            if isinstance(kind, str) and not is_seen and not is_scaled and can_be_straightened(p, g):
-                (copy,) = straightened([p], [g])
-                found = storage(p, copy, state, method)
-                if isinstance(found, Storage):
-                    tell(tuple(p.shape), f"{kind}, so that is copied in every step")
-                    kind, grads[i] = found, copy
-                    self.copied.append(i)
-            if isinstance(kind, str):
-                tell(tuple(p.shape), f"{kind}, so torch's operations step it one by one")
-                kind = None
-            else:
-                is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
-                kind = replace(kind, is_stochastic=is_stochastic, is_scaled=is_scaled)
+        self.rest: list[int] = []
+        self.buckets: list[tuple[list[int], Bucket]] = []
+        columns: Columns = (list(params), grads, list(states))
+        kinds, copied = self._storages(columns, is_seen=is_seen)
+        steppable = [placed(*row, copied.get(i, {})) for i, row in enumerate(zip(*columns, strict=True))]
+        moving = moving_ids(copied)
+        groups: dict[Storage | None, list[int]] = {}
+        for i, kind in enumerate(kinds):
             groups.setdefault(kind, []).append(i)
         for kind, members in groups.items():
             if kind is not None:
-                chosen = [[column[i] for i in members] for column in (params, grads, states, fresh)]
-                bucket = Bucket(method, kind, *chosen)  # type: ignore[arg-type]
+                xs, gs, own = map(list, zip(*(steppable[i] for i in members), strict=True))
+                bucket = Bucket(method, kind, xs, gs, own, [fresh[i] for i in members], moving)
                 if not bucket.overlaps():
                     self.buckets.append((members, bucket))
                     continue
             self.rest += members
+        copied = {i: roles for i, roles in copied.items() if i not in self.rest}
+        self.stand_ins = StandIns(method, copied, columns) if copied else None
+        if self.stand_ins is not None:
+            self.stand_ins.fill(columns)
         self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
-        self._copies = [grads[i] for i in self.copied]  # alive until they are stepped by
-        self._raw_are_like = likeness(raw) if (raw := [given[i] for i in self.copied]) else None
+        is_kept = not is_seen and not self.is_distributed
+        self._rest_is_like = likeness_of_rest(method, self._columns) if is_kept and self.rest else None
         self._walk: Walk | None = None
         self._walks_to_try = WALKS_TO_TRY if self._is_brief() else 0
+
+    def _storages(self, columns: Columns, *, is_seen: bool) -> tuple[list[Storage | None], dict[int, Roles]]:
+        """How each parameter is stored that a launch takes, and what stands in for its arrays and counts there."""
+        kinds: list[Storage | None] = []
+        copied: dict[int, Roles] = {}
+        for i, (p, g, state) in enumerate(zip(*columns, strict=True)):
+            found = SEEN if is_seen else storage(p, g, state, self.method)
+            if isinstance(found, str) and not is_seen:
+                in_order = self.is_rounded and p.dtype is torch.bfloat16
+                roles = stand_ins(p, g, state, self.method, in_order=in_order)
+                copy = storage(*placed(p, g, state, roles), self.method)
+                if isinstance(copy, Storage) and not (self.is_scaled and GRADIENT in roles):
+                    tell(tuple(p.shape), f"{found}, so that is copied in every step")
+                    found, copied[i] = copy, roles
+            if isinstance(found, str):
+                tell(tuple(p.shape), f"{found}, so torch's operations step it one by one")
+                kinds.append(None)
+            else:
+                is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
+                kinds.append(replace(found, is_stochastic=is_stochastic, is_scaled=self.is_scaled))
+        if any(role != GRADIENT for roles in copied.values() for role in roles):
+            rows = [row for row, kind in zip(zip(*columns, strict=True), kinds, strict=True) if kind is not None]
+            written = [a for p, _, state in rows for a in (p, *(state[key] for key in self.method.arrays.values()))]
+            written += [
+                columns[2][i][key] for i, roles in copied.items() for key in self.method.counters if key in roles
+            ]
+            gradients = [g for _, g, _ in rows]
+            if share_memory(written + gradients, []) if self.is_scaled else share_memory(written, gradients):
+                kinds = [None if i in copied else kind for i, kind in enumerate(kinds)]
+                copied = {}
+        return kinds, copied
 
     def _is_brief(self) -> bool:
         """Whether all of it is done by one short call."""
         kinds = [b.storage for _, b in self.buckets]
         is_plain = not any(kind.is_stochastic or kind.is_scaled for kind in kinds)
-        is_whole = not self.rest and not self.copied and not self.is_distributed
+        is_whole = not self.rest and self.stand_ins is None and not self.is_distributed
         return is_plain and is_whole and all(b.table.is_brief for _, b in self.buckets)
 
     def advance(self, params: list[Tensor], state: Any, hyper: tuple[float, ...]) -> bool:
@@ -126,22 +154,30 @@ class Plan:
         self, params: Sequence[Tensor], grads: Sequence[Tensor], state: Mapping[Tensor, dict[str, Any]]
     ) -> bool:
         """Whether it still fits; new addresses of gradients are taken in."""
-        if len(params) != self.size or self.rest or self.is_distributed:
+        if len(params) != self.size or self.is_distributed:
             return False
-        if self._raw_are_like is not None:
-            raw = [grads[i] for i in self.copied]
-            if not self._raw_are_like(*raw):
-                return False
-            self._copies = straightened([params[i] for i in self.copied], raw)
-            copies = dict(zip(self.copied, self._copies, strict=True))
-            grads = [copies.get(i, g) for i, g in enumerate(grads)]
         states = _own(state, params) if self.method.keeps_state else []
+        if self.rest and not self._takes_rest(params, grads, states):
+            return False
+        if self.stand_ins is not None:
+            columns: Columns = (list(params), list(grads), states)
+            if not self.stand_ins.is_current(columns):
+                return False
+            params, grads, states = self.stand_ins.fill(columns)
         if len(self.buckets) == 1:
             return self.buckets[0][1].is_current(params, grads, states)
         for members, bucket in self.buckets:
             own = [states[i] for i in members] if states else []
             if not bucket.is_current([params[i] for i in members], [grads[i] for i in members], own):
                 return False
+        return True
+
+    def _takes_rest(self, params: Sequence[Tensor], grads: Sequence[Tensor], states: Sequence[Any]) -> bool:
+        """Whether the rest is what it was; then it is kept until it is stepped."""
+        columns = [(params[i], grads[i], states[i] if states else {}, False) for i in self.rest]
+        if self._rest_is_like is None or not self._rest_is_like(columns):
+            return False
+        self._columns = columns
         return True
 
     def draw_seeds(self, group: MutableMapping[str, Any], params: Sequence[Tensor]) -> None:
@@ -162,14 +198,15 @@ class Plan:
 
     def finish(self, params: Sequence[Tensor], hyper: tuple[float, ...]) -> None:
         """Tell autograd what the buckets' steps have written, and step what is in none of them."""
-        self._copies = []
         if self.buckets:
             torch.autograd.graph.increment_version(self._parts or params)
+        if self.stand_ins is not None:
+            self.stand_ins.copy_back()
         if self.rest or self.is_distributed:
             try:
                 self._step_rest(hyper)
             finally:
-                self._columns, self._parts = [], []  # the next step makes a plan
+                self._columns, self._parts = [], []
         if self.is_distributed:
             torch.autograd.graph.increment_version(params)
 
@@ -182,6 +219,27 @@ class Plan:
                     p.copy_(rounding.stochastic(wide, self.seeds[i]))
             else:
                 eager_step(self.method, p, g, state, hyper, is_first=is_first)
+
+
+def likeness_of_rest(method: Method, columns: Sequence[Row]) -> Callable[[Sequence[Row]], bool] | None:
+    """A function of such rows: whether their tensors are of the same kinds; None where that can't be told."""
+    keys = [*method.arrays.values(), *method.counters]
+
+    def tensors(rows: Sequence[Row]) -> list[Any]:
+        return [a for p, g, state, _ in rows for a in (p, g, *(state[key] for key in keys))]
+
+    try:
+        check = in_python(tensors(columns))
+    except (RuntimeError, AttributeError):  # a number where torch has a tensor, or a layout without strides
+        return None
+
+    def is_like(rows: Sequence[Row]) -> bool:
+        try:
+            return check(*tensors(rows))
+        except (RuntimeError, KeyError, AttributeError, TypeError):  # state that was taken away
+            return False
+
+    return is_like
 
 
 def _own(state: Mapping[Tensor, dict[str, Any]], params: Sequence[Tensor]) -> list[Any]:

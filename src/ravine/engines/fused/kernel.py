@@ -80,7 +80,7 @@ class Table:
         self.size = len(lengths)
         self.rows = np.zeros((self.size, storage.columns), np.int64)
         self.rows[:, LENGTH] = lengths
-        self.rows[:, ADDRESSES : storage.seed_column] = addresses
+        self.set_addresses(addresses)
         self.chunks = _chunks(self.rows[:, LENGTH])
         elements = int(self.rows[:, LENGTH].sum())
         self.traffic = elements * storage.bytes_per_element
@@ -107,6 +107,10 @@ class Table:
     def set_gradients(self, addresses: Sequence[int]) -> None:
         """Point to new gradients."""
         self.rows[:, ADDRESSES + 1] = addresses
+
+    def set_addresses(self, addresses: Any) -> None:
+        """Point to arrays and counts that all may lie elsewhere, as in the constructor."""
+        self.rows[:, ADDRESSES : self.kernel.storage.seed_column] = addresses
 
     def set_seeds(self, seeds: Sequence[int]) -> None:
         """The 32-bit seeds of the next step's rounding, one a tensor."""
