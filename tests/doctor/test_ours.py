@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import ravine.torch
-from ravine.doctor import Verdict, examine
+from ravine.doctor import Verdict, cost, examine
+from ravine.doctor.subject import Subject
 
 CLASSES = ["SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Lion"]
 NOT_APPLICABLE = {
@@ -25,3 +27,18 @@ def test_a_class_of_ours_passes_everything(name: str, options: dict[str, Any]) -
     expected = NOT_APPLICABLE.get(name, set()) if not options else set()
     expected = expected | {"recompiles"}  # torch.compile leaves the step to the kernels
     assert {f.check for f in report.findings if f.verdict is Verdict.NOT_APPLICABLE} == expected
+
+
+def test_why_a_parameter_is_not_simply_stepped_is_told() -> None:
+    def with_whole_counts(params: list[Any]) -> Any:
+        optimizer = ravine.torch.Adam(params)
+        for p in params:
+            optimizer.state[p]["step"] = torch.tensor(0)
+        return optimizer
+
+    for _ in range(2):
+        _, evidence = cost.extra_memory(Subject(with_whole_counts))
+        assert evidence.count("Ravine's log says") == 1
+        assert "step is int64" in evidence
+    assert "log" not in cost.extra_memory(Subject(ravine.torch.Adam))[1]
+    assert logging.getLogger("ravine").level == logging.NOTSET
