@@ -585,6 +585,28 @@ def test_everything_that_can_be_used_has_a_name(page: Page) -> None:
     assert nameless == []
 
 
+def test_the_learning_rate_s_knob_bears_both_its_names(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam&t=3")
+    names = [e.text for e in page.all(".card.open .symbol")]
+    assert "η" in names[0]
+    assert names[0].endswith("= lr")
+    assert not any("=" in name for name in names[1:])
+
+
+def test_a_subscript_is_lower_than_its_letter(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam&t=3")
+    drops = page.browser.execute_script(
+        """return [...document.querySelectorAll(".equation msub")]
+             .filter((e) => e.textContent === "mt" || e.textContent === "vt")
+             .map((e) => {
+               const [letter, script] = [...e.children].map((part) => part.getBoundingClientRect().bottom);
+               return (script - letter) / parseFloat(getComputedStyle(e).fontSize);
+             })"""
+    )
+    assert len(drops) >= 4
+    assert min(drops) > 0.15  # in em; the letters of m, v and t end on their baselines
+
+
 def test_the_page_measures_its_frames(page: Page) -> None:
     page.open(next(p.link for p in PRESETS if p.name == "family"))
     assert len(page.all(".card")) == 20

@@ -157,6 +157,7 @@ def test_the_command_writes_the_page_with_a_rule_of_ones_own(tmp_path: Path) -> 
     assert "weight_decay(adam)" not in html()
     CliRunner().invoke(group, ["playground", "weight_decay(adam)", "--out", str(out), "--no-open"])
     assert '"name":"weight_decay(adam)"' in out.read_text(encoding="utf-8")
+    assert '"title":"Adam, weight decay"' in out.read_text(encoding="utf-8")
 
 
 def test_the_command_refuses_a_rule_that_is_not_there(tmp_path: Path) -> None:

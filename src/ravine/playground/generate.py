@@ -39,7 +39,7 @@ def rule_object(rule: Rule) -> str:
     lines, nodes = equations.equation(rule)
     data = {
         "name": rule.name,
-        "title": rule.title,
+        "title": ", ".join([rule.title, *(name.replace("_", " ") for name in reversed(rule.transforms))]),
         "paper": rule.paper,
         "summary": rule.summary,
         "color": color,

@@ -2,6 +2,7 @@
 
 import { el, format, math, mathml, prose, setText } from "./dom.js";
 import { ruleNamed } from "./state.js";
+import { lowerSubscripts } from "./subscripts.js";
 
 export class Inside {
   constructor({ setCoordinate }) {
@@ -75,6 +76,7 @@ export class Inside {
         el("table", {}, el("thead", {}, el("tr", {}, column(""), ...names.map(column))), el("tbody", {}, ...rows)),
       ),
     );
+    lowerSubscripts(this.element);
   }
 
   // The numbers of the step that led to the situation after `t` steps; at 0, of the step to come.

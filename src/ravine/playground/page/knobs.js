@@ -91,7 +91,10 @@ export function knobRow(knob, value, set, label = knob.name) {
     slider.setAttribute("aria-valuetext", String(v));
   }
   const name = knob.symbol
-    ? el("span", { class: "symbol", title: knob.name }, math(knob.symbol))
+    ? el("span", { class: "symbol", title: titleOf(knob) }, math(knob.symbol), knob.name === "lr" ? " = lr" : "")
     : el("span", { class: "symbol" }, label);
   return { element: el("div", { class: "knob" }, name, slider, box, note), show };
 }
+
+// Equations call the learning rate η, code and stories call it lr: its knob bears both names.
+const titleOf = (knob) => (knob.name === "lr" ? "η in the equation, lr in code and stories: the learning rate" : knob.name);
