@@ -15,9 +15,11 @@ import click
 from click.core import ParameterSource
 from rich.console import Console
 
+from ravine.cli.ladder import compare_ladder, refuse_beside
 from ravine.cli.resolve import AUTO, Seeds, Share, until_resolved
 from ravine.errors import require
 from ravine.lab.contender import DEFAULT, Contender, parse
+from ravine.lab.ladder import RETUNE, TRANSFER, transferred
 from ravine.lab.protocol import SOBOL, TPE, Protocol
 from ravine.lab.records import FAILED, FINAL, FINISHED
 from ravine.lab.schedule import COSINE, LINEAR, SHAPES
@@ -86,6 +88,18 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 )
 @click.option("--lengths", metavar="LIST", default="1", help="The same at several lengths, as 1,2,4 times the steps.")
 @click.option(
+    "--ladder",
+    metavar="OPTION=LIST",
+    help="The same at several sizes: width=1,2,4 times the task's width, or width:=16,64.",
+)
+@click.option(
+    "--ladder-tuning",
+    type=click.Choice([RETUNE, TRANSFER]),
+    default=RETUNE,
+    show_default=True,
+    help="With --ladder: tune at each size, or at the smallest for all.",
+)
+@click.option(
     "--search",
     type=click.Choice([SOBOL, TPE]),
     default=SOBOL,
@@ -153,9 +167,15 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     if given["tensorboard"]:
         require("--tensorboard", "tensorboard")
     console = Console()
+    if given["ladder"] is not None:
+        refuse_beside(given, lengths)
+    elif given["ladder_tuning"] != RETUNE:
+        raise ValueError("--ladder-tuning is for a --ladder: give one, as --ladder width=1,2,4")
     if not given["suite"]:
         task = with_options(task, **common)
-        if lengths == [1.0]:
+        if given["ladder"] is not None:
+            compare_ladder(task, given, out, console)
+        elif lengths == [1.0]:
             compare_one(task, given, out, console, began)
         else:
             compare_lengths(task, given, out, console, lengths)
@@ -214,8 +234,11 @@ def compare_lengths(task: str, given: dict[str, Any], out: Path, console: Consol
     console.print(f"wrote {out / 'lengths.md'}", highlight=False, soft_wrap=True)
 
 
-def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, began: float) -> Results:
-    """One comparison, from the check of what was given to the report; a budget counts from `began`."""
+def compare_one(
+    task: str, given: dict[str, Any], out: Path, console: Console, began: float, source: Results | None = None
+) -> Results:
+    """One comparison, from the check of what was given to the report; a budget counts from `began`. With a `source`
+    nothing is tuned: hyperparameters are those chosen there."""
     from ravine.cli.progress import failures
     from ravine.lab import compare as lab
     from ravine.lab import report
@@ -224,6 +247,8 @@ def compare_one(task: str, given: dict[str, Any], out: Path, console: Console, b
     tune = given["tune"]
     names = None if tune is None else [n.strip() for n in tune.split(",") if n.strip()]
     contenders = parse(given["optimizers"], names, where_possible=given["is_tune_preset"])
+    if source is not None:
+        contenders = transferred(contenders, source)
     workers = worker_count(given["workers"])
     writable(out)
     with closing(workforce(given, workers)) as pool:

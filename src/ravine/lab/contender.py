@@ -21,7 +21,9 @@ DEFAULT = ("gd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop_momentum
 class Contender:
     """`rule` is what `ravine.lab.method.find` finds; `fixed` are hyperparameters that are not tuned, `given` those that
     are searched over a span of the user's, `tune` those that are searched, if it has them, over a span that follows
-    from their defaults. `schedule` is its own, instead of the comparison's; empty if it has none."""
+    from their defaults. `schedule` is its own, instead of the comparison's; empty if it has none. `transferred` are the
+    hyperparameters of each repetition's scored run where these were found by tuning elsewhere: then nothing is searched
+    here, and `tuned_at` names the study that they are from."""
 
     name: str
     rule: str
@@ -29,6 +31,8 @@ class Contender:
     given: Mapping[str, Span] = field(default_factory=dict)
     tune: tuple[str, ...] = ("lr",)
     schedule: str = ""
+    transferred: Sequence[Mapping[str, float]] = ()
+    tuned_at: str = ""
 
     @property
     def method(self) -> Method:
@@ -38,6 +42,8 @@ class Contender:
     @property
     def space(self) -> dict[str, Span]:
         """Which hyperparameters are searched, and where. Raises ValueError where nothing implies a span."""
+        if self.transferred:
+            return {}
         wanted = [n for n in self.method.hyperparameters if n in self.given or (n in self.tune and n not in self.fixed)]
         return {n: self.given[n] if n in self.given else self.method.span(n) for n in wanted}
 
@@ -56,6 +62,7 @@ class Contender:
             "state_bytes": found.state_bytes,
             "defaults": {n: h.default for n, h in found.hyperparameters.items() if n in found.own or n in space},
             "space": {n: list(span) for n, span in space.items()},
+            **({"transferred": list(self.transferred), "tuned_at": self.tuned_at} if self.transferred else {}),
         }
 
 

@@ -133,7 +133,8 @@ def missing(
     """(the runs of a contender that can start now, how many more will follow), given the records there are.
 
     A repetition's scored run follows when all its trials are there. Where no trial finished, the first is scored all
-    the same, so that its divergence shows. A contender with nothing to tune is scored as it is.
+    the same, so that its divergence shows. A contender with nothing to tune is scored as it is, or with what is
+    transferred to it.
     """
     done = {r.settings.key: r for r in records if r.settings.contender == contender.name}
     wanted: list[Settings] = []
@@ -155,7 +156,10 @@ def missing(
         wanted += trials
         if is_whole:
             best = best_of([done[s.key] for s in trials])
-            wanted.append(replace(fresh, stage=FINAL, hyper=best.settings.hyper if best else base.hyper))
+            hyper = best.settings.hyper if best else base.hyper
+            if contender.transferred:
+                hyper = contender.transferred[repetition]
+            wanted.append(replace(fresh, stage=FINAL, hyper=hyper))
         wanted.append(replace(fresh, stage=DEFAULTS))
     ready = [s for s in wanted if s.key not in done]
     here = sum(key[2] < protocol.seeds for key in done)

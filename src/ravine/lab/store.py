@@ -42,8 +42,8 @@ HEARTBEAT, GRACE = 10, 60
 """Seconds between signs of life, and of silence until a run is given to another."""
 
 
-DECISIVE = ("name", "rule", "fixed", "schedule", "equation", "defaults", "space")
-"""What of a contender decides its runs' numbers."""
+DECISIVE = ("name", "rule", "fixed", "schedule", "equation", "defaults", "space", "tuned_at")
+"""What of a contender decides its runs' numbers; of what is transferred, where it is from."""
 
 
 LOOK_SOON, LOOK_AGAIN = 0.5, 5.0
@@ -79,7 +79,8 @@ class Entry:
     def missing(self, records: Sequence[Record]) -> tuple[list[Settings], int]:
         """The runs that can start now, and how many more will follow."""
         c = self.contender
-        contender = Contender(c["name"], c["rule"], c["fixed"], schedule=c.get("schedule", ""))
+        kept = {n: c[n] for n in ("schedule", "transferred") if n in c}
+        contender = Contender(c["name"], c["rule"], c["fixed"], **kept)
         return missing(self.protocol, self.task["spec"], contender, c["space"], records)
 
 

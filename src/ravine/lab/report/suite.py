@@ -45,7 +45,7 @@ def page(many: Mapping[str, Results], figure: Figure) -> str:
     note = "Mean rank over the tasks, and final validation loss on each, with 95% intervals over the repetitions."
     parts.append(f'<p class="note">{note}</p>')
     parts.append(
-        f'<h2>Performance profile</h2><figure><div style="overflow-x:auto">{_svg(figure)}</div>'
+        f'<h2>Performance profile</h2><figure><div style="overflow-x:auto">{inline_svg(figure)}</div>'
         f"<figcaption>{escape(CAPTION)}</figcaption></figure>"
     )
     parts.append("<h2>The tasks</h2>")
@@ -99,7 +99,7 @@ def draw(found: Profile, like: Results) -> Figure:
     return figure
 
 
-def _svg(figure: Figure) -> str:
+def inline_svg(figure: Figure) -> str:
     """The figure as an inline SVG that takes the page's ink, without the file's header and metadata."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True)

@@ -170,6 +170,7 @@ def method(results: Results) -> list[str]:
     """How it was measured, in paragraphs."""
     p, e, task = results.protocol, results.environment, results.task
     batches = f" (batches of {task['batch_size']})" if task.get("batch_size") else ""
+    elsewhere = any(c.get("transferred") for c in results.contenders)
     usual = all(_is_usual(c) for c in results.contenders)
     space = (
         "the learning rate, over four decades around the rule's own default, from default/32 to default·316"
@@ -186,19 +187,24 @@ def method(results: Results) -> list[str]:
         f" Of each tuning the first {p.first} trials ran whole; another one was stopped as soon as, after the first "
         f"{WARM_UP:.0%} of its steps, its best validation loss so far was above the median of theirs at that step "
         "(Optuna's median rule, Golovin et al. 2017)."
-        if p.prune
+        if p.prune and not elsewhere
         else ""
     )
     rate = SHAPES[p.schedule] + (f", after a warm-up of {p.warmup:g} (a share below 1, else steps)" if p.warmup else "")
     rate += f"; gradients are clipped to a norm of {p.clip_norm:g}" if p.clip_norm else ""
     return [
         f"Everything was done {p.seeds} times over, each time with two new seeds that are the same for all optimizers. "
-        f"In each repetition an optimizer is tuned: {p.trials} runs of {p.steps} steps{batches} with the first seed, "
-        f"{chosen}. The space is {space}; all else keeps its default unless the table says otherwise. During a run the "
-        f"learning rate {rate}.{stopped}",
-        "The point with the lowest validation loss at its end is run with the second seed, and only that run is "
-        "scored. So the spread holds the luck of tuning as well as that of training. A seed decides the model's start "
-        "and the order of the data.",
+        + (
+            f"Nothing was tuned here: a run of {p.steps} steps{batches} has the hyperparameters that the same "
+            f"repetition chose at the smallest size of the task, by {p.trials} runs of each optimizer there. "
+            if elsewhere
+            else f"In each repetition an optimizer is tuned: {p.trials} runs of {p.steps} steps{batches} with the "
+            f"first seed, {chosen}. The space is {space}; all else keeps its default unless the table says otherwise. "
+        )
+        + f"During a run the learning rate {rate}.{stopped}",
+        ("It has" if elsewhere else "The point with the lowest validation loss at its end is run with")
+        + " the second seed, and only that run is scored. So the spread holds the luck of tuning as well as that of "
+        "training. A seed decides the model's start and the order of the data.",
         "A run diverged if its validation loss was not finite, or ended worse than before the first step. Diverged "
         "runs are recorded as such: never left out, never filled up. A mean is given only where all scored runs "
         "finished.",

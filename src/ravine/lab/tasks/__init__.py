@@ -41,6 +41,8 @@ SUITE = ("digits", "digits-cnn", "breast-cancer", "stdlib-lm")
 """What `ravine compare --suite` runs."""
 COMMON = ("device", "precision", "test")
 """Options that any Task has."""
+GIVEN = ("make_optimizer", "seed", "report", "steps")
+"""Arguments of a training loop that the runner gives."""
 
 
 def find(spec: str) -> Trainable:
@@ -95,8 +97,7 @@ def _built_in(spec: str, name: str, options: dict[str, Any]) -> Task | FunctionT
 
 def _with_arguments(task: FunctionTask, options: dict[str, Any]) -> FunctionTask:
     """A training loop with further arguments, those that it takes."""
-    given = ("make_optimizer", "seed", "report", "steps")
-    takes = [n for n in inspect.signature(task.function).parameters if n not in given]
+    takes = [n for n in inspect.signature(task.function).parameters if n not in GIVEN]
     for option in options:
         if option not in takes:
             raise unknown(f"argument of {task.name}()", option, takes)
@@ -115,11 +116,27 @@ def _check_device(name: Any) -> None:
 
 
 def with_options(spec: str, **options: Any) -> str:
-    """The text that names a task, with options added to it that are not None."""
+    """The text that names a task, with options that are not None added to it, or put in the place of those it has."""
     name, _, inside = spec.partition("[")
-    parts = [p for p in inside.rstrip("]").split(",") if p.strip()]
-    parts += [f"{n}={v}" for n, v in options.items() if v is not None]
+    added = {n: v for n, v in options.items() if v is not None}
+    parts = [p for p in inside.rstrip("]").split(",") if p.strip() and p.partition("=")[0].strip() not in added]
+    parts += [f"{n}={v}" for n, v in added.items()]
     return f"{name}[{','.join(parts)}]" if parts else name
+
+
+def options_of(spec: str) -> dict[str, Any]:
+    """A task's own options (not those of COMMON) and their values, as `spec` gives them or else by default; of one that
+    must be given and is not, `inspect.Parameter.empty`. Raises ValueError as `find` does."""
+    task = find(spec)
+    name, _, inside = spec.partition("[")
+    if name in BUILT_IN:
+        takes = inspect.signature(importlib.import_module(BUILT_IN[name]).task).parameters
+    elif isinstance(task, FunctionTask):
+        takes = inspect.signature(task.function).parameters
+    else:
+        return {}
+    defaults = {n: p.default for n, p in takes.items() if n not in GIVEN}
+    return defaults | {n: v for n, v in _options(spec, inside.rstrip("]")).items() if n in defaults}
 
 
 def digest(spec: str) -> str:
