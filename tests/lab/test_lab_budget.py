@@ -21,6 +21,7 @@ from ravine.cli import group
 from ravine.lab import budget
 from ravine.lab.budget import Costs, Limit, Plan
 from ravine.lab.compare import collect, complete, run
+from ravine.lab.contender import parse
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import DEFAULTS
 from ravine.lab.results import Results
@@ -142,6 +143,36 @@ def test_a_budget_that_is_no_time(text):
         budget.seconds(text)
 
 
+class Clock:
+    """Each job takes a second of it, however many runs it has."""
+
+    now = 0.0
+
+    @classmethod
+    def monotonic(cls) -> float:
+        return cls.now
+
+    @classmethod
+    def go_by(cls) -> None:
+        cls.now += 1.0
+
+
+@pytest.mark.parametrize(("most", "each", "count"), [(1, 1.0, 1), (4, 1 / 4, 4), (24, 1 / 10, 10)])
+def test_a_batch_is_measured_where_runs_are_trained_together(monkeypatch, most, each, count):
+    """Costs are a run's share of its batch, and what was measured belongs to every plan."""
+    comparison = header("gd,adam", protocol=replace(PROTOCOL, prune=True))
+    monkeypatch.setattr(budget, "time", Clock)
+    monkeypatch.setattr(budget, "_report", lambda results, folder: 0.1)
+    monkeypatch.setattr(budget, "_keeping", lambda header, records, folder: 0.1)
+    costs, records = budget.measure(comparison, parse("gd,adam"), MadeUpPool(after=Clock.go_by), most)
+    assert costs.runs == pytest.approx({"gd": each, "adam": each})
+    assert [r.settings.contender for r in records] == ["gd"] * count + ["adam"] * count
+    for trials in (2, 3, 64):
+        planned = replace(comparison, protocol=replace(comparison.protocol, trials=trials))
+        runs = [s for e in entries(planned) for s in e.missing([])[0]]
+        assert all(r.settings in runs for r in records)
+
+
 ARGS = ["compare", "breast-cancer", "--optimizers", "gd,adam", "--steps", "20", "--budget", "1.5m", "--workers", "1"]
 
 
@@ -156,7 +187,7 @@ def measured(monkeypatch):
     """A budget without processes: what a run costs is told, and how many are ended before the time is up."""
 
     def prepare(cost: float, repetitions: int | None = None):
-        def measure(comparison, contenders, pool):
+        def measure(comparison, contenders, pool, most):
             first = [s for e in entries(comparison) for s in e.missing([])[0] if s.stage == DEFAULTS]
             records = [record(s, 0.5) for s in first if s.repetition == 0]
             return Costs(dict.fromkeys(comparison.names, cost), 0.0, 0.01), records
@@ -216,7 +247,7 @@ def test_too_few_repetitions_are_not_reported(tmp_path, measured):
 def test_what_was_measured_counts(tmp_path):
     """With processes: the runs of the measurement are the comparison's first."""
     shown = invoke("--optimizers", "gd", "--seeds", "2", "--budget", "20m", "--out", str(tmp_path))
-    assert "1 of 132 runs are there already" in shown
+    assert "4 of 132 runs are there already" in shown  # a batch: defaults and first trials of both repetitions
     results = Results.load(tmp_path / "results.json")
     assert results.is_complete
     assert results.protocol.trials == 64

@@ -266,7 +266,7 @@ def compare_one(
         header, limit = lab.prepare(task, contenders, protocol), None
         if not is_auto:
             if given["budget"]:
-                header, limit = planned(header, contenders, given["budget"], store, pool, out, console, began)
+                header, limit = planned(header, contenders, given, store, pool, out, console, began)
             say_what_can_be_shown(header, store, console)
             interrupted = run_with_progress(header, store, pool, console, limit, is_batched=given["engine"] == "auto")
     if is_auto:
@@ -325,7 +325,7 @@ def say_what_can_be_shown(header: Results, store: Store, console: Console) -> No
 def planned(
     header: Results,
     contenders: list[Contender],
-    budget: str,
+    given: dict[str, Any],
     store: Store,
     pool: Workforce,
     out: Path,
@@ -335,11 +335,15 @@ def planned(
     """The comparison that fits the budget, and when it has to end. The plan is kept in the folder, so that the same
     command goes on with it; each time it is given, it has the time anew."""
     from ravine.lab import budget as planner
+    from ravine.lab.compare import most_together
     from ravine.lab.results import write
     from ravine.lab.store import entries
 
+    budget = given["budget"]
+    most = most_together(header.task["spec"]) if given["engine"] == "auto" else 1
     asked = {
         "budget": budget,
+        "together": most,
         "task": dict(header.task),
         "optimizers": list(header.contenders),
         "asked": asdict(header.protocol),
@@ -354,18 +358,19 @@ def planned(
             return replace(header, protocol=made.protocol), planner.Limit(made, began + seconds, seconds)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    costs, records = measured(header, contenders, pool, out / "measured.json", {**asked, "budget": None})
+    costs, records = measured(header, contenders, pool, out / "measured.json", {**asked, "budget": None}, most)
     made = planner.plan(header, seconds, began + seconds - time.monotonic(), pool.workers, costs)
     console.print(made.text, highlight=False)
     write(file, json.dumps({"for": asked, "plan": asdict(made)}))
     header = replace(header, protocol=made.protocol)
-    for entry, record in zip(entries(header), records, strict=True):
-        store.keep(store.enter(entry), entry, record)
+    entered = {e.contender["name"]: (store.enter(e), e) for e in entries(header)}
+    for record in records:
+        store.keep(*entered[record.settings.contender], record)
     return header, planner.Limit(made, began + seconds, seconds)
 
 
 def measured(
-    header: Results, contenders: list[Contender], pool: Workforce, file: Path, asked: dict[str, Any]
+    header: Results, contenders: list[Contender], pool: Workforce, file: Path, asked: dict[str, Any], most: int
 ) -> tuple[Costs, list[Record]]:
     """What was measured for a plan, kept in the folder: a longer budget after one that was refused starts from it."""
     from ravine.lab import budget as planner
@@ -376,7 +381,7 @@ def measured(
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["for"] == asked:
             return planner.Costs(**kept["costs"]), [Record.from_dict(r) for r in kept["records"]]
-    costs, records = planner.measure(header, contenders, pool)
+    costs, records = planner.measure(header, contenders, pool, most)
     write(file, json.dumps({"for": asked, "costs": asdict(costs), "records": [r.to_dict() for r in records]}))
     return costs, records
 

@@ -124,37 +124,50 @@ def plan(header: Results, budget: float, left: float, workers: int, costs: Costs
     )
 
 
-def measure(header: Results, contenders: Sequence[Contender], pool: Workforce) -> tuple[Costs, list[Record]]:
+def measure(
+    header: Results, contenders: Sequence[Contender], pool: Workforce, most: int = 1
+) -> tuple[Costs, list[Record]]:
     """What a run of each contender costs beside others, what keeping it and what the report; and these runs' records,
-    which are part of the comparison."""
-    runs_of = (missing(header.protocol, header.task["spec"], c, c.space, [])[0] for c in contenders)
-    first = [s for runs in runs_of for s in runs if s.stage == DEFAULTS and s.repetition == 0]
+    which are part of the comparison.
+
+    Where up to `most` runs are trained together, a batch of each contender is measured: its runs with defaults and the
+    first trials of all repetitions, which every plan has.
+    """
+    batches = []
+    for c in contenders:
+        known = [s for s in missing(header.protocol, header.task["spec"], c, c.space, [])[0] if s.trial < 1]
+        batches.append([s for s in known if s.stage == DEFAULTS and s.repetition == 0] if most == 1 else known[:most])
+    first = [s for batch in batches for s in batch]
     with tempfile.TemporaryDirectory() as folder:
         _report(header, Path(folder))  # loads what draws, while the processes start
-    _timed(pool, [replace(s, steps=1) for s in first[: pool.workers]])  # and each loads the data
-    timed = _timed(pool, first)
+    _timed(pool, [[replace(s, steps=1)] for s in first[: pool.workers]])  # and each loads the data
+    timed = _timed(pool, batches)
     timed.sort(key=lambda one: first.index(one[0].settings))  # as the contenders
     records = [r for r, _ in timed]
     whole = [t for r, t in timed if r.status == FINISHED]
-    runs = {  # a run that broke off tells nothing
-        r.settings.contender: t if r.status == FINISHED else max(whole, default=t) for r, t in timed
-    }
+    runs = {}
+    for name in header.names:
+        own = [(r, t) for r, t in timed if r.settings.contender == name]
+        ended = [t for r, t in own if r.status == FINISHED]  # a run that broke off tells nothing
+        runs[name] = max(ended or whole or [t for _, t in own])
     with tempfile.TemporaryDirectory() as folder:
         keeping = _keeping(header, records, Path(folder))
         report = _report(replace(header, records=records), Path(folder))
     return Costs(runs, keeping, report), records
 
 
-def _timed(pool: Workforce, queue: Iterable[Settings]) -> list[tuple[Record, float]]:
-    """Run settings; each record with the seconds from its start to its return."""
+def _timed(pool: Workforce, queue: Iterable[Sequence[Settings]]) -> list[tuple[Record, float]]:
+    """Run batches; each record with its share of the seconds from its batch's start to its return."""
     waiting, found = list(queue), []
-    began: dict[tuple[Any, ...], float] = {}
+    began: dict[tuple[Any, ...], tuple[float, int]] = {}
     while waiting or pool.busy:
         while waiting and pool.has_room:
-            settings = waiting.pop(0)
-            began[settings.key] = time.monotonic()
-            pool.start([settings])
-        found += [(r, time.monotonic() - began[r.settings.key]) for r in pool.wait(1.0)]
+            batch = waiting.pop(0)
+            began |= dict.fromkeys((s.key for s in batch), (time.monotonic(), len(batch)))
+            pool.start(batch)
+        for record in pool.wait(1.0):
+            start, count = began[record.settings.key]
+            found.append((record, (time.monotonic() - start) / count))
     return found
 
 
@@ -167,7 +180,7 @@ def _keeping(header: Results, records: Sequence[Record], folder: Path) -> float:
     study = store.enter(entry)
     store.claim({study: entry})
     claims, began = 0, time.monotonic()
-    for record in records[1:] or records:
+    for record in records[1:9] or records:
         claim = store.claim({study: entry})
         if claim is None:
             break

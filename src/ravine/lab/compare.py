@@ -158,12 +158,6 @@ class Crew:
         """Whether a worker has nothing to do."""
         return self.pool.has_room
 
-    def _most(self, task: str) -> int:
-        """How many runs of a task to train together."""
-        with suppress(Exception):  # what is wrong with a task shows in its runs
-            return batched.most(tasks.find(task)) if self.is_batched else 1
-        return 1
-
     def start(self, studies: Mapping[int, Entry]) -> None:
         """Start what can be started of these studies."""
         if not self.is_busy:
@@ -171,7 +165,7 @@ class Crew:
                 self.store.reclaim(study)
         while self.pool.has_room and (claim := self.store.claim(studies)):
             batch = [claim]
-            most = self._most(claim.settings.task)
+            most = most_together(claim.settings.task) if self.is_batched else 1
             while len(batch) < most and (more := self.store.claim({claim.study_id: studies[claim.study_id]})):
                 batch.append(more)
             self.claims += batch
@@ -187,6 +181,13 @@ class Crew:
             ended.append((claim.study_id, record))
         self.store.beat(self.claims)
         return ended
+
+
+def most_together(task: str) -> int:
+    """How many runs of a task to train together."""
+    with suppress(Exception):  # what is wrong with a task shows in its runs
+        return batched.most(tasks.find(task))
+    return 1
 
 
 def why_not_here(entry: Entry) -> str:
