@@ -58,7 +58,7 @@ def bench(
     console = Console()
     names = [model] if model else shapes.split(",")
     found = {name: parameter_shapes(name) for name in names}
-    results: dict[str, Any] = {"machine": _machine(), "first_step": first_step(), "shapes": {}}
+    results: dict[str, Any] = {"machine": this_machine(), "first_step": first_step(), "shapes": {}}
     for name in names:
         progress = track(chosen.items(), description=name, console=console, transient=True)
         measured = {}
@@ -135,7 +135,8 @@ def _memory(row: dict[str, Any]) -> str:
     return f"{extra['ravine'] / 1e6:.0f}" + (f", {min(others) / 1e6:.0f}" if others else "")
 
 
-def _machine() -> dict[str, Any]:
+def this_machine() -> dict[str, Any]:
+    """What figures were measured on, and when."""
     import torch
 
     import ravine
