@@ -18,6 +18,11 @@ from ravine.torch.ordered import in_order
 from ravine.torch.plan import Plan, counts_type
 from ravine.watched import is_watched
 
+# What making an optimizer and its first step need: an import in there garbles the stacks of a torch.profiler.
+rules()
+for _name in ("llvmlite.binding", "platformdirs"):
+    importlib.import_module(_name)
+
 
 class Stepper(torch.optim.Optimizer):
     """An optimizer that steps by rules. A subclass says which: `_method(group)`.
@@ -41,7 +46,6 @@ class Stepper(torch.optim.Optimizer):
         rounding_seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        _import_for_a_step()
         asked = guards.options(on_nonfinite, rounding, rounding_seed)
         guards.complete(dict(asked))
         super().__init__(in_order(params), *args, **kwargs)
@@ -135,7 +139,6 @@ class Stepper(torch.optim.Optimizer):
         guards.complete(self.param_groups[-1])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        _import_for_a_step()
         super().__setstate__(state)
         self._complete_groups()
         self._plans, self._is_settled, self._unfinished = {}, False, {}
@@ -163,13 +166,6 @@ class Stepper(torch.optim.Optimizer):
         plan = Plan(method, params, states, counts, unfinished, **asked)
         self._plans = {**self._plans, number: plan}
         return plan
-
-
-def _import_for_a_step() -> None:
-    """Import what the first step needs: an import inside a step garbles torch.profiler's stacks."""
-    rules()
-    for name in ("llvmlite.binding", "platformdirs"):
-        importlib.import_module(name)
 
 
 @_disable_dynamo
