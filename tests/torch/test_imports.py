@@ -35,9 +35,11 @@ def test_a_profiler_that_sees_an_optimizer_made_has_whole_names() -> None:
     """In a process of its own: what is imported once is imported."""
     program = """
         import torch, ravine.torch
+        p = torch.nn.Parameter(torch.ones(3))
+        p.grad = torch.ones(3)
+        with torch.profiler.profile():
+            torch.optim.Adam([p]).step()  # torch imports modules of its own in its first step
         with torch.profiler.profile(with_stack=True) as profile:
-            p = torch.nn.Parameter(torch.ones(3))
-            p.grad = torch.ones(3)
             ravine.torch.Adam([p]).step()
         events = list(profile.profiler.kineto_results.experimental_event_tree())
         while events:

@@ -22,7 +22,8 @@ class Coefficients:
         self.scalar_slots = lower.scalar_slots(graph)
         self.source = _source(graph, list(hyperparameters))
         namespace: dict[str, Any] = dict(OPERATIONS)
-        exec(self.source, namespace)
+        self._code = compile(self.source, "<coefficients>", "exec")  # kept: torch.profiler reads its name at the end
+        exec(self._code, namespace)
         self.evaluate: Callable[..., tuple[tuple[float, ...], tuple[float, ...]]] = namespace["coefficients"]
 
 
