@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import ravine.torch
 from ravine.torch import plan, stand_ins, stepper
+from watched_steps import Watched
 
 KINDS: dict[str, dict[str, Any]] = {"SGD": {"momentum": 0.9, "dampening": 0.5}, "RMSprop": {}, "Adam": {}, "NAdam": {}}
 GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -96,13 +96,6 @@ def test_state_taken_from_an_odd_parameter_is_made_anew() -> None:
         mine.step()
         other.step()
     assert torch.equal(p, q)
-
-
-class Watched(TorchDispatchMode):
-    """Under which torch's operations step everything, one by one."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **(kwargs or {}))
 
 
 def with_gaps(value: Tensor) -> Tensor:
