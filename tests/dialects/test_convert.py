@@ -182,6 +182,7 @@ def test_the_command(saved: Path) -> None:
     done = run(saved, "--from", "torch", "--to", "keras")
     assert done.exit_code == 0, done.output
     shown = " ".join(done.output.split())
+    assert "was taken for torch.Adam(" in shown
     assert "state of keras.Adam(epsilon=1e-08)" in shown
     assert "Training goes on otherwise there: ε is outside the root" in shown
     with np.load(saved.with_name("state.keras.npz"), allow_pickle=False) as file:

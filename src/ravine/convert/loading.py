@@ -65,7 +65,9 @@ def load_groups(
     known = metadata.get("step")
     if framework == "tensorflow" and step is None:
         step = known  # its powers of β tell the step only until they underflow
-    loaded = _loaded(tensors, Recognised(call, str(source.recipe)), step, metadata.get("types") or {})
+    loaded = _loaded(
+        tensors, Recognised(call, call if source.constructor else str(source.recipe)), step, metadata.get("types") or {}
+    )
     state = loaded.state
     return [loaded if state.t is not None else replace(loaded, state=replace(state, t=known))]
 
