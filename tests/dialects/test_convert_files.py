@@ -49,7 +49,7 @@ KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS)
 @pytest.mark.parametrize("name", KERAS)
 def test_keras(name: str) -> None:
     how = {"optimizer": "keras.Adam(0.01, amsgrad=True)"} if ".weights." in name else {}
-    names = [f"sequential_{n}" for n in NAMES] if name in NAMED else list("0123")
+    names = list("0123")
     if name in NAMED:
         names = list(convert.load(FILES / name, "keras").slots)
         names.sort(key=lambda n: next(i for i, own in enumerate(NAMES) if n.endswith(own)))

@@ -16,11 +16,10 @@ from ravine.errors import unknown
 
 @dataclass(frozen=True)
 class Group:
-    """The tensors of a parameter group by name, what optimizer they are of, and all the group's parameters by name."""
+    """The tensors of a parameter group by name, and what optimizer they are of."""
 
     tensors: Tensors
     optimizer: Recognised
-    params: tuple[str, ...]
 
 
 def from_torch(state_dict: Any, optimizer: str | None = None) -> tuple[Tensors, str]:
@@ -42,10 +41,9 @@ def groups(state_dict: Any, optimizer: str | None = None) -> list[Group]:
     found: dict[str, Group] = {}
     for group in state_dict["param_groups"]:
         told = recognise(group) if optimizer is None else named(optimizer, group)
-        known = found.get(told.call) or Group({}, told, ())
-        params = tuple(map(str, group.get("param_names", group["params"])))
+        known = found.get(told.call) or Group({}, told)
         tensors = _tensors(group, state_dict["state"], told)
-        found[told.call] = Group(known.tensors | tensors, told, (*known.params, *params))
+        found[told.call] = Group(known.tensors | tensors, told)
     return list(found.values())
 
 
