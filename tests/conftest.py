@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 import ravine
+from ravine import registry
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -33,9 +33,8 @@ if "RAVINE_CACHE_DIR" not in os.environ:
 def _rules_of_one_test_are_not_seen_by_another() -> Iterator[None]:
     before = ravine.rules()
     yield
-    registry = sys.modules["ravine.rule"]._registry  # the attribute ravine.rule is the function
-    registry.clear()
-    registry.update(before)
+    registry._registry.clear()
+    registry._registry.update(before)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import numpy as np
 from ravine.engines import reference
 from ravine.errors import unknown
 from ravine.hyperparameter import is_number
+from ravine.registry import rule as find_rule
 from ravine.rule import Rule
-from ravine.rule import rule as find_rule
 
 if TYPE_CHECKING:
     import optax

@@ -11,13 +11,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from ravine.hyperparameter import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter
 from ravine.math import maximum, minimum
-from ravine.rule import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter, Rule, Slot, rule
+from ravine.rule import Rule, Slot
 
 Apply = Callable[..., tuple[Any, ...]]
 
 
-def weight_decay(base: Rule | str) -> Rule:
+def weight_decay(base: Rule) -> Rule:
     """Coupled (L2) weight decay: g + λx goes in for g. λ is the hyperparameter `weight_decay`, default 0."""
 
     def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
@@ -27,7 +28,7 @@ def weight_decay(base: Rule | str) -> Rule:
     return _transform("weight_decay", base, apply, {"weight_decay": Hyperparameter(0.0, NON_NEGATIVE)})
 
 
-def decoupled_weight_decay(base: Rule | str) -> Rule:
+def decoupled_weight_decay(base: Rule) -> Rule:
     """Decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101): Δ − lr·λ·x goes out for Δ.
 
     λ is the hyperparameter `weight_decay`, default 0. The rule must have a hyperparameter `lr`.
@@ -43,7 +44,7 @@ def decoupled_weight_decay(base: Rule | str) -> Rule:
     return _transform("decoupled_weight_decay", base, apply, decay)
 
 
-def lr_decay(base: Rule | str) -> Rule:
+def lr_decay(base: Rule) -> Rule:
     """A learning rate that falls with time, lr / (1 + (t−1)·d), as torch's Adagrad has it. d is `lr_decay`, default 0.
 
     The rule must have a hyperparameter `lr`.
@@ -57,7 +58,7 @@ def lr_decay(base: Rule | str) -> Rule:
     return _transform("lr_decay", base, apply, {"lr_decay": Hyperparameter(0.0, NON_NEGATIVE)})
 
 
-def maximize(base: Rule | str) -> Rule:
+def maximize(base: Rule) -> Rule:
     """Go uphill: −g goes in for g."""
 
     def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
@@ -66,7 +67,7 @@ def maximize(base: Rule | str) -> Rule:
     return _transform("maximize", base, apply, {})
 
 
-def clip_value(base: Rule | str) -> Rule:
+def clip_value(base: Rule) -> Rule:
     """Clip each gradient component to [−c, c]. c is the hyperparameter `clip_value`, default 1."""
 
     def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
@@ -76,13 +77,13 @@ def clip_value(base: Rule | str) -> Rule:
     return _transform("clip_value", base, apply, {"clip_value": Hyperparameter(1.0, POSITIVE)})
 
 
-def stored_at_look_ahead(base: Rule | str) -> Rule:
+def stored_at_look_ahead(base: Rule) -> Rule:
     """The same method for a program in which the stored parameter is y = x + o, the look-ahead point itself.
 
     Where only gradients arrive (torch), they arrive at the stored parameter. With Δ and the look-ahead offset o of the
     base rule, y moves by Δ + o(new state) − o(old state). A rule that does not look ahead is returned as it is.
     """
-    base = _rule(base)
+    base = _checked("stored_at_look_ahead", base)
     if base.look_ahead_function is None:
         return base
 
@@ -95,7 +96,7 @@ def stored_at_look_ahead(base: Rule | str) -> Rule:
     return replace(_transform("stored_at_look_ahead", base, apply, {}), look_ahead_function=None)
 
 
-def heavy_ball(base: Rule | str) -> Rule:
+def heavy_ball(base: Rule) -> Rule:
     """Momentum on the rule's own step, whatever it is: Δₜ = μ·Δₜ₋₁ + step; lr is inside the buffer.
 
     Around `rmsprop` it is `rmsprop_momentum`. optax's chain of a scaling, a learning rate and a trace. Adds the slot
@@ -111,7 +112,7 @@ def heavy_ball(base: Rule | str) -> Rule:
     return _with_momentum("heavy_ball", base, apply)
 
 
-def nesterov_ball(base: Rule | str) -> Rule:
+def nesterov_ball(base: Rule) -> Rule:
     """Nesterov's momentum on the rule's own step, for gradients taken at the stored parameter.
 
     Δₜ = μ·Δₜ₋₁ + step is remembered and x moves by μ·Δₜ + step. Adds slot and hyperparameter as `heavy_ball` does.
@@ -126,7 +127,7 @@ def nesterov_ball(base: Rule | str) -> Rule:
     return _with_momentum("nesterov_ball", base, apply)
 
 
-TRANSFORMS: Mapping[str, Callable[[Rule | str], Rule]] = MappingProxyType(
+TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
     {
         t.__name__: t
         for t in (
@@ -154,25 +155,28 @@ def named(
     )
 
 
-def _rule(base: Rule | str) -> Rule:
-    return rule(base) if isinstance(base, str) else base
+def _checked(name: str, base: Rule) -> Rule:
+    if isinstance(base, Rule):
+        return base
+    hint = f": ravine.rule({f'{name}({base})'!r}) finds one by name" if isinstance(base, str) else ""
+    raise TypeError(f"{name} wraps a rule, got {base!r}{hint}")
 
 
-def _needs_lr(name: str, base: Rule | str) -> None:
-    if "lr" not in _rule(base).hyperparameters:
-        raise ValueError(f"{name} needs a rule with a hyperparameter lr; {_rule(base).name} has none")
+def _needs_lr(name: str, base: Rule) -> None:
+    if "lr" not in _checked(name, base).hyperparameters:
+        raise ValueError(f"{name} needs a rule with a hyperparameter lr; {base.name} has none")
 
 
-def _with_momentum(name: str, base: Rule | str, apply: Apply) -> Rule:
-    inner = _rule(base)
+def _with_momentum(name: str, base: Rule, apply: Apply) -> Rule:
+    inner = _checked(name, base)
     if "delta" in inner.slots or inner.look_ahead_function is not None:
         raise ValueError(f"{name} can't wrap {inner.name}: it already has a momentum of that kind")
     wrapped = _transform(name, inner, apply, {"mu": Hyperparameter(0.9, FRACTION)})
     return replace(wrapped, slots=MappingProxyType({**inner.slots, "delta": Slot()}))
 
 
-def _transform(name: str, base: Rule | str, apply: Apply, added: Mapping[str, Hyperparameter]) -> Rule:
-    inner = _rule(base)
+def _transform(name: str, base: Rule, apply: Apply, added: Mapping[str, Hyperparameter]) -> Rule:
+    inner = _checked(name, base)
     for key in added:
         if key in inner.hyperparameters:
             raise ValueError(f"{name} can't wrap {inner.name}: it already has a hyperparameter {key}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ HEAVY = {
     "keras",
     "tensorflow",
 }
+DOORS = {("ravine.recipe", front) for front in ("ravine.torch", "ravine.optax", "ravine.dialects.rewrite")}
+"""A recipe's methods open the front ends, and those take recipes: the one circle that is meant."""
 AVERAGES = ("simulate", "scenarios", "bias.py")
 """The scenario that shows the averages themselves, beside what an optimizer makes of them."""
 
@@ -47,7 +50,7 @@ def files(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize("file", files("rules"), ids=lambda p: p.name)
 def test_rules_import_only_the_declaration_mathematics_and_transforms(file: Path) -> None:
-    allowed = {"ravine.math", "ravine.rule", "ravine.transforms"}
+    allowed = {"ravine.math", "ravine.registry", "ravine.hyperparameter", "ravine.transforms"}
     assert {".".join(i.split(".")[:2]) for i in imports(file)} <= allowed
 
 
@@ -95,3 +98,64 @@ def test_no_rule_runs_at_import() -> None:
     script = "import sys, ravine; print([m for m in sys.modules if m.startswith('ravine.rules.')])"
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def modules() -> dict[str, Path]:
+    names = {".".join(f.relative_to(SOURCE.parent).with_suffix("").parts): f for f in files(".")}
+    return {name.removesuffix(".__init__"): file for name, file in names.items()}
+
+
+def run_imports(file: Path, known: Iterable[str]) -> set[str]:
+    """Ravine's modules that a file imports when it runs, anywhere in it: not for types alone."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for n in ast.walk(tree):
+        if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test):
+            n.body = []
+    found = set()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Import):
+            found |= {a.name for a in n.names}
+        elif isinstance(n, ast.ImportFrom):
+            submodules = {f"{n.module}.{a.name}" for a in n.names} & set(known)
+            found |= submodules | ({str(n.module)} if len(submodules) < len(n.names) else set())
+    return found & set(known)
+
+
+def circles(edges: Mapping[str, set[str]]) -> list[set[str]]:
+    """Sets of modules each of which imports, by way of others, every other one of its set (Tarjan's algorithm)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in edges[module]:
+            if other not in index:
+                visit(other)
+            if other in stack:
+                low[module] = min(low[module], low[other])
+        if low[module] == index[module]:
+            at = stack.index(module)
+            found.append(set(stack[at:]))
+            del stack[at:]
+
+    for module in edges:
+        if module not in index:
+            visit(module)
+    return [circle for circle in found if len(circle) > 1]
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Neither when they are loaded nor later, inside a function."""
+    known = modules()
+    edges = {name: run_imports(file, known) - {name} for name, file in known.items()}
+    assert {(name, other) for name, others in edges.items() for other in others} >= DOORS
+    edges = {name: {other for other in others if (name, other) not in DOORS} for name, others in edges.items()}
+    found = {frozenset(m.removeprefix("ravine.") for m in circle) for circle in circles(edges)}
+    assert found == {
+        frozenset({"lab.imported", "lab.making", "lab.method"}),
+        frozenset({"cli.compare", "cli.ladder", "cli.resolve"}),
+    }
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import ravine
-from ravine.declaration import declare
 from ravine.math import ema, sqrt, where
+from ravine.rule import declare
 
 FAMILY = set(
     """gd momentum momentum_ema momentum_torch nesterov adagrad rmsprop rmsprop_torch rmsprop_momentum

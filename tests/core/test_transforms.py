@@ -33,7 +33,7 @@ def test_clipping_keeps_both_sides_within_the_bound() -> None:
 
 
 def test_adamw_is_adam_with_decoupled_decay() -> None:
-    adamw, made = ravine.rule("adamw"), transforms.decoupled_weight_decay("adam")
+    adamw, made = ravine.rule("adamw"), transforms.decoupled_weight_decay(ravine.rule("adam"))
     assert adamw.graph.outputs == made.graph.outputs
     assert adamw.hyperparameters["weight_decay"].default == 0.01
 
@@ -45,7 +45,9 @@ def test_a_rule_without_look_ahead_is_stored_as_it_is() -> None:
 
 def test_what_cannot_be_wrapped() -> None:
     with pytest.raises(ValueError, match="already has a hyperparameter weight_decay"):
-        transforms.weight_decay("adamw")
+        transforms.weight_decay(ravine.rule("adamw"))
+    with pytest.raises(TypeError, match=r"wraps a rule, got 'adam': ravine.rule\('weight_decay\(adam\)'\)"):
+        transforms.weight_decay("adam")  # type: ignore[arg-type]
 
     @ravine.rule
     def no_lr(g, *, rate=0.1):  # type: ignore[no-untyped-def]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ravine.hyperparameter import Range
 from ravine.lab.contender import DEFAULT, parse
 from ravine.lab.space import COMPLEMENT, EVEN, LOG, Span, search_space
-from ravine.rule import Range, rule, rules
+from ravine.registry import rule, rules
 
 
 def test_the_nine_of_the_default():

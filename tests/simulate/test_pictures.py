@@ -93,7 +93,7 @@ def test_the_svg_is_xml_and_the_page_is_inert():
     o = paths(optimizers=["adam"], surface="kinked_valley", steps=5)
     ET.fromstring(files.svg(o))
     hostile = type(o)(**{**vars(o), "title": "<script>alert(1)</script>", "story": "a & <b>"})
-    text = page(hostile)
+    text = page(hostile, files.svg(hostile))
     assert "<script" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert "a &amp; &lt;b&gt;" in text

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 import ravine.torch as ours
-from ravine.declaration import Rule, declare
 from ravine.recipe import recipe
+from ravine.rule import Rule, declare
 
 Make = Callable[[list[torch.Tensor]], torch.optim.Optimizer]
 

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ravine import palette
-from ravine.rule import Rule, rule, rules
+from ravine.registry import rule, rules
+from ravine.rule import Rule
 from ravine.spelling import read
 from ravine.trace import text
 

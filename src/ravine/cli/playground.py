@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ravine.rule import rule
+from ravine.registry import rule
 
 
 @click.command()

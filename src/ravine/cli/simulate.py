@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ravine import palette
-from ravine.rule import rules
+from ravine.registry import rules
 from ravine.simulate.outcome import Outcome, cell
 from ravine.simulate.outcome import Table as Numbers
 from ravine.simulate.scenarios import SCENARIOS

@@ -15,7 +15,7 @@ from ravine.convert.kept import ravines
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Table, Wrap, element, rmsprop_forms
 from ravine.recipe import recipe
-from ravine.rule import rule
+from ravine.registry import rule
 from ravine.spelling import read
 
 Group = Mapping[str, Any]

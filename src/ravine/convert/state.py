@@ -17,7 +17,7 @@ from ravine.dialects.table import Arguments
 from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
-from ravine.rule import rule
+from ravine.registry import rule
 
 Slots = dict[str, dict[str, np.ndarray]]
 """Arrays by parameter, then by slot of the rule. A scalar slot is an array of shape ()."""

@@ -15,7 +15,8 @@ import numpy as np
 
 from ravine.dialects.terms import Parts, describe, differences, method, take_apart
 from ravine.recipe import Recipe, recipe
-from ravine.rule import Rule, rule, rules
+from ravine.registry import rule, rules
+from ravine.rule import Rule
 from ravine.transforms import stored_at_look_ahead
 
 STEPS, DROP, SIZE = 60, 30, 4

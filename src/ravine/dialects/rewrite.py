@@ -16,7 +16,7 @@ from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Form, Wrap, holds, place
 from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
-from ravine.rule import rule
+from ravine.registry import rule
 
 PREFIX = {
     "tensorflow": "tf.compat.v1.train.",

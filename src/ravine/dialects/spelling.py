@@ -11,7 +11,7 @@ from typing import Any
 from ravine.dialects.table import Arguments, Form, Table, Wrap, element, place
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
-from ravine.rule import rule
+from ravine.registry import rule
 
 
 class Constructor(Table):
@@ -71,9 +71,7 @@ class Constructor(Table):
 
     def _meant(self, name: str) -> list[str]:
         """What another framework's argument of this name is called here; none where it is nothing here."""
-        from ravine.dialects import FRAMEWORKS, constructors
-
-        everywhere = [f for framework in FRAMEWORKS for c in constructors(framework).values() for f in c.forms]
+        everywhere = [form for constructor in _made for form in constructor.forms]
         means = {hyper for form in everywhere for hyper, a in form.names.items() if name in (hyper, place(a)[0])}
         return sorted({place(a)[0] for form in self.forms for hyper, a in form.names.items() if hyper in means})
 
@@ -122,4 +120,13 @@ def spelling(
     arguments to the one value that is supported, and the reason; `gone` those of earlier versions to what they meant.
     Arguments that no table mentions don't touch the arithmetic.
     """
-    return lambda function: Constructor(function, framework, forms, wraps, common or {}, refuses or {}, gone or {})
+
+    def made(function: Callable[..., Arguments | None]) -> Constructor:
+        _made.append(Constructor(function, framework, forms, wraps, common or {}, refuses or {}, gone or {}))
+        return _made[-1]
+
+    return made
+
+
+_made: list[Constructor] = []
+"""Every framework's constructors: what one calls an argument hints at what another does."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ravine.recipe import Recipe
+from ravine.registry import rule as find_rule
 from ravine.rule import Rule
-from ravine.rule import rule as find_rule
 from ravine.trace.graph import Graph, Node, node, substitute, topological
 
 AROUND = ("weight_decay", "decoupled_weight_decay", "maximize", "clip_value", "lr_decay")

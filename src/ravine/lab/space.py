@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ravine.rule import Range, Rule
+from ravine.hyperparameter import Range
+from ravine.rule import Rule
 
 LOG, COMPLEMENT, EVEN = "log", "log of 1 - value", "linear"
 """Even in powers of ten of the value, in powers of ten of one minus the value (for decays near one), or as it is."""

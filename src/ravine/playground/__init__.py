@@ -13,7 +13,8 @@ from string import Template
 
 from ravine.playground import generate
 from ravine.playground.bundle import PAGE, bundle
-from ravine.rule import Rule, rules
+from ravine.registry import rules
+from ravine.rule import Rule
 
 STYLES = ("base", "layout", "stage", "panels", "inside", "narrow")
 """The parts of the page's style, in `page/style`: a later one overrides earlier ones."""

@@ -12,9 +12,10 @@ from typing import Any
 
 from ravine import palette
 from ravine.engines import javascript
+from ravine.hyperparameter import Hyperparameter
 from ravine.playground import equations
 from ravine.playground.presets import PRESETS, Preset
-from ravine.rule import Hyperparameter, Rule
+from ravine.rule import Rule
 from ravine.simulate import SURFACES, Surface
 from ravine.simulate.surface import COORDINATES
 from ravine.trace.graph import node

@@ -15,7 +15,8 @@ except ImportError as error:
 from ravine.playground import script, stylesheet
 from ravine.playground.presets import PRESETS
 from ravine.recipe import Recipe, recipe
-from ravine.rule import Rule, rule
+from ravine.registry import rule
+from ravine.rule import Rule
 
 
 class Playground(anywidget.AnyWidget):

@@ -1,1 +1,1 @@
-"""The equations, one file a family. A rule imports only `ravine.rule` and `ravine.math`."""
+"""The equations, one file a family. A rule imports only `ravine.registry`, `ravine.math` and its ranges."""

@@ -1,7 +1,7 @@
 """Adagrad and Adadelta: a learning rate for each coordinate from the history of its gradients."""
 
 from ravine.math import ema_square, sqrt
-from ravine.rule import rule
+from ravine.registry import rule
 
 
 @rule(

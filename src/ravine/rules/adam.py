@@ -1,7 +1,8 @@
 """Adam and its relatives: a running mean of gradients over the root of a running mean of their squares."""
 
+from ravine.hyperparameter import FRACTION, NON_NEGATIVE
 from ravine.math import abs, debias, debias_root, ema, ema_square, maximum, power, sqrt, where
-from ravine.rule import FRACTION, NON_NEGATIVE, register, rule
+from ravine.registry import register, rule
 from ravine.transforms import decoupled_weight_decay, named
 
 ADAM = "Kingma & Ba 2015, arXiv:1412.6980"

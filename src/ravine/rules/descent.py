@@ -1,7 +1,7 @@
 """Gradient descent, and momentum on the gradient."""
 
 from ravine.math import ema, where
-from ravine.rule import rule
+from ravine.registry import rule
 
 POLYAK = "Polyak 1964, doi:10.1016/0041-5553(64)90137-5"
 SUTSKEVER = "Sutskever, Martens, Dahl & Hinton 2013, On the importance of initialization and momentum in deep learning"

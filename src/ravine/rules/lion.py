@@ -1,7 +1,8 @@
 """Lion: only the sign of the momentum."""
 
+from ravine.hyperparameter import FRACTION
 from ravine.math import ema, sign
-from ravine.rule import FRACTION, rule
+from ravine.registry import rule
 
 
 @rule(

@@ -1,7 +1,8 @@
 """RMSprop: the gradient over a running root mean square of itself. ε, momentum and centring vary."""
 
+from ravine.hyperparameter import DECAY
 from ravine.math import debias, ema_square, lerp, sqrt, variance
-from ravine.rule import DECAY, rule
+from ravine.registry import rule
 
 HINTON = "Tieleman & Hinton 2012, Coursera: Neural Networks for Machine Learning, lecture 6.5"
 GRAVES = "Graves 2013, arXiv:1308.0850, equations 38 to 45"

@@ -16,6 +16,7 @@ from ravine import palette
 from ravine.errors import missing, require
 from ravine.simulate.figures import INK, Moving, look
 from ravine.simulate.outcome import Outcome
+from ravine.simulate.page import page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,9 +67,7 @@ def save(outcome: Outcome, path: str | Path) -> Path:
     target = check(path)
     suffix = target.suffix.lower()
     if suffix == ".html":
-        from ravine.simulate.page import page
-
-        target.write_text(page(outcome), encoding="utf-8")
+        target.write_text(page(outcome, svg(outcome)), encoding="utf-8")
     elif suffix == ".svg":
         target.write_text(svg(outcome), encoding="utf-8")
     elif suffix == ".png":

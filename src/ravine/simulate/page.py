@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from html import escape
 
-from ravine.simulate.files import svg
 from ravine.simulate.outcome import Outcome, Table, cell
 
 STYLE = """
@@ -28,9 +27,8 @@ h2::first-letter { text-transform: uppercase; }
 """
 
 
-def page(outcome: Outcome) -> str:
-    """The page's text. What the outcome says is escaped; nothing is fetched from anywhere."""
-    picture = svg(outcome)
+def page(outcome: Outcome, picture: str) -> str:
+    """The page's text, `picture` being the still as SVG. What the outcome says is escaped; nothing is fetched."""
     picture = picture[picture.index("<svg") :]
     settings = ", ".join(f"{k} = {v}" for k, v in outcome.settings.items())
     claims = "".join(

@@ -15,7 +15,7 @@ import torch
 
 from ravine.dialects import torch as dialect
 from ravine.dialects.table import Form, Table, place
-from ravine.rule import rule
+from ravine.registry import rule
 from ravine.torch.method import Key, Method, method
 from ravine.torch.stepper import Stepper
 

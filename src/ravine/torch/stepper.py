@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
-from ravine.rule import rules
+from ravine.registry import rules
 from ravine.torch import checkpoint, delegate, guards, hooks, rounding
 from ravine.torch.method import Method
 from ravine.torch.ordered import in_order

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ravine.rule import rule
+from ravine.registry import rule
 from ravine.simulate import figures
 from ravine.simulate.outcome import Claim, Outcome, Table
 from ravine.simulate.runs import Run, run
