@@ -153,9 +153,5 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     edges = {name: run_imports(file, known) - {name} for name, file in known.items()}
     assert {(name, other) for name, others in edges.items() for other in others} >= DOORS
     edges = {name: {other for other in others if (name, other) not in DOORS} for name, others in edges.items()}
-    found = {frozenset(m.removeprefix("ravine.") for m in circle) for circle in circles(edges)}
-    assert found == {
-        frozenset({"lab.imported", "lab.making", "lab.method"}),
-        frozenset({"cli.compare", "cli.ladder", "cli.resolve"}),
-    }
+    assert [sorted(circle) for circle in circles(edges)] == []
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [{"a", "b", "c"}]

@@ -14,8 +14,8 @@ pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 from torch import nn
 
 from ravine.lab.contender import parse
+from ravine.lab.lookup import find
 from ravine.lab.making import build
-from ravine.lab.method import find
 from ravine.lab.records import FAILED, FINISHED, Settings
 from ravine.lab.runner import run
 from ravine.lab.schedule import Schedule

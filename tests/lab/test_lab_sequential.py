@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib", reason="the lab draws with Matplotlib")
 from click.testing import CliRunner
 
 from ravine.cli import compare as command
-from ravine.cli import group
+from ravine.cli import group, resolve
 from ravine.cli import resolve as auto
 from ravine.lab import separation, sequential
 from ravine.lab.protocol import Protocol
@@ -96,7 +96,8 @@ def ravine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
                     store.finish(claim, record(claim.settings, loss(claim.settings)))
             return False
 
-        monkeypatch.setattr(command, "run_with_progress", fill)
+        for module in (command, resolve):
+            monkeypatch.setattr(module, "run_with_progress", fill)
         out = tmp_path / "out"
         found = CliRunner().invoke(group, ["compare", "breast-cancer", "--out", str(out), *args])
         assert found.exit_code == exit_code, found.output

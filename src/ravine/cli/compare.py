@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from contextlib import closing, suppress
@@ -17,6 +16,7 @@ from rich.console import Console
 
 from ravine.cli.ladder import compare_ladder, refuse_beside
 from ravine.cli.resolve import AUTO, Seeds, Share, until_resolved
+from ravine.cli.running import run_with_progress, tasks_find, worker_count, workforce, writable
 from ravine.errors import require
 from ravine.lab.contender import DEFAULT, Contender, parse
 from ravine.lab.ladder import RETUNE, TRANSFER, transferred
@@ -174,7 +174,7 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     if not given["suite"]:
         task = with_options(task, **common)
         if given["ladder"] is not None:
-            compare_ladder(task, given, out, console)
+            compare_ladder(task, given, out, console, compare_one)
         elif lengths == [1.0]:
             compare_one(task, given, out, console, began)
         else:
@@ -294,22 +294,6 @@ def compare_one(
     return results
 
 
-def workforce(given: dict[str, Any], workers: int) -> Workforce:
-    """Who runs: processes of this machine, or the workers of a dask scheduler."""
-    from ravine.lab.pool import Pool
-
-    return cluster(given) if given["on"] else Pool(workers)
-
-
-def cluster(given: dict[str, Any]) -> Workforce:
-    """The workers of a dask scheduler."""
-    from ravine.lab.cluster import Cluster
-
-    if given["workers"] is not None:
-        raise ValueError("--workers is for processes of this machine: with --on the cluster has its own")
-    return Cluster(given["on"])
-
-
 def say_what_can_be_shown(header: Results, store: Store, console: Console) -> None:
     """Which differences so many repetitions separate, before they run: from those that are there already, if any."""
     from ravine.lab import compare as lab
@@ -406,13 +390,6 @@ def as_far_as_time_went(header: Results, store: Store, console: Console) -> Resu
     return replace(header, protocol=replace(header.protocol, seeds=complete))
 
 
-def tasks_find(task: str) -> Any:
-    """The task, found in this process, so that a mistake shows before anything runs."""
-    from ravine.lab import tasks
-
-    return tasks.find(task)
-
-
 def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
     """Fill in from a configuration file what was not given on the command line; return the task.
 
@@ -442,22 +419,6 @@ def configured(ctx: click.Context, file: Path, given: dict[str, Any]) -> str:
     return task
 
 
-def run_with_progress(
-    header: Results, store: Store, pool: Workforce, console: Console, limit: Limit | None, *, is_batched: bool = True
-) -> bool:
-    """Run what is missing under a bar with the time left. Returns whether Ctrl-C ended it."""
-    from ravine.cli.progress import Bar
-    from ravine.lab import compare as lab
-
-    try:
-        with Bar(console, header.runs, str(header.task["name"])) as bar:
-            store.storage.say = bar.note
-            lab.run(header, store, pool, bar.show, limit, is_batched=is_batched)
-    except KeyboardInterrupt:
-        return True
-    return False
-
-
 def show(results: Any, console: Console) -> None:
     """The verdict, the table, and the first traceback if runs failed."""
     from ravine.cli.progress import failures, table
@@ -480,23 +441,3 @@ def in_folder(out: Path, fresh: bool) -> str:
         for path in (*out.glob("runs.sqlite3*"), *out.glob("plan.json"), *out.glob("measured.json")):
             path.unlink()
     return f"sqlite:///{file}"
-
-
-def writable(out: Path) -> None:
-    """Make the folder and see that it can be written to, before anything runs. Raises OSError."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".ravine-write-test"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise OSError(f"can't write to --out {str(out)!r}: {error.strerror}") from None
-
-
-def worker_count(workers: int | None) -> int:
-    """The number asked for, or the cores that this process may use. Raises ValueError below 1."""
-    if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    return workers

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ravine.cli.resolve import AUTO
+from ravine.cli.running import tasks_find, writable
 
 if TYPE_CHECKING:
     from ravine.lab.results import Results
@@ -28,9 +30,10 @@ def refuse_beside(given: dict[str, Any], lengths: list[float]) -> None:
         raise ValueError("--ladder needs the same number of repetitions at all sizes: give --seeds a number, not auto")
 
 
-def compare_ladder(task: str, given: dict[str, Any], out: Path, console: Console) -> None:
-    """One comparison for each size, in a folder of its own, and what changes along them."""
-    from ravine.cli.compare import compare_one, tasks_find, writable
+def compare_ladder(
+    task: str, given: dict[str, Any], out: Path, console: Console, compare_one: Callable[..., Results]
+) -> None:
+    """One comparison (`compare_one`) for each size, in a folder of its own, and what changes along them."""
     from ravine.lab.ladder import TRANSFER, rungs
     from ravine.lab.report.ladder import MARKS, Ladder
 

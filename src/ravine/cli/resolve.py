@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
+from ravine.cli.running import run_with_progress, workforce
+
 if TYPE_CHECKING:
     from ravine.lab.results import Results
     from ravine.lab.store import Store
@@ -95,8 +97,6 @@ def fitting(n: int, wanted: int, deadline: float | None, taken: float) -> int:
 
 def ran(header: Results, store: Store, workers: int, given: dict[str, Any], console: Console) -> bool:
     """Run what is missing; return whether Ctrl-C ended it."""
-    from ravine.cli.compare import run_with_progress, workforce
-
     with closing(workforce(given, workers)) as pool:
         return run_with_progress(header, store, pool, console, None, is_batched=given["engine"] == "auto")
 

@@ -27,7 +27,7 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
     it, at most half an hour.
     """
     require("ravine worker", "torch", "sklearn", "optuna", extra="lab")
-    from ravine.cli.compare import worker_count
+    from ravine.cli.running import worker_count
     from ravine.lab import compare as lab
     from ravine.lab.store import Store
 

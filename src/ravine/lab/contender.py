@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from ravine import spelling
 from ravine.errors import unknown
-from ravine.lab.method import Method, find, is_call
+from ravine.lab.lookup import find, is_call
+from ravine.lab.method import Method
 from ravine.lab.schedule import SHAPES
 from ravine.lab.space import Span, given_span
 
@@ -19,7 +20,7 @@ DEFAULT = ("gd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop_momentum
 
 @dataclass(frozen=True)
 class Contender:
-    """`rule` is what `ravine.lab.method.find` finds; `fixed` are hyperparameters that are not tuned, `given` those that
+    """`rule` is what `ravine.lab.lookup.find` finds; `fixed` are hyperparameters that are not tuned, `given` those that
     are searched over a span of the user's, `tune` those that are searched, if it has them, over a span that follows
     from their defaults. `schedule` is its own, instead of the comparison's; empty if it has none. `transferred` are the
     hyperparameters of each repetition's scored run where these were found by tuning elsewhere: then nothing is searched

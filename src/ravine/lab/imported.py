@@ -145,7 +145,7 @@ def _build(
         given[name] = tuple(parts)
     if rest is None:
         return factory(params, **options, **given)
-    from ravine.lab.making import split_matrices
+    from ravine.lab.groups import split_matrices
     from ravine.lab.several import Several
 
     matrices, others = split_matrices(params)

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from ravine.errors import unknown
-from ravine.lab import method
+from ravine.lab import lookup
+from ravine.lab.groups import Group, in_groups, tensor
 from ravine.lab.method import TRAINING, Method
 from ravine.lab.records import Settings
 from ravine.lab.schedule import Schedule
 from ravine.lab.scheduler import OptimizerMaker
-
-Group = dict[str, Any]
-HIDDEN = "_ravine_hidden"
-"""Marks parameters of a model that are matrices between its layers: neither embeddings nor the last layer's."""
 
 
 def maker(settings: Settings) -> OptimizerMaker:
     """What a training loop makes its optimizers with."""
 
     def make(params: Any) -> Any:
-        return build(method.find(settings.rule), settings.hyper, params)
+        return build(lookup.find(settings.rule), settings.hyper, params)
 
     given = {n: settings.hyper[n] for n in ("warmup", "cooldown") if n in settings.hyper}
     return OptimizerMaker(make, Schedule(settings.schedule, **given), settings.steps)
@@ -38,7 +34,7 @@ def build(chosen: Method, hyper: Mapping[str, float], params: Any) -> Any:
     """
     own = {n: v for n, v in hyper.items() if n in chosen.own}
     training = {n: hyper.get(n, h.default) for n, h in TRAINING.items() if n not in chosen.own}
-    groups = _by_role(_groups(params), chosen, own, bool(training.get("decay_vectors")))
+    groups = _by_role(in_groups(params), chosen, own, bool(training.get("decay_vectors")))
     groups = [_checked(group, chosen, own) for group in groups]
     plain = len(groups) == 1 and list(groups[0]) == ["params"]
     optimizer = chosen.build(groups[0]["params"] if plain else groups, own)
@@ -47,50 +43,6 @@ def build(chosen: Method, hyper: Mapping[str, float], params: Any) -> Any:
     if callable(getattr(optimizer, "train", None)):
         optimizer.train()
     return optimizer
-
-
-def tensor(parameter: Any) -> Tensor:
-    """The tensor of a parameter, which may come with its name."""
-    found: Tensor = parameter[1] if isinstance(parameter, tuple) else parameter
-    return found
-
-
-def split_matrices(params: Any) -> tuple[list[Group], list[Group]]:
-    """(the groups of hidden matrices, those of everything else). Of parameters that don't come from a model, all with
-    two dimensions count as hidden matrices."""
-    matrices: list[Group] = []
-    others: list[Group] = []
-    for group in _groups(params):
-        chosen = [p for p in group["params"] if tensor(p).ndim == 2 and getattr(tensor(p), HIDDEN, True)]
-        rest = [p for p in group["params"] if all(p is not c for c in chosen)]
-        matrices += [{**group, "params": chosen}] if chosen else []
-        others += [{**group, "params": rest}] if rest else []
-    return matrices, others
-
-
-def _groups(params: Any) -> list[Group]:
-    if isinstance(params, nn.Module):
-        _mark(params)
-        params = [p for p in params.parameters() if p.requires_grad]
-    given = list(params) if isinstance(params, Iterable) and not isinstance(params, (dict, Tensor)) else [params]
-    if not given:
-        raise ValueError("make_optimizer() was given no parameters")
-    if not all(isinstance(g, dict) for g in given):
-        return [{"params": given}]
-    listed = []
-    for group in given:
-        inside = group.get("params", [])
-        listed.append({**group, "params": [inside] if isinstance(inside, Tensor) else list(inside)})
-    return listed
-
-
-def _mark(model: nn.Module) -> None:
-    """Tell hidden matrices from embeddings and from the last layer's weight."""
-    weights = [p for p in model.parameters() if p.ndim == 2]
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    for p in weights:
-        setattr(p, HIDDEN, id(p) not in embeddings and not (len(linear) > 1 and p is linear[-1]))
 
 
 def _by_role(groups: list[Group], chosen: Method, own: Mapping[str, float], decay_vectors: bool) -> list[Group]:

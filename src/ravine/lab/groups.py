@@ -1,0 +1,57 @@
+"""A model's parameters in groups, as torch takes them, and which of them are hidden matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import Tensor, nn
+
+Group = dict[str, Any]
+HIDDEN = "_ravine_hidden"
+"""Marks parameters of a model that are matrices between its layers: neither embeddings nor the last layer's."""
+
+
+def tensor(parameter: Any) -> Tensor:
+    """The tensor of a parameter, which may come with its name."""
+    found: Tensor = parameter[1] if isinstance(parameter, tuple) else parameter
+    return found
+
+
+def split_matrices(params: Any) -> tuple[list[Group], list[Group]]:
+    """(the groups of hidden matrices, those of everything else). Of parameters that don't come from a model, all with
+    two dimensions count as hidden matrices."""
+    matrices: list[Group] = []
+    others: list[Group] = []
+    for group in in_groups(params):
+        chosen = [p for p in group["params"] if tensor(p).ndim == 2 and getattr(tensor(p), HIDDEN, True)]
+        rest = [p for p in group["params"] if all(p is not c for c in chosen)]
+        matrices += [{**group, "params": chosen}] if chosen else []
+        others += [{**group, "params": rest}] if rest else []
+    return matrices, others
+
+
+def in_groups(params: Any) -> list[Group]:
+    """Parameters as groups, each a mapping that holds a list; those of a model are marked for `split_matrices`."""
+    if isinstance(params, nn.Module):
+        _mark(params)
+        params = [p for p in params.parameters() if p.requires_grad]
+    given = list(params) if isinstance(params, Iterable) and not isinstance(params, (dict, Tensor)) else [params]
+    if not given:
+        raise ValueError("make_optimizer() was given no parameters")
+    if not all(isinstance(g, dict) for g in given):
+        return [{"params": given}]
+    listed = []
+    for group in given:
+        inside = group.get("params", [])
+        listed.append({**group, "params": [inside] if isinstance(inside, Tensor) else list(inside)})
+    return listed
+
+
+def _mark(model: nn.Module) -> None:
+    """Tell hidden matrices from embeddings and from the last layer's weight."""
+    weights = [p for p in model.parameters() if p.ndim == 2]
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    for p in weights:
+        setattr(p, HIDDEN, id(p) not in embeddings and not (len(linear) > 1 and p is linear[-1]))

@@ -1,0 +1,109 @@
+"""Finding what can be entered in a comparison, by the name that stands on the command line and in records."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, cast
+
+import ravine
+from ravine import dialects
+from ravine.hyperparameter import Hyperparameter
+from ravine.lab import imported
+from ravine.lab.method import Method
+from ravine.lab.space import default_span
+from ravine.trace import mathml
+
+CALL = re.compile(r"(?P<target>[^()]+)(?:\((?P<options>.*)\))?")
+DIALECT = re.compile(r"(?:\w+\.)+\w+")
+
+
+@cache
+def find(spec: str) -> Method:
+    """What `spec` names: what `ravine.rule` finds; a dialect's optimizer, as `tensorflow.RMSPropOptimizer` or with
+    arguments as `keras.Adam(epsilon=1e-8)`; a torch optimizer, as `torch.optim:Muon`; or a function of a file of the
+    user's, as `FILE.py:factory`, that takes parameters and hyperparameters as torch's optimizers do.
+
+    Raises ValueError for a name that there isn't, naming the nearest, and for a package that is not installed.
+    """
+    match = CALL.fullmatch(spec)
+    target = match["target"].strip() if match else spec
+    if ":" in target:
+        if not target.rpartition(":")[0].endswith(".py"):
+            return imported.from_package(spec, target, arguments(match["options"] if match else ""))
+        found = imported.in_file(target)
+        if not isinstance(found, ravine.Rule):
+            return imported.from_file(spec, target, found, arguments(match["options"] if match else ""))
+    elif DIALECT.fullmatch(target):
+        return _from_dialect(spec)
+    return _from_rule(spec)
+
+
+def is_call(rule: str) -> bool:
+    """Whether a text names what is called with arguments of its own, not a rule of the family."""
+    target = rule.partition("(")[0].strip()
+    return ":" in target or bool(DIALECT.fullmatch(target))
+
+
+def arguments(text: str | None) -> dict[str, Any]:
+    """Keyword arguments written out, all literals. Raises ValueError for anything else."""
+    try:
+        call = cast(ast.Call, ast.parse(f"f({text or ''})", mode="eval").body)
+        if call.args or any(k.arg is None for k in call.keywords):
+            raise ValueError
+        return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError):
+        raise ValueError(f"arguments must be written as NAME=VALUE, VALUE a literal; got {text!r}") from None
+
+
+def _from_rule(spec: str) -> Method:
+    rule = ravine.rule(spec)
+    chosen = ravine.recipe(rule)
+    return Method(
+        *(spec, rule.name, rule.title, rule.paper, rule.equation(), mathml.equation(rule), rule.hyperparameters),
+        build=lambda params, values: chosen.replace(**values).torch(params),
+        state_bytes=rule.state_bytes,
+    )
+
+
+def _from_dialect(spec: str) -> Method:
+    """The rule that a framework's constructor means. Its values are the defaults, the rule's own say where to search;
+    a learning rate that must be given, as TensorFlow's, has the rule's own default as well."""
+    constructor, given = dialects.parse(spec)
+    wanted = [n for n in constructor.defaults if constructor.is_required(n) and n not in given]
+    try:
+        chosen = constructor(**given, **{n: [] if n == "params" else 0.001 for n in wanted})
+    except TypeError as error:
+        raise ValueError(f"optimizer {spec!r}: {error}") from None
+    if "learning_rate" in wanted:
+        chosen = chosen.replace(lr=chosen.rule.hyperparameters["lr"].default)
+    inner = _from_rule(chosen.rule.name)
+    own = {n: Hyperparameter(chosen.hyper[n], h.range) for n, h in inner.own.items()}
+    start = "".join(f"; {slot} starts at {value:g}" for slot, value in chosen.start.items())
+    return Method(
+        *(
+            spec,
+            str(constructor),
+            f"{constructor}: {inner.title}",
+            inner.paper,
+            inner.equation + start,
+            inner.mathml,
+            own,
+        ),
+        build=lambda params, values: chosen.replace(**values).torch(params),
+        state_bytes=inner.state_bytes,
+        spans={n: default_span(chosen.rule, n) for n in _implied(inner)},
+        arguments=frozenset(constructor.defaults),
+    )
+
+
+def _implied(method: Method) -> Iterable[str]:
+    """The hyperparameters for which a range follows from the default."""
+    for name in method.own:
+        try:
+            method.span(name)
+        except ValueError:
+            continue
+        yield name
