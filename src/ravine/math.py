@@ -13,6 +13,8 @@ import math
 from functools import cache
 from typing import Any, Protocol
 
+from ravine import powers
+
 __all__ = [
     "abs",
     "debias",
@@ -66,8 +68,9 @@ def where(condition: Value, a: Value, b: Value) -> Value:
 def power(base: Value, exponent: Value) -> Value:
     """`base ** exponent`, for coefficients such as βᵗ.
 
-    A whole exponent is done by repeated squaring, so that every engine and language gets the same bits (their `pow`s
-    differ in the last one); the relative error is at most `exponent` × 2⁻⁵³. Any other exponent uses `pow`.
+    From + − × ÷ alone, so that every engine and language gets the same bits (their `pow`s differ in the last one). A
+    whole exponent is done by repeated squaring, with a relative error of at most `exponent` × 2⁻⁵³; any other one by
+    logarithm and exponential, `ravine.powers`, with at most (1 + |exponent| / 32) × 2⁻⁵³.
     """
     return _library(base, exponent).power(base, exponent)
 
@@ -112,7 +115,8 @@ def debias_root(average: Value, beta: Value, t: Value) -> Value:
 def plain_power(base: Value, exponent: Value) -> Value:
     """`power` for everything that is not a tracer."""
     if not (isinstance(exponent, (int, float)) and exponent >= 0 and float(exponent).is_integer()):
-        return base**exponent
+        are_numbers = isinstance(base, (int, float)) and isinstance(exponent, (int, float))
+        return powers.power(base, exponent) if are_numbers else base**exponent
     n, result = int(exponent), 1.0
     while n:
         if n & 1:

@@ -29,13 +29,13 @@ def answer() -> int:
 @pytest.fixture
 def compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     made: list[str] = []
-    optimised = jit._optimised
+    optimised = jit.optimised
 
-    def counting(text: str, machine: object) -> object:
+    def counting(text: str, *given: object) -> object:
         made.append(text)
-        return optimised(text, machine)
+        return optimised(text, *given)
 
-    monkeypatch.setattr(jit, "_optimised", counting)
+    monkeypatch.setattr(jit, "optimised", counting)
     return made
 
 
@@ -53,7 +53,7 @@ def test_another_process_does_not_compile(folder: Path) -> None:
     (file,) = folder.iterdir()
     before = file.stat().st_mtime_ns, file.stat().st_ino
     script = (
-        "import ctypes; from ravine.engines.fused import jit; jit._optimised = None\n"
+        "import ctypes; from ravine.engines.fused import jit; jit.optimised = None\n"
         f"compiled = jit.compile_source({SOURCE!r})\nprint(compiled.function('answer', ctypes.c_int64)())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

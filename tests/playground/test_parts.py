@@ -25,7 +25,10 @@ from ravine.simulate.noise import KINDS, Noise
 from ravine.trace.graph import OPERATIONS, node
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -7.25, 5e-324, 1e308, -1e308, math.inf, -math.inf, math.nan]
-ON_POWERS = [(b, e) for b in (0.9, 0.999, 1.5, -0.5) for e in (0.0, 1.0, 2.0, 3.0, 1000.0, 2.0**40)]
+WHOLE = (0.0, 1.0, 2.0, 3.0, 1000.0, 2.0**40)
+BROKEN = (0.004, 0.5, 2.5, 999.996, -0.5, -3.0, 1e300)
+ON_POWERS = [(b, e) for b in (0.9, 0.96, 0.999, 1.5, -0.5, 5e-324, 1e308) for e in WHOLE + BROKEN]
+ON_POWERS += [(b, e) for b in (0.0, math.inf, math.nan) for e in BROKEN]
 
 
 @pytest.mark.parametrize("op", OPERATIONS)

@@ -1,8 +1,7 @@
 """JavaScript: a rule's graph, or any expressions, as source text that computes in float64 what the reference computes.
 
 JavaScript's numbers are IEEE doubles and its + − × ÷ √ are correctly rounded and never contracted, so the results are
-the reference's bit for bit; only a power with an exponent that is not whole, and the functions of a surface such as
-cos, may differ in the last place.
+the reference's bit for bit; only the functions of a surface, such as cos, may differ in the last place.
 
 The text has no names in it but numbered ones: inputs arrive by position, so nothing that a rule is called can end up
 as code.
@@ -13,26 +12,58 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from ravine import powers
 from ravine.rule import Rule
 from ravine.trace.graph import Node, node, topological
 
-RUNTIME = """\
+_POWER = "\n".join(f"    {line}" for line in powers.lines("const ", ";"))
+
+RUNTIME = f"""\
+// base ** exponent by + − × ÷ alone, because the last bit of Math.pow is nobody's in particular.
+const anyPower = (() => {{
+  const view = new DataView(new ArrayBuffer(8));
+  const normal = (x) => (x < 2.2250738585072014e-308 ? x * 18014398509481984 : x);
+  const half = (x) => {{  // the fraction of x, in [½, 1)
+    view.setFloat64(0, normal(x));
+    view.setInt32(0, (view.getInt32(0) & 0xfffff) | 0x3fe00000);
+    return view.getFloat64(0);
+  }};
+  const binary = (x) => {{  // x = half(x) · 2 ** binary(x)
+    view.setFloat64(0, normal(x));
+    return (view.getInt32(0) >>> 20) - 1022 - (normal(x) === x ? 0 : 54);
+  }};
+  const characteristic = (x) => (half(x) >= Math.SQRT1_2 ? binary(x) : binary(x) - 1);
+  const mantissa = (x) => (half(x) >= Math.SQRT1_2 ? half(x) : 2 * half(x));
+  const clamp = (v) => (v < -2000 ? -2000 : v > 2000 ? 2000 : v);
+  const floor = Math.floor;
+  const scale = (v, k) => {{
+    if (!(k >= {powers.SMALLEST} && k <= {powers.LARGEST})) return k < 0 ? 0 : k > 0 ? Infinity : NaN;
+    view.setFloat64(0, 0);
+    view.setInt32(0, (k + 1023) << 20);
+    return v * view.getFloat64(0);
+  }};
+  return (base, exponent) => {{
+    if (base === 0 || base === Infinity) return (base > 0) === (exponent > 0) ? Infinity : 0;
+    if (!(base > 0)) return NaN;
+{_POWER}
+    return result;
+  }};
+}})();
 // The operations whose JavaScript namesakes mean something else.
-const op = {
+const op = {{
   sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a === a ? 0 : a),
   maximum: (a, b) => (a > b || a !== a ? a : b),
   minimum: (a, b) => (a < b || a !== a ? a : b),
-  // Repeated squaring for a whole exponent, because the last bit of Math.pow is nobody's in particular.
-  power(base, exponent) {
-    if (!(exponent >= 0 && Number.isInteger(exponent))) return Math.pow(base, exponent);
+  power(base, exponent) {{
+    if (!(exponent >= 0 && Number.isInteger(exponent))) return anyPower(base, exponent);
     let result = 1;
-    for (let n = exponent; n > 0; n = Math.floor(n / 2)) {
+    for (let n = exponent; n > 0; n = Math.floor(n / 2)) {{
       if (n % 2 === 1) result = result * base;
       base = base * base;
-    }
+    }}
     return result;
-  },
-};
+  }},
+}};
 """
 """What generated text calls: include it once before it."""
 

@@ -17,9 +17,9 @@ OPTIMISE = 3
 PASSES = {"loop_vectorization": True, "slp_vectorization": True}
 """The passes that are on besides the level's own."""
 
-_lock = threading.Lock()  # LLVM's global context is not for two threads at once
+lock = threading.Lock()  # LLVM's global context is not for two threads at once
 if hasattr(os, "register_at_fork"):  # nor for a child that was forked in the middle
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 class Compiled:
@@ -77,12 +77,12 @@ def compile_source(text: str, functions: Mapping[str, int] | None = None) -> Com
     """
     from llvmlite import binding as llvm
 
-    with _lock:
+    with lock:
         machine = _machine()
-        name = cache.key(text, *_compiler(), machine.triple, *_processor())
+        name = cache.key(text, *compiler(), machine.triple, *_processor())
         code = cache.read(name)
         if code is None:
-            code = machine.emit_object(_optimised(text, machine))
+            code = machine.emit_object(optimised(text, machine, PASSES))
             cache.write(name, code)
         for symbol, address in (functions or {}).items():
             llvm.add_symbol(symbol, address)
@@ -92,7 +92,7 @@ def compile_source(text: str, functions: Mapping[str, int] | None = None) -> Com
         return Compiled(engine)
 
 
-def _compiler() -> tuple[str, ...]:
+def compiler() -> tuple[str, ...]:
     """What else machine code depends on than its source and the processor: LLVM's version and what it is told to do."""
     import llvmlite
     from llvmlite import binding as llvm
@@ -102,20 +102,21 @@ def _compiler() -> tuple[str, ...]:
 
 def assembly(text: str) -> str:
     """The assembler text that a module becomes on this processor."""
-    with _lock:
+    with lock:
         machine = _machine()
-        listing: str = machine.emit_assembly(_optimised(text, machine))
+        listing: str = machine.emit_assembly(optimised(text, machine, PASSES))
         return listing
 
 
-def _optimised(text: str, machine: Any) -> Any:
+def optimised(text: str, machine: Any, chosen: Mapping[str, bool]) -> Any:
+    """The module of a text after LLVM's passes for a machine; `chosen` are those that are on or off besides."""
     from llvmlite import binding as llvm
 
     module = llvm.parse_assembly(text)
     module.triple = machine.triple
     module.verify()
     options = llvm.create_pipeline_tuning_options(speed_level=OPTIMISE)
-    for name, is_on in PASSES.items():
+    for name, is_on in chosen.items():
         setattr(options, name, is_on)
     passes = llvm.create_pass_builder(machine, options).getModulePassManager()
     passes.run(module, llvm.create_pass_builder(machine, options))
