@@ -131,7 +131,8 @@ def lines(declare: str = "", end: str = "") -> list[str]:
 
     It reads `base` and `exponent`, calls functions by the steps' names, and leaves the result in `result`.
     """
-    names, text = [], []
+    names: list[str] = []
+    text: list[str] = []
     for number, step in enumerate(STEPS):
         args = [names[a] for a in step.args]
         name = "result" if number == len(STEPS) - 1 else f"v{number}"

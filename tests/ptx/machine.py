@@ -118,8 +118,10 @@ class Machine:
         else:
             assert i.words[0] == "global", i.text
             values = self.memory.load(addresses, i.width, len(targets), i.text)
-        for target, value in zip(targets, values, strict=True):
-            self._put(target, who, value)
+        for target, value in zip(targets, values, strict=True):  # a narrow word may go into a wider register
+            assert i.letter != "s", i.text
+            width = self.program.widths.get(target.rstrip("0123456789"), i.width)
+            self._put(target, who, value.astype(WORDS[max(width, i.width)]))
 
     def _of_parameter(self, addresses: np.ndarray, width: int, count: int, text: str) -> list[np.ndarray]:
         (which,) = np.unique(addresses >> np.uint64(PARAMETER))
@@ -133,7 +135,11 @@ class Machine:
 
     def _st(self, i: Instruction, who: np.ndarray) -> None:
         assert i.words[0] == "global", i.text
-        values = [self._read(o, who, i.width) for o in _listed(i.operands[1])]
+        registers = [
+            self.registers[o][who] if o[0] == "%" else self._read(o, who, i.width) for o in _listed(i.operands[1])
+        ]
+        assert all(r.dtype.itemsize * 8 >= i.width for r in registers), i.text
+        values = [r.astype(WORDS[i.width]) for r in registers]
         self.memory.store(self._address(i.operands[0], who), i.width, values, i.text)
 
     def _mov(self, i: Instruction, who: np.ndarray) -> None:

@@ -28,9 +28,11 @@ class Memory:
 
     def own(self, address: int, size: int, *, is_written: bool = True) -> None:
         """Let kernels touch some bytes; those that they only read are for reading alone."""
-        if size:
-            key = (address, address + size)
-            self._owned[key] = self._owned.get(key, False) or is_written
+        if size:  # what lay there before has been given back
+            gone = [(a, b) for a, b in self._owned if a < address + size and address < b]
+            for key in gone:
+                del self._owned[key]
+            self._owned[address, address + size] = is_written
             self._sorted = None
 
     def own_array(self, array: np.ndarray, *, is_written: bool = True) -> None:

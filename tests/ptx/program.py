@@ -52,10 +52,12 @@ class Program:
             assert found is None, f"forbidden: {found.group(0).strip() if found else ''}"
         self.parameters: list[tuple[str, int]] = []
         for one in filter(str.strip, head.group(1).split(",")):
-            kind, name, count = re.search(r"\.(?:[bu])(\d+)\b.*?(\w+)(?:\[(\d+)\])?\s*$", one.strip(), re.S).groups()
+            kind, name, count = re.search(r"\.[bfu](\d+)\b.*?(\w+)(?:\[(\d+)\])?\s*$", one.strip(), re.S).groups()
             self.parameters.append((name, int(kind) // 8 * int(count or 1)))
         self.code: list[Instruction] = []
         self.labels: dict[str, int] = {}
+        declared = re.findall(r"\.reg\s+\.[bfsu](\d+)\s+(%\w+)<", body)
+        self.widths = {name: int(width) for width, name in declared}  # of registers, by the letters of their names
         body = re.sub(r"\.reg[^;]*;|\.(pragma|loc)[^\n]*", "", body)
         body = re.sub(r"^\s*\{(.*)\}\s*$", r"\1", body, flags=re.M)  # a block around a register of its own
         for raw in re.split(r"[;\n]", body):

@@ -204,25 +204,14 @@ $convert
 def source(graph: Graph, storage: Storage) -> str:
     """The module's text: `run` updates tensors, `read` collects the scalars that are kept with them."""
     elements = Elements(graph, storage).function()
-    return "\n\n".join([DECLARATIONS, elements, _run(graph, storage), RUN_ALONE, TEAM, _read(storage)]) + "\n"
+    return "\n\n".join([DECLARATIONS, elements, _run(graph, storage), RUN_ALONE, TEAM, read(storage)]) + "\n"
 
 
 def _run(graph: Graph, storage: Storage) -> str:
     addresses = [
         ADDRESS.substitute(k=k, column=ADDRESSES + k, type=MEMORY[kind]) for k, kind in enumerate(storage.arrays)
     ]
-    stores = []
-    for k, kind in enumerate(storage.scalars):
-        narrow = kind == "float32"
-        stores.append(
-            STORE.substitute(
-                k=k,
-                column=ADDRESSES + len(storage.arrays) + k,
-                type=MEMORY[kind],
-                convert=f"  %s{k}.rounded = fptrunc double %s{k} to float" if narrow else "",
-                rounded=".rounded" if narrow else "",
-            )
-        )
+    stores = [store(k, kind, storage) for k, kind in enumerate(storage.scalars)]
     return RUN.substitute(
         FINISHED=FINISHED,
         OPEN=OPEN,
@@ -246,11 +235,24 @@ def _run(graph: Graph, storage: Storage) -> str:
     )
 
 
+def store(k: int, kind: str, storage: Storage) -> str:
+    """Lines that write number k of a tensor from %scalars.row to where %row says."""
+    is_narrow = kind == "float32"
+    return STORE.substitute(
+        k=k,
+        column=ADDRESSES + len(storage.arrays) + k,
+        type=MEMORY[kind],
+        convert=f"  %s{k}.rounded = fptrunc double %s{k} to float" if is_narrow else "",
+        rounded=".rounded" if is_narrow else "",
+    )
+
+
 def _mode(instruction: str, address: str) -> str:
     return f"call void @llvm.x86.sse.{instruction}(ptr {address})" if HAS_MODE else "; this processor has no such mode"
 
 
-def _read(storage: Storage) -> str:
+def read(storage: Storage) -> str:
+    """The function that collects the scalars of tensors."""
     loads, same = [], "%same"
     for k, kind in enumerate(storage.scalars):
         narrow = kind == "float32"
