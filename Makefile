@@ -114,7 +114,10 @@ check-extremes:  ## what the real frameworks do where squares overflow and varia
 	$(TRACES)/bin/python tools/extremes.py
 
 record-files:  ## let the real frameworks write the files that conversion is tested on (after record-traces)
-	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt flax timm h5py
+	grep -v '^h5py=' constraints.txt > $(TRACES)/constraints.txt  # TensorFlow wants an older one
+	$(TRACES)/bin/python -m pip install --quiet --constraint $(TRACES)/constraints.txt flax orbax-checkpoint lightning \
+	    accelerate transformers
+	$(TRACES)/bin/python -m pip install --quiet --no-deps timm tf_keras  # which bring what does not fit, and is not used
 	$(TRACES)/bin/python tools/record_files.py
 
 check-conversion:  ## let the real Keras and TensorFlow go on from converted states (after record-traces)

@@ -6,6 +6,7 @@ tests/recorded/files/: the files, and in `after.npz` the parameters at the time 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -23,11 +24,16 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 OUT = Path(__file__).resolve().parent.parent / "tests" / "recorded" / "files"
 BEFORE, AFTER = 5, 8
 SHAPES = {"one/kernel": (3, 4), "one/bias": (4,), "two/kernel": (4, 2), "two/bias": (2,)}
+MODEL = {
+    **{"net.one.weight": (3, 4), "net.one.bias": (3,), "net.norm.weight": (3,), "net.norm.bias": (3,)},
+    **{"net.two.weight": (2, 3), "net.two.bias": (2,)},
+}
+"""The parameters of the torch model in recorders/torch_files.py."""
 
 
-def gradients(t: int) -> list[np.ndarray]:
-    """The gradients of step t, one for each parameter; `tests/dialects/test_convert_files.py` makes the same."""
-    return [np.random.default_rng([t, k]).normal(size=s).astype(np.float32) for k, s in enumerate(SHAPES.values())]
+def gradients(t: int, shapes: dict[str, tuple[int, ...]] = SHAPES) -> list[np.ndarray]:
+    """The gradients of step t, one for each parameter; the tests make the same."""
+    return [np.random.default_rng([t, k]).normal(size=s).astype(np.float32) for k, s in enumerate(shapes.values())]
 
 
 def keras_files(found: dict[str, np.ndarray]) -> None:
@@ -116,12 +122,26 @@ def keep(found: dict[str, np.ndarray], name: str, when: str, values: list[Any]) 
     found.update({f"{name}/{when}/{k}": np.array(v) for k, v in enumerate(values)})
 
 
+def torch_files(found: dict[str, np.ndarray]) -> None:
+    from recorders import torch_files
+
+    torch_files.record(OUT, functools.partial(keep, found), lambda t: gradients(t, MODEL), BEFORE, AFTER)
+
+
+RECORDERS = {f.__name__: f for f in (keras_files, optax_files, timm_files, torch_files)}
+
+
 def main() -> None:
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
+    """Record all, or what is named: "torch_files" alone adds to the files that are there."""
+    chosen = sys.argv[1:] or list(RECORDERS)
     found: dict[str, np.ndarray] = {}
-    for record in (keras_files, optax_files, timm_files):
-        record(found)
+    if sys.argv[1:]:
+        found |= np.load(OUT / "after.npz", allow_pickle=False)
+    else:
+        shutil.rmtree(OUT, ignore_errors=True)
+        OUT.mkdir(parents=True)
+    for name in chosen:
+        RECORDERS[name](found)
     np.savez_compressed(OUT / "after.npz", **found)
 
 

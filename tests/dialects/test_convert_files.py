@@ -13,34 +13,15 @@ import pytest
 
 from ravine import convert
 from ravine.convert import keras_files
-from ravine.userfile import load
 
-torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("h5py", reason="h5py is not installed")
 pytest.importorskip("msgpack", reason="msgpack is not installed")
 
-FILES = Path(__file__).parents[1] / "recorded" / "files"
-RECORDER: Any = load(FILES.parents[2] / "tools" / "record_files.py")
-RECORDED = np.load(FILES / "after.npz", allow_pickle=False)
+from recorded_files import FILES, RECORDER, STEPS, goes_on, values
+
 NAMED = ("adamw.h5", "nadam.h5")  # has the variables by name, as optax has
 NAMES = [n.replace("/", "_") for n in RECORDER.SHAPES]
-
-
-def values(name: str, when: str) -> list[np.ndarray]:
-    return [RECORDED[f"{name}/{when}/{k}"] for k in range(len(RECORDER.SHAPES))]
-
-
-def goes_on(name: str, framework: str, names: list[str], **how: Any) -> None:
-    """Take the recorded file and parameters, and make the recorded run's next steps."""
-    params = [torch.nn.Parameter(torch.tensor(v)) for v in values(name, "saved")]
-    optimizer = convert.resume(FILES / name, zip(names, params, strict=True), framework, **how)
-    for t in range(RECORDER.BEFORE, RECORDER.BEFORE + RECORDER.AFTER):
-        for p, g in zip(params, RECORDER.gradients(t), strict=True):
-            p.grad = torch.tensor(g)
-        optimizer.step()
-    for p, whole in zip(params, values(name, "after"), strict=True):
-        # Keras computes 1 − βᵗ in float32, which is off by some 1e-6 of itself.
-        np.testing.assert_allclose(p.detach().numpy(), whole, rtol=0, atol=5e-6 * np.abs(whole).max())
 
 
 KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS)
@@ -85,7 +66,7 @@ def test_a_schedule_and_a_chain_go_on_in_optax() -> None:
     tx = optax.chain(optax.clip_by_global_norm(1e9), optax.adamw(optax.cosine_decay_schedule(0.1, 20)))
     x = dict(zip(NAMES, map(jnp.asarray, values("chain.msgpack", "saved")), strict=True))
     there = convert.into_optax(convert.write(state), tx.init(x))
-    for t in range(RECORDER.BEFORE, RECORDER.BEFORE + RECORDER.AFTER):
+    for t in STEPS:
         grads = dict(zip(NAMES, map(jnp.asarray, RECORDER.gradients(t)), strict=True))
         updates, there = tx.update(grads, there, x)
         x = optax.apply_updates(x, updates)

@@ -18,7 +18,7 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
 
 
 @click.command()
-@click.argument("state", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("state", type=click.Path(path_type=Path, exists=True))
 @click.option("--from", "source", type=FRAMEWORK, required=True, help="Whose state it is.")
 @click.option(
     "--to", "target", type=FRAMEWORK, required=True, help="Whose state it is to be; ravine keeps the equation."
@@ -65,6 +65,8 @@ def convert(
     loaded = conversion.load_groups(state, source, optimizer, step, key)
     for each in loaded:
         console.print(Text(f"{state} was taken for {each.taken_for}: {_size(each.state)}"))
+    for note in dict.fromkeys(note for each in loaded for note in each.notes):
+        console.print(Text(note))
     renamed = conversion.renamed([each.state for each in loaded], names, transpose)
     outcomes = [conversion.move(each, target, allow_rounding=allow_rounding) for each in renamed]
     for outcome, path in zip(outcomes, conversion.targets(out, len(outcomes)), strict=True):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ravine.convert import files, flax_files, keras_files, torch_files
+from ravine.convert import files, flax_files, keras_files, sharded, torch_files
 from ravine.convert.kept import RAVINE, kept, spelled
 from ravine.convert.names import Tensors, read, write
 from ravine.convert.recognise import Recognised
 from ravine.convert.state import OptimizerState, Outcome, move
-from ravine.convert.torch_state import groups
+from ravine.convert.torch_names import Entry, named
+from ravine.convert.torch_state import groups, has_numbers
+
+FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA)
+"""What makes a folder a checkpoint."""
 
 
 def load(path: Path, framework: str, call: str | None = None, step: int | None = None) -> OptimizerState:
@@ -28,25 +32,37 @@ def load(path: Path, framework: str, call: str | None = None, step: int | None =
 
 @dataclass(frozen=True)
 class Loaded:
-    """The state of a file, or of one of its parameter groups, and what its optimizer was taken for, in words."""
+    """The state of a file, or of one of its parameter groups, and what its optimizer was taken for, in words.
+
+    `notes` are sentences on where the parameters' names come from.
+    """
 
     state: OptimizerState
     taken_for: str
+    notes: tuple[str, ...] = ()
 
 
 def load_groups(
-    path: Path, framework: str, call: str | None = None, step: int | None = None, key: str | None = None
+    path: Path,
+    framework: str,
+    call: str | None = None,
+    step: int | None = None,
+    key: str | None = None,
+    model: Sequence[Entry] = (),
 ) -> list[Loaded]:
-    """The states in a file, one for each group of parameters with settings of its own.
+    """The states in a file or folder, one for each group of parameters with settings of its own.
 
-    `key` is the place of the optimizer in a torch file that holds more than one, as "optimizer_states.0". Raises
-    ValueError for a file that is damaged, that is another framework's, or that does not say which optimizer it is from.
+    `key` is the place of the optimizer in a torch file that holds more than one, as "optimizer_states.0"; `model` are
+    the names and shapes of the model's parameters, in order, for a torch file that has only numbers (by default those
+    of a model's state dict in it). Raises ValueError for a file that is damaged, that is another framework's, or that
+    does not say which optimizer it is from.
     """
-    if path.suffix in torch_files.KINDS:
+    if path.suffix in torch_files.KINDS if path.is_file() else torch_files.is_folder(path):
         if framework not in ("torch", RAVINE):
             raise ValueError(f"{path} is torch's, not {framework}'s")
-        found = groups(torch_files.load(path, key), call)
-        return [_loaded(g.tensors, g.optimizer, step, {}) for g in found]
+        return _torch(torch_files.load(path, key), call, step, model)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder with no checkpoint in it that is known: none of {', '.join(FOLDERS)}")
     metadata: dict[str, Any] = {}
     call = spelled(call, framework) if call else None
     if path.suffix in keras_files.KINDS:
@@ -70,6 +86,26 @@ def load_groups(
     )
     state = loaded.state
     return [loaded if state.t is not None else replace(loaded, state=replace(state, t=known))]
+
+
+def _torch(found: torch_files.Found, call: str | None, step: int | None, model: Sequence[Entry]) -> list[Loaded]:
+    """The groups of a torch optimizer, with the model's names where they can be told."""
+    names: dict[int, str] | None = None
+    notes: tuple[str, ...] = ()
+    known = model or found.model
+    if known and has_numbers(found.state_dict):
+        names = named(found.state_dict, known)
+        if names is None and model:
+            raise ValueError(
+                "the parameters have numbers, and those of the model fit them in no way or in several: convert the "
+                "file with names first (rename)"
+            )
+        if names is None:
+            notes = ("The parameters have numbers: the names of the model in the file fit in no way, or in several.",)
+        elif not model:
+            notes = ("The names are those of the model's state dict, told by order and shape.",)
+    each = groups(found.state_dict, call, names)
+    return [replace(_loaded(g.tensors, g.optimizer, step, {}), notes=notes) for g in each]
 
 
 def _loaded(tensors: Tensors, told: Recognised, step: int | None, types: Mapping[str, str]) -> Loaded:

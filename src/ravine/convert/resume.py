@@ -40,9 +40,11 @@ def resume(
     """
     from ravine.torch import from_recipe
 
-    loaded = load_groups(Path(path), framework, optimizer, step, key)
+    given = list(params)
+    named = _named(given)
+    model = [(n, tuple(p.shape)) for n, p in named.items()] if given and isinstance(given[0], tuple) else []
+    loaded = load_groups(Path(path), framework, optimizer, step, key, model)
     states = renamed([each.state for each in loaded], rename or {}, transpose)
-    named = _named(params)
     for param in (p for state in states for p in state.slots):
         if param not in named:
             raise unknown("parameter", param, named)

@@ -1,23 +1,71 @@
-"""Optimizers in the files that torch programs write: bare state dicts, and checkpoints with one or more inside."""
+"""Optimizers in the files that torch programs write: bare state dicts, and checkpoints with one or more inside.
+
+Lightning's checkpoints are files with the model beside the optimizer; Accelerate's and the Trainer's of transformers
+are folders with a file for each; distributed ones (`sharded`) are folders of shards.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ravine.convert import sharded
+from ravine.convert.torch_names import Entry, entries, model_in
 from ravine.convert.torch_state import is_state_dict
 
 KINDS = (".pt", ".pth", ".bin", ".ckpt", ".tar")
+OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer_*.bin", "optimizer_*.pt")
+"""The files of optimizers in the folders of Accelerate and of transformers' Trainer."""
+
+MODELS = ("pytorch_model.bin", "pytorch_model_fsdp.bin")
+"""The files of models beside them whose order is the model's. (safetensors sorts its tensors.)"""
+
 DEEPEST = 6
 """How far inside a checkpoint an optimizer is looked for."""
 
 
-def load(path: Path, key: str | None = None) -> Any:
-    """The optimizer's state dict in a file, wherever it is in there. Only tensors and plain values are unpickled.
+@dataclass(frozen=True)
+class Found:
+    """An optimizer's state dict, and the parameters of the model that is beside it, in order; empty without one."""
+
+    state_dict: Any
+    model: list[Entry] = field(default_factory=list)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is one that torch programs write their optimizers to."""
+    return sharded.is_folder(path) or any(True for _ in _files(path))
+
+
+def load(path: Path, key: str | None = None) -> Found:
+    """The optimizer in a file or folder, wherever it is in there. Only tensors and plain values are unpickled.
 
     Raises ValueError for a damaged file, one without an optimizer, and one with several where `key` doesn't say which.
     """
+    if sharded.is_folder(path):
+        whole = sharded.load(path)
+    elif path.is_dir():
+        files = {p.name: p for p in _files(path)}
+        model = next((p for n in MODELS if (p := path / n).is_file()), None)
+        if len(files) == 1:
+            (only,) = files.values()
+            return Found(_chosen(path, _unpickled(only), key), [] if model is None else entries(_unpickled(model)))
+        whole = {name: _unpickled(own) for name, own in files.items()}
+    else:
+        whole = _unpickled(path)
+    found = _chosen(path, whole, key)
+    return Found(found, model_in(whole, found))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for pattern in OPTIMIZERS:
+        yield from sorted(folder.glob(pattern))
+
+
+def _unpickled(path: Path) -> Any:
     import pickle
 
     import torch
@@ -25,11 +73,19 @@ def load(path: Path, key: str | None = None) -> Any:
     if not path.is_file():
         raise ValueError(f"no such file: {path}")
     try:
-        whole = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its text tells the reader to load the file unsafely
+        if what := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise ValueError(
+                f"{path} holds an object of {what[1]}, and more than tensors and plain values is not unpickled: save "
+                "the optimizer's state_dict() by itself"
+            ) from error
         raise ValueError(f"{path} is damaged, or holds more than tensors and plain values") from error
     except (RuntimeError, EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path} is damaged: {str(error).partition('.')[0] or type(error).__name__}") from error
+
+
+def _chosen(path: Path, whole: Any, key: str | None) -> Any:
     found = dict(_optimizers(whole))
     if key is not None:
         if key not in found:
@@ -49,6 +105,8 @@ def _listed(found: dict[str, Any]) -> str:
 def _optimizers(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
     if is_state_dict(value):
         yield ".".join(place), value
+    elif (whole := sharded.unflattened(value)) is not None:
+        yield ".".join(place), whole
     elif len(place) < DEEPEST:
         inside = (
             value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()

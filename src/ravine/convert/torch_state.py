@@ -34,15 +34,18 @@ def from_torch(state_dict: Any, optimizer: str | None = None) -> tuple[Tensors, 
     return found[0].tensors, found[0].optimizer.call
 
 
-def groups(state_dict: Any, optimizer: str | None = None) -> list[Group]:
-    """The parameter groups of a torch optimizer's state dict, those with one optimizer together. Raises ValueError."""
+def groups(state_dict: Any, optimizer: str | None = None, names: Mapping[int, str] | None = None) -> list[Group]:
+    """The parameter groups of a torch optimizer's state dict, those with one optimizer together. Raises ValueError.
+
+    `names` are those of the parameters that have numbers there.
+    """
     if not is_state_dict(state_dict):
         raise ValueError("not an optimizer's state dict: it needs 'state' and 'param_groups'")
     found: dict[str, Group] = {}
     for group in state_dict["param_groups"]:
         told = recognise(group) if optimizer is None else named(optimizer, group)
         known = found.get(told.call) or Group({}, told)
-        tensors = _tensors(group, state_dict["state"], told)
+        tensors = _tensors(group, state_dict["state"], told, names or {})
         found[told.call] = Group(known.tensors | tensors, told)
     return list(found.values())
 
@@ -84,10 +87,17 @@ def into_torch(tensors: Tensors, state_dict: dict[str, Any]) -> dict[str, Any]:
     return {**state_dict, "state": state}
 
 
-def _tensors(group: Mapping[str, Any], state: Mapping[Any, Any], told: Recognised) -> Tensors:
+def has_numbers(state_dict: Mapping[str, Any]) -> bool:
+    """Whether parameters have numbers alone, and not names."""
+    groups = state_dict["param_groups"]
+    return not any("param_names" in g for g in groups) and all(isinstance(n, int) for g in groups for n in g["params"])
+
+
+def _tensors(group: Mapping[str, Any], state: Mapping[Any, Any], told: Recognised, names: Mapping[int, str]) -> Tensors:
     """A group's tensors under the names that the recognised optimizer has for them."""
     tensors: Tensors = {}
-    for index, name in zip(group["params"], group.get("param_names", group["params"]), strict=True):
+    known = [names.get(n, n) for n in group["params"]]
+    for index, name in zip(group["params"], group.get("param_names", known), strict=True):
         for key, value in state.get(index, {}).items():
             if value is not None:
                 there = told.names.get(key, key)

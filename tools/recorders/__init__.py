@@ -1,0 +1,1 @@
+"""What each family of programs writes, for `tools/record_files.py`."""
