@@ -23,7 +23,7 @@ per float32 parameter. In a terminal: `ravine list`, `ravine explain RULE`.
 def page() -> str:
     """The page as Markdown, its formulas in LaTeX."""
     built_in = [r for r in ravine.rules().values() if r.function.__module__.startswith("ravine.")]
-    rows = "".join(f"| [`{r.name}`](#{r.name}) | {r.title} | {r.state_bytes} |\n" for r in built_in)
+    rows = "".join(f"| [`{r.name}`](#{r.name}) | {r.title} | {r.state_words} |\n" for r in built_in)
     return HEAD + rows + "".join(section(r) for r in built_in)
 
 

@@ -3,66 +3,72 @@
 Each works on Python numbers, on NumPy, torch and JAX arrays, and on the tracers of `ravine.trace`, so that one
 function is at once the reference implementation and the source of every engine.
 Python numbers stay Python floats: an expression of hyperparameters is float64 until it meets an array.
+
+A parameter is a matrix of r rows and c columns: a vector is n × 1, a number 1 × 1, an array of more dimensions has its
+first as rows (or as the rule's `view` says). Of an array the functions below mean the last two dimensions, so a stack
+of matrices is worked on one by one. Reductions keep both dimensions, so that what they give broadcasts: over the rows
+(axis 0) to 1 × c, over the columns (axis 1) to r × 1, over all (None) to 1 × 1.
 """
 
 from __future__ import annotations
 
-import builtins
-import importlib
-import math
-from functools import cache
-from typing import Any, Protocol
-
-from ravine import powers
+from ravine.libraries import Value, library
 
 __all__ = [
     "abs",
+    "columns",
     "debias",
     "debias_root",
     "ema",
     "ema_square",
     "lerp",
+    "matmul",
     "maximum",
+    "mean",
     "minimum",
+    "newton_schulz",
+    "norm",
+    "orthogonalize",
     "power",
+    "rms",
+    "rows",
     "sign",
     "sqrt",
+    "total",
+    "transpose",
     "variance",
     "where",
 ]
 
-Value = Any
-"""A Python number, an array of any library, or a tracer: they share no useful static type."""
-
 
 def sqrt(a: Value) -> Value:
     """Square root, correctly rounded; NaN below zero, also for Python numbers."""
-    return _library(a).sqrt(a)
+    return library(a).sqrt(a)
 
 
 def abs(a: Value) -> Value:
     """Absolute value."""
-    return _library(a).abs(a)
+    return library(a).abs(a)
 
 
 def sign(a: Value) -> Value:
     """−1, 0 or 1; NaN for NaN; +0 for both zeros."""
-    return _library(a).sign(a)
+    return library(a).sign(a)
 
 
 def maximum(a: Value, b: Value) -> Value:
     """The larger of two values, elementwise; NaN if either is NaN."""
-    return _library(a, b).maximum(a, b)
+    return library(a, b).maximum(a, b)
 
 
 def minimum(a: Value, b: Value) -> Value:
     """The smaller of two values, elementwise; NaN if either is NaN."""
-    return _library(a, b).minimum(a, b)
+    return library(a, b).minimum(a, b)
 
 
 def where(condition: Value, a: Value, b: Value) -> Value:
     """`a` where the condition holds, else `b`: the only way for an equation to choose."""
-    return _library(condition, a, b).where(condition, a, b)
+    return library(condition, a, b).where(condition, a, b)
 
 
 def power(base: Value, exponent: Value) -> Value:
@@ -72,7 +78,7 @@ def power(base: Value, exponent: Value) -> Value:
     whole exponent is done by repeated squaring, with a relative error of at most `exponent` × 2⁻⁵³; any other one by
     logarithm and exponential, `ravine.powers`, with at most (1 + |exponent| / 32) × 2⁻⁵³.
     """
-    return _library(base, exponent).power(base, exponent)
+    return library(base, exponent).power(base, exponent)
 
 
 def ema(old: Value, new: Value, beta: Value) -> Value:
@@ -112,133 +118,67 @@ def debias_root(average: Value, beta: Value, t: Value) -> Value:
     return sqrt(average) / sqrt(1 - power(beta, t))
 
 
-def plain_power(base: Value, exponent: Value) -> Value:
-    """`power` for everything that is not a tracer."""
-    if not (isinstance(exponent, (int, float)) and exponent >= 0 and float(exponent).is_integer()):
-        are_numbers = isinstance(base, (int, float)) and isinstance(exponent, (int, float))
-        return powers.power(base, exponent) if are_numbers else base**exponent
-    n, result = int(exponent), 1.0
-    while n:
-        if n & 1:
-            result = result * base
-        base = base * base
-        n >>= 1
-    return result
+def total(a: Value, axis: int | None = None) -> Value:
+    """The sum over the rows (axis 0), the columns (1) or all (None), in the order that `ravine.sums` defines."""
+    return library(a).reduce("total", a, axis)
 
 
-class Library(Protocol):
-    """What an array library (or the tracer) supplies to the functions above."""
-
-    def sqrt(self, a: Value) -> Value: ...
-    def abs(self, a: Value) -> Value: ...
-    def sign(self, a: Value) -> Value: ...
-    def maximum(self, a: Value, b: Value) -> Value: ...
-    def minimum(self, a: Value, b: Value) -> Value: ...
-    def where(self, condition: Value, a: Value, b: Value) -> Value: ...
-    def power(self, base: Value, exponent: Value) -> Value: ...
+def mean(a: Value, axis: int | None = None) -> Value:
+    """The mean over the rows (axis 0), the columns (1) or all (None), added in float64 and rounded once."""
+    return library(a).reduce("mean", a, axis)
 
 
-class _Numbers:
-    """Python numbers, with IEEE's answers where Python's own functions would raise."""
-
-    power = staticmethod(plain_power)
-    abs = staticmethod(builtins.abs)
-
-    def sqrt(self, a: float) -> float:
-        return math.sqrt(a) if a >= 0 else math.nan
-
-    def sign(self, a: float) -> float:
-        return 1.0 if a > 0 else -1.0 if a < 0 else 0.0 if a == 0 else a
-
-    def maximum(self, a: float, b: float) -> float:
-        return a if a > b or a != a else b
-
-    def minimum(self, a: float, b: float) -> float:
-        return a if a < b or a != a else b
-
-    def where(self, condition: bool, a: Value, b: Value) -> Value:
-        return a if condition else b
+def norm(a: Value, axis: int | None = None) -> Value:
+    """The root of the sum of squares: of each column (axis 0), of each row (1), or Frobenius's (None)."""
+    return library(a).reduce("norm", a, axis)
 
 
-class _NumpyLike:
-    """NumPy, and JAX's module of the same interface."""
-
-    power = staticmethod(plain_power)
-
-    def __init__(self, module: Any) -> None:
-        self.sqrt, self.abs = module.sqrt, module.abs
-        self.maximum, self.minimum = module.maximum, module.minimum
-        self._where, self._sign = module.where, module.sign
-
-    def sign(self, a: Value) -> Value:
-        return self._sign(a) + 0.0  # JAX keeps the sign of −0
-
-    def where(self, condition: Value, a: Value, b: Value) -> Value:
-        # A Python condition picks a branch at once: nothing is broadcast, and the other branch costs nothing.
-        return (a if condition else b) if isinstance(condition, bool) else self._where(condition, a, b)
+def rms(a: Value, axis: int | None = None) -> Value:
+    """The root of the mean of squares, over the rows (axis 0), the columns (1) or all (None)."""
+    return library(a).reduce("rms", a, axis)
 
 
-class _Torch:
-    power = staticmethod(plain_power)
-
-    def __init__(self, torch: Any) -> None:
-        self.torch, self.abs = torch, torch.abs
-        self.numpy = importlib.import_module("numpy")
-        self.is_watched = importlib.import_module("ravine.watched").is_watched
-
-    def sqrt(self, a: Value) -> Value:
-        """NumPy's root, in place of torch's, where it can be had: torch's CPU root (MKL) is off by an ulp at times.
-
-        torch's it is where autograd, a mode or a transform must see it, on another device and in a subclass of tensors.
-        """
-        plain = type(a) is self.torch.Tensor and a.device.type == "cpu" and a.layout is self.torch.strided
-        if (
-            not plain
-            or a.requires_grad
-            or a.dtype.itemsize < 4
-            or self.torch._C._functorch.is_functorch_wrapped_tensor(a)
-            or self.is_watched()
-        ):
-            return self.torch.sqrt(a)
-        with self.numpy.errstate(invalid="ignore"):
-            return self.torch.as_tensor(self.numpy.sqrt(a.numpy()))
-
-    def sign(self, a: Value) -> Value:
-        return self.torch.where(a != a, a, self.torch.sign(a))  # torch's sign of NaN is 0
-
-    def maximum(self, a: Value, b: Value) -> Value:
-        if isinstance(b, (int, float)):
-            return self.torch.clamp(a, min=b)
-        return self.torch.clamp(b, min=a) if isinstance(a, (int, float)) else self.torch.maximum(a, b)
-
-    def minimum(self, a: Value, b: Value) -> Value:
-        if isinstance(b, (int, float)):
-            return self.torch.clamp(a, max=b)
-        return self.torch.clamp(b, max=a) if isinstance(a, (int, float)) else self.torch.minimum(a, b)
-
-    def where(self, condition: Value, a: Value, b: Value) -> Value:
-        return (a if condition else b) if isinstance(condition, bool) else self.torch.where(condition, a, b)
+def matmul(a: Value, b: Value) -> Value:
+    """The product of two matrices, by the array library."""
+    return library(a, b).matmul(a, b)
 
 
-_NUMBERS = _Numbers()
+def transpose(a: Value) -> Value:
+    """Rows for columns."""
+    return library(a).transpose(a)
 
 
-@cache
-def _library_of(kind: Any) -> Library:
-    own: Library | None = getattr(kind, "__ravine_math__", None)
-    if own is not None:
-        return own
-    root = kind.__module__.partition(".")[0]
-    if root == "torch" or any(base.__module__.partition(".")[0] == "torch" for base in kind.__mro__):
-        return _Torch(importlib.import_module("torch"))
-    if root in ("jax", "jaxlib"):
-        return _NumpyLike(importlib.import_module("jax.numpy"))
-    return _NumpyLike(importlib.import_module("numpy"))
+def rows(a: Value) -> Value:
+    """The number of rows, a coefficient."""
+    return library(a).size(a, 0)
 
 
-def _library(*operands: Value) -> Library:
-    for operand in operands:
-        if not isinstance(operand, (int, float)):
-            kind: Any = type(operand)
-            return _library_of(kind)
-    return _NUMBERS
+def columns(a: Value) -> Value:
+    """The number of columns, a coefficient."""
+    return library(a).size(a, 1)
+
+
+def newton_schulz_step(x: Value, a: Value, b: Value, c: Value) -> Value:
+    """One step of the quintic iteration that takes every singular value σ to aσ + bσ³ + cσ⁵."""
+    gram = matmul(x, transpose(x))
+    return a * x + matmul(b * gram + c * matmul(gram, gram), x)
+
+
+def newton_schulz(x: Value, a: Value, b: Value, c: Value, steps: Value) -> Value:
+    """So many Newton–Schulz steps on the smaller side of x, whose singular values must be at most about 1."""
+    using = library(x)
+    if hasattr(using, "composite"):
+        return using.composite("newton_schulz", x, a, b, c, steps)
+    is_tall = using.size(x, 0) > using.size(x, 1)
+    found = using.repeat(lambda y: newton_schulz_step(y, a, b, c), steps, transpose(x) if is_tall else x)
+    return transpose(found) if is_tall else found
+
+
+def orthogonalize(
+    m: Value, a: Value = 3.4445, b: Value = -4.775, c: Value = 2.0315, steps: Value = 5, eps: Value = 1e-7
+) -> Value:
+    """About the nearest matrix with orthonormal rows (or columns): `newton_schulz` of m / (‖m‖ + ε).
+
+    Its singular values are near 1, between 0.7 and 1.2 with the default coefficients, which are Jordan's (2024).
+    """
+    return newton_schulz(m / (norm(m) + eps), a, b, c, steps)

@@ -14,6 +14,7 @@ used. `optax.tree.get(state, "v")` finds a slot in a state however deep, under t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from ravine.errors import missing
@@ -27,7 +28,7 @@ except ImportError as error:
 
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
-from ravine.trace.graph import Graph, Node, evaluate, node, substitute
+from ravine.trace.graph import Node, evaluate, node, substitute
 from ravine.transforms import stored_at_look_ahead
 
 Tree = Any
@@ -61,12 +62,14 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
     values = {**base.hyper, **{n: hyper[n] if n not in fixed else float(fixed[n]) for n in hyper}}
     rule = stored_at_look_ahead(base.rule)
     start = {n: base.start.get(n, slot.start) for n, slot in rule.slots.items()}
-    program = _Program(rule.graph)
+    program = _Program(rule)
 
     def init(params: Tree) -> RuleState:
         jax.tree.map(_real, params)
         slots = {
-            n: jnp.asarray(start[n], float) if slot.is_scalar else optax.tree.full_like(params, start[n])
+            n: jnp.asarray(start[n], float)
+            if slot.is_scalar
+            else jax.tree.map(partial(_filled, rule, n, start[n]), params)
             for n, slot in rule.slots.items()
         }
         return RuleState(jnp.zeros([], jnp.int32), slots)
@@ -78,15 +81,18 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
         arrays = [n for n, slot in rule.slots.items() if not slot.is_scalar]
         count = optax.safe_increment(state.count)
         now = {n: v(state.count) if callable(v) else v for n, v in values.items()}
-        coefficients, new_scalars = program.on_host_precision({**now, **scalars, "t": count})
-
+        shared = {**now, **scalars, "t": count}
         leaves, structure = _flatten(grads)
         xs = structure.flatten_up_to(params) if program.reads_x else [None] * len(leaves)
         old = [structure.flatten_up_to(state.slots[n]) for n in arrays]
-        results = [
-            program.on_arrays(coefficients, {"x": x, "g": g, **dict(zip(arrays, slots, strict=True))})
+        inputs = [
+            {"x": x, "g": g, **dict(zip(arrays, slots, strict=True))}
             for x, g, *slots in zip(xs, leaves, *old, strict=True)
         ]
+        sizes = [program.sizes(g.shape) for g in leaves]
+        numbers = {size: program.on_host_precision({**shared, **dict(size)}) for size in dict.fromkeys(sizes)}
+        results = [program.on_arrays(numbers[size][0], row) for size, row in zip(sizes, inputs, strict=True)]
+        new_scalars = numbers[sizes[0]][1] if sizes else program.on_host_precision(shared)[1]
         slots = {n: jax.tree.unflatten(structure, [r[n] for r in results]) for n in arrays}
         slots |= {n: new_scalars[n].astype(scalars[n].dtype) for n in scalars}
         updates = jax.tree.unflatten(structure, [r["g"] for r in results])
@@ -98,7 +104,8 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
 class _Program:
     """A rule's graph in two parts: the coefficients, and the arrays' arithmetic with each coefficient as an input."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, rule: Rule) -> None:
+        self.rule, graph = rule, rule.graph
         self.scalars = {n: s for n, s in graph.slots.items() if not s.is_array}
         self.coefficients = tuple(c for c in graph.coefficients if c.op != "const")
         names: Mapping[Node, Node] = {c: node("scalar", name=f"c{i}") for i, c in enumerate(self.coefficients)}
@@ -106,6 +113,10 @@ class _Program:
         outputs = {"g": graph.step, **{n: s for n, s in graph.slots.items() if s.is_array}}
         self.outputs = dict(zip(outputs, substitute(outputs.values(), names), strict=True))
         self.reads_x = any(n.op == "array" and n.name == "x" for n in graph.nodes)
+
+    def sizes(self, shape: tuple[int, ...]) -> tuple[tuple[str, float], ...]:
+        """What the coefficients of a leaf depend on besides: nothing, where the rule is elementwise."""
+        return () if self.rule.graph.is_elementwise else tuple(self.rule.sizes(shape).items())
 
     def on_host_precision(self, inputs: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
         """The coefficients and the new scalar slots in float64, also where JAX's default is float32."""
@@ -119,12 +130,28 @@ class _Program:
     def on_arrays(self, coefficients: list[Any], inputs: dict[str, Any]) -> dict[str, Any]:
         """The step under "g" and the new slots, for one leaf; each rounded once to the type of what it replaces."""
         compute = jnp.float64 if _real(inputs["g"]).dtype == jnp.float64 else jnp.float32
-        arrays = {n: a.astype(compute) for n, a in inputs.items() if a is not None}
+        arrays = {n: self._seen(n, a.astype(compute), inputs["g"].shape) for n, a in inputs.items() if a is not None}
         known = {
             n: c if c.dtype == bool else _narrow(c, compute) for n, c in zip(self.names, coefficients, strict=True)
         }
         results = evaluate(self.outputs.values(), {**arrays, **known})
-        return {n: r.astype(inputs[n].dtype) for n, r in zip(self.outputs, results, strict=True)}
+        return {n: self._stored(r, inputs[n]) for n, r in zip(self.outputs, results, strict=True)}
+
+    def _seen(self, name: str, leaf: Any, shape: tuple[int, ...]) -> Any:
+        return leaf if self.rule.graph.is_elementwise else leaf.reshape(self.rule.seen_as(name, shape))
+
+    def _stored(self, result: Any, old: Any) -> Any:
+        if self.rule.graph.is_elementwise:
+            return result.astype(old.dtype)
+        if result.size < old.size:  # a step that is the same for a whole row or column
+            result = jnp.broadcast_to(result, self.rule.seen(old.shape))
+        return result.reshape(old.shape).astype(old.dtype)
+
+
+def _filled(rule: Rule, name: str, value: float, leaf: Any) -> Any:
+    """A slot before the first step: with the leaf's placement where it has its shape."""
+    shape = rule.slot_shape(name, leaf.shape)
+    return jnp.full_like(leaf, value) if shape == leaf.shape else jnp.full(shape, value, leaf.dtype)
 
 
 def _flatten(tree: Tree) -> tuple[list[Any], Any]:

@@ -58,14 +58,15 @@ class Recipe:
     def init(self, x: Any) -> State:
         """The state before the first step, for a parameter array x (NumPy, torch or JAX; floating, not empty).
 
-        Array slots have the shape and type of x. Raises TypeError for x of a type that is not floating, ValueError for
-        an empty one.
+        Array slots have the type of x, and its shape or what the equation makes of it (`Rule.slot_shape`). Raises
+        TypeError for x of a type that is not floating, ValueError for an empty one.
         """
         x = _parameter(x)
         slots = {}
         for name, slot in self.rule.slots.items():
             value = self.start.get(name, slot.start)
-            slots[name] = value if slot.is_scalar else reference.filled(x, value)
+            shape = () if slot.is_scalar else self.rule.slot_shape(name, tuple(x.shape))
+            slots[name] = value if slot.is_scalar else reference.filled(x, value, shape)
         return State(0, slots)
 
     def update(self, g: Any, state: State, x: Any, **overrides: float) -> tuple[Any, State]:
@@ -112,7 +113,8 @@ class Recipe:
             if not slot.is_scalar:
                 if not hasattr(state.slots[name], "shape"):
                     raise TypeError(f"slot {name} must be an array, got {state.slots[name]!r}")
-                _same_shape(f"slot {name}", state.slots[name], x)
+                wanted = self.rule.slot_shape(name, tuple(x.shape))
+                _same_shape(f"slot {name}", state.slots[name], x, wanted)
         return x, g, hyper, {n: state.slots[n] for n in self.rule.slots}
 
     def look_ahead(self, state: State, **overrides: float) -> Any:
@@ -205,6 +207,7 @@ def _parameter(x: Any) -> Any:
     return x
 
 
-def _same_shape(name: str, array: Any, x: Any) -> None:
-    if tuple(array.shape) != tuple(x.shape):
-        raise ValueError(f"{name} has shape {tuple(array.shape)}, but x has shape {tuple(x.shape)}")
+def _same_shape(name: str, array: Any, x: Any, wanted: tuple[int, ...] | None = None) -> None:
+    if tuple(array.shape) != (wanted or tuple(x.shape)):
+        needed = f", which needs {wanted}" if wanted and wanted != tuple(x.shape) else ""
+        raise ValueError(f"{name} has shape {tuple(array.shape)}, but x has shape {tuple(x.shape)}{needed}")

@@ -12,7 +12,7 @@ import ravine.rules as family  # the package, here at first import, so that it c
 from ravine import userfile
 from ravine.errors import unknown
 from ravine.hyperparameter import Range
-from ravine.rule import Rule, declare
+from ravine.rule import MATRIX, Rule, declare
 from ravine.transforms import TRANSFORMS
 
 _registry: dict[str, Rule] = {}
@@ -32,6 +32,7 @@ def rule(
     scalar: tuple[str, ...] = (),
     look_ahead: Callable[..., Any] | None = None,
     kin: tuple[str, ...] = (),
+    view: str = MATRIX,
 ) -> Callable[[Callable[..., Any]], Rule]: ...
 def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
     """Find a rule by name, or (as a decorator) declare one.
@@ -50,7 +51,9 @@ def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
     - `scalar`: the slots that are one number instead of an array;
     - `look_ahead`: a function of slots and hyperparameters (by name) that gives the offset from the parameter to the
       point where the gradient is taken;
-    - `kin`: names of rules to compare it with.
+    - `kin`: names of rules to compare it with;
+    - `view`: "matrix" (the default) or "stack": whether a parameter of more than two dimensions is one matrix, its
+      first dimension the rows, or a stack of matrices, for equations that read more than one element at a time.
     """
     if isinstance(name_or_function, str):
         return _find(name_or_function)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import traceback
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,13 +15,21 @@ from typing import Any
 
 from ravine.errors import unknown
 from ravine.hyperparameter import FINITE, Hyperparameter, Range, is_number, usual_range
-from ravine.trace import latex, tracer
-from ravine.trace.graph import Graph, Node
+from ravine.trace import latex, shapes, tracer
+from ravine.trace.graph import SIZES, Graph, Node, topological
+from ravine.trace.shapes import UNKNOWN, WHOLE, Shape
+
+ROUNDS = 12
+"""More than a slot's two dimensions can change: from unknown to one, to r or c."""
+
+MATRIX, STACK = "matrix", "stack"
+"""How a rule sees a parameter of more than two dimensions: the first as rows, or as a stack of matrices."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One piece of state: an array like the parameter, or one number (`is_scalar`), holding `start` before step 1."""
+    """One piece of state, holding `start` before step 1: an array, whose shape follows from the equation (for most that
+    of the parameter), or one number (`is_scalar`), which no array has a part in."""
 
     start: float = 0.0
     is_scalar: bool = False
@@ -32,7 +41,8 @@ class Rule:
 
     `name`, `title` and `paper` say what it is; `hyperparameters` and `slots` map names to their declarations;
     `needs_x` and `needs_t` tell whether the equation reads the parameter and the step count (from 1).
-    `look_ahead`, for Nesterov's method, is the offset from the parameter to the point where g must be taken.
+    `look_ahead`, for Nesterov's method, is the offset from the parameter to the point where g must be taken. `view`
+    tells how a parameter of more than two dimensions is seen: as one "matrix", or as a "stack" of them.
     Calling a Rule calls the function with the arguments in its own order.
     """
 
@@ -48,6 +58,7 @@ class Rule:
     look_ahead_function: Callable[..., Any] | None = None
     kin: tuple[str, ...] = ()
     transforms: tuple[str, ...] = field(default=())
+    view: str = MATRIX
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -64,7 +75,7 @@ class Rule:
 
     @cached_property
     def _identity(self) -> tuple[Any, ...]:
-        declared = (self.name, dict(self.hyperparameters), dict(self.slots))
+        declared = (self.name, self.view, dict(self.hyperparameters), dict(self.slots))
         return (*declared, self.graph.outputs, self.look_ahead_graph)
 
     def apply(self, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -86,35 +97,77 @@ class Rule:
 
     @cached_property
     def graph(self) -> Graph:
-        """The rule traced: its step and new slots as expressions. Raises TypeError where that can't be done."""
-        inputs = {n: tracer.scalar(n) if s.is_scalar else tracer.array(n) for n, s in self.slots.items()}
+        """The rule traced: its step and new slots as expressions. Raises TypeError where that can't be done.
+
+        A slot's shape is the smallest that the equation keeps: it is traced with shapes unknown, then with those that
+        came of it, until they stay. What nothing tells is r × c.
+        """
+        found = {n: UNKNOWN for n, s in self.slots.items() if not s.is_scalar}
+        for _ in range(ROUNDS):
+            graph = self._traced(found)
+            new = {n: shape for n in found if (shape := graph.slots[n].shape) is not None}
+            if new == found and all("?" not in shape for shape in new.values()):
+                _check(self, graph)
+                return graph
+            settled = {n: _whole(shape) for n, shape in new.items()} if new == found else new
+            if len(new) < len(found):  # a slot that depends on no array
+                _check(self, graph)
+            found = settled
+        raise TypeError(
+            f"rule {self.name}: no shape of the slots {', '.join(found)} stays what it is from step to step"
+        )
+
+    def _traced(self, given: Mapping[str, Shape]) -> Graph:
+        slots = {n: tracer.array(n, given[n]) if n in given else tracer.scalar(n) for n in self.slots}
         hyper = {n: tracer.scalar(n) for n in self.hyperparameters}
+        x, g, t = tracer.array("x"), tracer.array("g"), tracer.scalar("t")
         try:
-            outputs = self.apply(
-                tracer.array("x"), tracer.array("g"), tuple(inputs.values()), tracer.scalar("t"), hyper
-            )
-            graph = tracer.graph(outputs[0], dict(zip(self.slots, outputs[1:], strict=True)))
+            outputs = self.apply(x, g, tuple(slots.values()), t, hyper)
+            return tracer.graph(outputs[0], dict(zip(self.slots, outputs[1:], strict=True)))
         except Exception as error:  # the function is the user's: it may raise anything
             raise TypeError(f"rule {self.name}{_place(error)}: {_reason(error)}") from error
-        _check(self, graph)
-        return graph
 
     @cached_property
     def look_ahead_graph(self) -> Node | None:
         """The look-ahead offset as an expression of slots and hyperparameters."""
         if self.look_ahead_function is None:
             return None
-        slots = {n: tracer.array(n) for n in self.slots}
+        slots = {n: tracer.Tracer(self.graph.input(n)) for n in self.slots}
         return tracer.as_node(self.look_ahead(slots, {n: tracer.scalar(n) for n in self.hyperparameters}))
 
     def equation(self) -> str:
         """The rule in LaTeX, printed from the traced graph: one line a slot, then the step Δ."""
         return latex.equation(self)
 
+    def seen(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A parameter's shape as the equation sees it: (r, c), before which a stack's matrices are counted."""
+        return shapes.view(shape, self.view == STACK)
+
+    def seen_as(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape in which the equation sees x, g or an array slot of a parameter of a shape."""
+        return shapes.sizes(self.graph.input(name).shape or WHOLE, self.seen(shape))
+
+    def sizes(self, shape: tuple[int, ...]) -> dict[str, float]:
+        """What an evaluation of the graph is told of a parameter's shape: its rows and columns by the graph's names."""
+        return {SIZES[dim]: float(n) for dim, n in zip(WHOLE, self.seen(shape)[-2:], strict=True)}
+
+    def slot_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of an array slot of a parameter: its own, or rows and columns where the slot has fewer of them."""
+        return shape if self.graph.input(name).shape in (None, WHOLE) else self.seen_as(name, shape)
+
+    def state_bytes(self, shape: tuple[int, ...]) -> int:
+        """Bytes of state for a float32 parameter of a shape, without what is kept once for all of it."""
+        return 4 * sum(math.prod(self.slot_shape(n, shape)) for n, s in self.slots.items() if not s.is_scalar)
+
     @property
-    def state_bytes(self) -> int:
-        """Bytes of state per float32 parameter."""
-        return 4 * sum(not s.is_scalar for s in self.slots.values())
+    def state_words(self) -> str:
+        """Bytes of state for each float32 parameter of a matrix: a number, and shares such as 4/r where slots are less
+        than a whole matrix."""
+        kinds = [self.graph.input(n).shape or WHOLE for n, s in self.slots.items() if not s.is_scalar]
+        words = {("r", "c"): "", ("r", "1"): "/c", ("1", "c"): "/r", ("1", "1"): "/rc", ("r", "r"): "·r/c"}
+        words |= {("c", "c"): "·c/r", ("c", "r"): "", ("c", "1"): "/r", ("1", "r"): "/c"}
+        counts = Counter(words[kind] for kind in kinds)
+        return " + ".join(f"{4 * counts[word]}{word}" for word in dict.fromkeys(words.values()) if counts[word]) or "0"
 
     def check(self, values: Mapping[str, Any]) -> dict[str, float]:
         """All hyperparameters, the defaults overridden by `values`. Raises ValueError for a bad name or value."""
@@ -146,10 +199,22 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, TypeError) else f"{type(error).__name__}: {error}"
 
 
+def _whole(shape: Shape) -> Shape:
+    return tuple(w if dim == "?" else dim for dim, w in zip(shape, WHOLE, strict=True))  # type: ignore[return-value]
+
+
 def _check(rule: Rule, graph: Graph) -> None:
-    if not graph.step.is_array:
+    if graph.step.shape is None:
         raise TypeError(f"rule {rule.name}: the step depends on no array, so it has no shape")
+    if any(dim not in ("1", whole) for dim, whole in zip(graph.step.shape, WHOLE, strict=True)):
+        raise TypeError(
+            f"rule {rule.name}: the step is {shapes.words(graph.step.shape)}, and the parameter {shapes.words(WHOLE)}"
+        )
     for name, node in graph.slots.items():
+        if rule.slots[name].is_scalar and any(n.op == "size" for n in topological([node])):
+            raise TypeError(
+                f"rule {rule.name}: scalar slot {name} is kept once for all, and depends on a matrix's size"
+            )
         if node.is_array and rule.slots[name].is_scalar:
             raise TypeError(f"rule {rule.name}: the new value of scalar slot {name} depends on an array")
         if not node.is_array and not rule.slots[name].is_scalar:
@@ -169,6 +234,7 @@ def declare(
     scalar: tuple[str, ...] = (),
     look_ahead: Callable[..., Any] | None = None,
     kin: tuple[str, ...] = (),
+    view: str = MATRIX,
 ) -> Rule:
     """Read a function's signature as the declaration of a Rule. Raises TypeError where the signature can't be one."""
     name, ranges, start = function.__name__, ranges or {}, start or {}
@@ -192,6 +258,8 @@ def declare(
                 f"rule {name}: {p.name} has a default: hyperparameters stand after a * in the signature; "
                 f"a slot that does not start at zero is declared with start={{{p.name!r}: {p.default!r}}}"
             )
+    if view not in (MATRIX, STACK):
+        raise TypeError(f"rule {name}: view must be {MATRIX!r} or {STACK!r}, got {view!r}")
     slot_names = arrays[needs_x + 1 :]
     needs_t = keywords.pop("t", None) is not None
     hyperparameters = {}
@@ -217,4 +285,5 @@ def declare(
         needs_t=needs_t,
         look_ahead_function=look_ahead,
         kin=kin,
+        view=view,
     )

@@ -38,7 +38,8 @@ def test_a_rule_shows_its_declaration() -> None:
     assert list(nadam.slots) == ["m", "v", "product"]
     assert nadam.slots["product"].is_scalar
     assert nadam.slots["product"].start == 1.0
-    assert nadam.state_bytes == 8
+    assert nadam.state_bytes((3, 5)) == 2 * 15 * 4
+    assert nadam.state_words == "8"
     assert nadam.hyperparameters["beta1"].default == 0.9
     assert str(nadam.hyperparameters["beta1"].range) == "in [0, 1)"
     assert ravine.rule("nesterov").look_ahead({"delta": 2.0}, {"mu": 0.5}) == 1.0

@@ -68,7 +68,7 @@ def explain(name: str, other: str | None, lr: float | None, let: tuple[str, ...]
         table.add_row(name, printer.name(name), f"{h.default:g}", str(h.range))
     console.print(table)
     state = ", ".join(f"{n}{' (one number)' if s.is_scalar else ''} from {s.start:g}" for n, s in found.slots.items())
-    console.print(f"State: {state or 'none'}; {found.state_bytes} bytes per float32 parameter", highlight=False)
+    console.print(f"State: {state or 'none'}; {found.state_words} bytes per float32 parameter", highlight=False)
     if found.paper:
         console.print(Text(f"Paper: {found.paper}"))
     if found.kin:
@@ -81,5 +81,5 @@ def defaults(found: Rule) -> str:
 
 
 def slots(found: Rule) -> str:
-    """The cost of the state, in words."""
-    return f"{found.state_bytes} B" if found.slots else "none"
+    """The cost of the state in bytes for each float32 parameter, in words; of r × c where it has fewer elements."""
+    return f"{found.state_words} B" if found.slots else "none"

@@ -90,7 +90,7 @@ def depends(n: Node, name: str) -> bool:
 
 def _with_buffers_as_inputs(graph: Graph) -> Node:
     """The step in terms of the new slots: what is done after the averages are updated."""
-    new = {n: node("array", name=f"new {name}") for name, n in graph.slots.items() if n.is_array}
+    new = {n: node("array", name=f"new {name}", shape=n.shape) for name, n in graph.slots.items() if n.shape}
     return substitute([graph.step], new)[0]
 
 
@@ -135,7 +135,7 @@ def _is_centred(graph: Graph) -> bool:
 def _maximum(graph: Graph) -> str:
     """What a slot remembers the largest of, as AMSGrad does."""
     for name, n in graph.slots.items():
-        if n.op == "maximum" and node("array", name=name) in n.args:
+        if n.op == "maximum" and graph.input(name) in n.args:
             return "of the corrected v" if depends(n, "t") else "of v"
     return ""
 

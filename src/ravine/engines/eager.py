@@ -17,25 +17,32 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: 
     """
     import torch
 
+    if torch.is_complex(x) and not rule.graph.is_elementwise:
+        raise TypeError(
+            f"{rule.name} is for real matrices, and the parameter is complex: give it to an elementwise rule"
+        )
+
     def real(tensor: Any) -> Any:
         return torch.view_as_real(tensor) if torch.is_complex(tensor) else tensor
 
-    def wide(tensor: Any) -> Any:
-        return tensor.to(compute)
+    def wide(name: str, tensor: Any) -> Any:
+        found = tensor.to(compute)
+        return found if rule.graph.is_elementwise else found.reshape(rule.seen_as(name, tuple(x.shape)))
 
     x, g = real(x), real(g.resolve_conj().resolve_neg())  # autograd hands out conjugates that are not computed yet
     compute = torch.float64 if x.dtype is torch.float64 else torch.float32
     arrays = {n: s if rule.slots[n].is_scalar else real(s) for n, s in slots.items()}
-    inputs = {n: s if rule.slots[n].is_scalar else wide(s) for n, s in arrays.items()}
-    values = {**hyper, **inputs, "x": wide(x), "g": wide(g), "t": t}
+    inputs = {n: s if rule.slots[n].is_scalar else wide(n, s) for n, s in arrays.items()}
+    values = {**hyper, **inputs, "x": wide("x", x), "g": wide("g", g), "t": t, **rule.sizes(tuple(x.shape))}
     delta, *new = evaluate(rule.graph.outputs, values, OPERATIONS | {"div": _divide})
     scalars = {}
     for (name, old), value in zip(arrays.items(), new, strict=True):
         if rule.slots[name].is_scalar:
             scalars[name] = value
         else:
-            old.copy_(value)
-    x.copy_(wide(x) + delta)
+            old.copy_(value if rule.graph.is_elementwise else value.reshape(old.shape))
+    moved = values["x"] + delta
+    x.copy_(moved if rule.graph.is_elementwise else moved.reshape(x.shape))
     return scalars
 
 

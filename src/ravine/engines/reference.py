@@ -30,12 +30,12 @@ def convert(x: Any, dtype: Any) -> Any:
     return x.astype(dtype, copy=False) if isinstance(x, (np.ndarray, np.generic)) else x.astype(dtype)
 
 
-def filled(x: Any, value: float) -> Any:
-    """An array like x that holds one value."""
-    if isinstance(x, np.ndarray):
-        return np.full_like(x, value)
-    library = importlib.import_module("torch" if is_torch(x) else "jax.numpy")
-    return library.full_like(x, value)
+def filled(x: Any, value: float, shape: tuple[int, ...]) -> Any:
+    """An array like x that holds one value, of x's shape or of another."""
+    library = np if isinstance(x, np.ndarray) else importlib.import_module("torch" if is_torch(x) else "jax.numpy")
+    if tuple(x.shape) == shape:
+        return library.full_like(x, value)
+    return library.full(shape, value, dtype=x.dtype, **({"device": x.device} if is_torch(x) else {}))
 
 
 def step(
@@ -43,20 +43,30 @@ def step(
 ) -> tuple[Any, dict[str, Any]]:
     """One update: (new x, new slots). Nothing given is changed.
 
-    Arrays of one shape; x and g of one floating type, each slot of any. Results are rounded once, to the types given.
+    x and g of one shape and one floating type; each array slot of any type, in the shape that `rule.slot_shape` gives.
+    Results are rounded once, to the types given.
     """
     compute = compute_type(x)
-    inputs = {n: s if rule.slots[n].is_scalar else _read_only(convert(s, compute)) for n, s in slots.items()}
-    wide, gradient = _read_only(convert(x, compute)), _read_only(convert(g, compute))
-    given = (wide, gradient, *inputs.values())
+
+    def given(name: str, array: Any) -> Any:
+        wide = _read_only(convert(array, compute))
+        return wide if rule.graph.is_elementwise else wide.reshape(rule.seen_as(name, tuple(x.shape)))
+
+    inputs = {n: s if rule.slots[n].is_scalar else given(n, s) for n, s in slots.items()}
+    wide, gradient = given("x", x), given("g", g)
     with np.errstate(all="ignore"):  # overflow is an honest infinity, as in every other engine
         delta, *new = rule.apply(wide, gradient, tuple(inputs.values()), t, hyper)
         result = _array(convert(wide + delta, x.dtype))
+        own = (wide, gradient, *inputs.values())
         stored = {
-            n: value if rule.slots[n].is_scalar else _array(convert(_own(value, given), slots[n].dtype))
+            n: value if rule.slots[n].is_scalar else _array(convert(_own(value, own), slots[n].dtype))
             for n, value in zip(slots, new, strict=True)
         }
-    return result, stored
+    if rule.graph.is_elementwise:
+        return result, stored
+    return result.reshape(x.shape), {
+        n: value if rule.slots[n].is_scalar else value.reshape(slots[n].shape) for n, value in stored.items()
+    }
 
 
 def _array(result: Any) -> Any:

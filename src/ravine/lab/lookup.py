@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -17,6 +18,9 @@ from ravine.lab.space import default_span
 from ravine.trace import mathml
 
 CALL = re.compile(r"(?P<target>[^()]+)(?:\((?P<options>.*)\))?")
+TYPICAL = (1024, 1024)
+"""The shape of the matrix for which state is counted by parameter."""
+
 DIALECT = re.compile(r"(?:\w+\.)+\w+")
 
 
@@ -64,7 +68,7 @@ def _from_rule(spec: str) -> Method:
     return Method(
         *(spec, rule.name, rule.title, rule.paper, rule.equation(), mathml.equation(rule), rule.hyperparameters),
         build=lambda params, values: chosen.replace(**values).torch(params),
-        state_bytes=rule.state_bytes,
+        state_bytes=round(rule.state_bytes(TYPICAL) / math.prod(TYPICAL)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ravine.rule import Rule
-from ravine.trace.definitions import lines
+from ravine.trace import definitions
 from ravine.trace.graph import Node, node
 from ravine.trace.mathml import MathMLPrinter
 
@@ -36,7 +36,7 @@ def equation(rule: Rule) -> tuple[list[dict[str, Any]], list[Node]]:
     A line is {left, right, numbers: trees; value: the place of its result}. Place k is element k of the list of nodes.
     """
     printer = _PlacePrinter()
-    symbols, numbers = lines(rule, MathMLPrinter()), lines(rule, printer)
+    symbols, numbers = definitions.equation(rule, MathMLPrinter()), definitions.equation(rule, printer)
     node_of = {markup: n for n, markup in printer.symbols.items()}
     node_of[printer.name("x", "t")] = node("add", node("array", name="x"), rule.graph.step)
     nodes = [node_of.get(m) or node("scalar", name=key[0]) for key, m in printer.places.items()]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ravine.engines import reference
 from ravine.recipe import Recipe, recipe
-from ravine.rule import Rule
+from ravine.rule import STACK, Rule
 from ravine.simulate.noise import Noise
 from ravine.simulate.surface import Surface
 from ravine.simulate.surfaces import surface as find_surface
@@ -35,10 +36,29 @@ class Plan:
 
     def slots(self) -> dict[str, Any]:
         starts = {n: self.starts.get(n, s.start) for n, s in self.rule.slots.items()}
+        dimension, runs = self.columns.shape
+        sizes = {n: math.prod(self.rule.slot_shape(n, (dimension, 1))) for n in starts}
         return {
-            n: value if self.rule.slots[n].is_scalar else np.full_like(self.columns, value)
+            n: value if self.rule.slots[n].is_scalar else np.full((sizes[n], runs), value)
             for n, value in starts.items()
         }
+
+    def step(self, x: Any, g: Any, slots: Mapping[str, Any], t: int) -> tuple[Any, dict[str, Any]]:
+        """One step of all runs, arrays of shape (elements, n): each run's x is a matrix of one column to a rule that
+        reads more than one element at a time."""
+        if self.rule.graph.is_elementwise:
+            return reference.step(self.rule, x, g, slots, t, self.hyper)
+        rule, (dimension, runs) = replace(self.rule, view=STACK), x.shape
+        hyper = {n: h if np.ndim(h) == 0 else h[:, None, None] for n, h in self.hyper.items()}
+        shapes = {n: self.rule.seen_as(n, (dimension, 1)) for n in slots}
+        stacks = {
+            n: s if rule.slots[n].is_scalar else np.ascontiguousarray(s.T).reshape(runs, *shapes[n])
+            for n, s in slots.items()
+        }
+        x, g = (np.ascontiguousarray(a.T)[..., None] for a in (x, g))
+        new_x, new = reference.step(rule, x, g, stacks, t, hyper)
+        own = {n: s if rule.slots[n].is_scalar else s.reshape(runs, -1).T for n, s in new.items()}
+        return new_x[..., 0].T, own
 
     def blocks(self) -> Iterator[Plan]:
         for low in range(0, max(1, self.columns.shape[1]), BLOCK):

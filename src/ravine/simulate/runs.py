@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ravine.engines import reference
 from ravine.recipe import Recipe
 from ravine.rule import Rule
 from ravine.simulate.noise import Noise
@@ -23,7 +22,7 @@ class Run:
 
     `x` (steps + 1, …, dimension), `value` (steps + 1, …) at x; `gradient` as the rule got it, so with noise and at the
     look-ahead point, and `step` Δ, both (steps, …, dimension); `slots` by name, each (steps + 1, …, dimension), or
-    (steps + 1, …) for a scalar slot.
+    (steps + 1, …) for a scalar slot; a slot that is not of the parameter's shape has its own number of elements last.
     """
 
     rule: Rule
@@ -83,11 +82,11 @@ def run(
     value.append(plan.surface.at(x[-1])[0])
 
     def table(rows: list[Any], trailing: bool = True) -> Any:
-        """Rows of (dimension, n) or (n,) as one array (time, batch, dimension) or (time, batch)."""
+        """Rows of (elements, n) or (n,) as one array (time, batch, elements) or (time, batch)."""
         if not trailing:
             return np.stack([np.broadcast_to(r, math.prod(plan.batch)) for r in rows]).reshape(-1, *plan.batch)
         whole = np.stack(rows) if rows else np.empty((0, *plan.columns.shape))
-        return np.moveaxis(whole, 1, -1).reshape(len(rows), *plan.batch, plan.surface.dimension)
+        return np.moveaxis(whole, 1, -1).reshape(len(rows), *plan.batch, whole.shape[1])
 
     return Run(
         rule=plan.rule,
@@ -147,6 +146,6 @@ def _steps(plan: Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
         if sampler is not None:
             gradient = gradient + sampler(t)
         before = x
-        x, slots = reference.step(plan.rule, x, gradient, slots, t + steps_before, plan.hyper)
+        x, slots = plan.step(x, gradient, slots, t + steps_before)
         with np.errstate(all="ignore"):
             yield _Moment(value, gradient, x - before, x, slots)

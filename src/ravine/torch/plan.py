@@ -25,6 +25,7 @@ Row = tuple[Tensor, Tensor, dict[str, Any], bool]
 """A parameter that torch's operations step, its gradient, its state, and whether its first step is to come."""
 
 SEEN = "a mode or a transform sees every operation"
+WHOLE = "its rule reads more than one element at a time"
 
 WALKS_TO_TRY = 4
 """How often a plan learns anew what it stands on; where that always moves, looking at it twice is no gain."""
@@ -55,6 +56,11 @@ class Plan:
         grads: list[Any] = [p.grad for p in params]
         fresh = [_complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
         self.is_distributed = any(map(local.is_distributed, params))
+        if self.is_distributed and not method.rule.graph.is_elementwise:
+            raise TypeError(
+                f"{method.rule.name} reads more than one element at a time, and a distributed parameter has only some "
+                "on a rank: give such parameters to an elementwise rule"
+            )
         if self.is_distributed:
             keys = list(method.arrays.values())
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
@@ -91,9 +97,10 @@ class Plan:
         """How each parameter is stored that a launch takes, and what stands in for its arrays and counts there."""
         kinds: list[Storage | None] = []
         copied: dict[int, Roles] = {}
+        whole = "" if self.method.rule.graph.is_elementwise else WHOLE
         for i, (p, g, state) in enumerate(zip(*columns, strict=True)):
-            found = SEEN if is_seen else storage(p, g, state, self.method)
-            if isinstance(found, str) and not is_seen:
+            found = SEEN if is_seen else whole or storage(p, g, state, self.method)
+            if isinstance(found, str) and not is_seen and not whole:
                 in_order = self.is_rounded and p.dtype is torch.bfloat16
                 roles = stand_ins(p, g, state, self.method, in_order=in_order)
                 copy = storage(*placed(p, g, state, roles), self.method)
@@ -267,7 +274,7 @@ def _complete(
     for name, key in missing:
         start = method.start[name] if method.step is not None else -0.0
         made = torch.full_like(
-            p,
+            p if (shape := method.rule.slot_shape(name, tuple(p.shape))) == p.shape else p.detach().new_empty(shape),
             complex(start, start) if p.is_complex() else start,
             dtype=None if p.is_complex() else method.dtype,
             requires_grad=False,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ravine.trace.graph import Graph, Node, node, topological
-from ravine.trace.printer import Printer
+from ravine.math import newton_schulz_step
+from ravine.trace.graph import PRODUCTS, Graph, Node, like, node, topological
+from ravine.trace.printer import ATOM, NEWTON_SCHULZ, Printer
+from ravine.trace.tracer import Tracer
 
 if TYPE_CHECKING:
     from ravine.rule import Rule
@@ -15,6 +17,23 @@ Line = tuple[str, str]
 
 
 def lines(rule: Rule, printer: Printer) -> list[Line]:
+    """The rule's equation, and below it the definitions of the composites that it uses."""
+    return [*equation(rule, printer), *composites(rule, printer)]
+
+
+def composites(rule: Rule, printer: Printer) -> list[Line]:
+    """What the names of composite functions stand for: one line for each that the equation calls."""
+    called = [n for n in rule.graph.nodes if n.op == "newton_schulz"]
+    if not called:
+        return []
+    y = Tracer(node("array", name="y"))
+    step = newton_schulz_step(y, *map(Tracer, called[0].args[1:4]))
+    times = printer.show(called[0].args[4], ATOM)
+    shown = printer.name("y")
+    return [(printer.call(NEWTON_SCHULZ, [shown]), printer.repeated(shown, printer.show(step.node), times))]
+
+
+def equation(rule: Rule, printer: Printer) -> list[Line]:
     """The rule as definitions (left side, right side), in an order that can be computed; last comes the new x.
 
     Slots' new values get their name with subscript t; a new value over a coefficient gets a hat, as m̂ in Adam's paper;
@@ -22,7 +41,10 @@ def lines(rule: Rule, printer: Printer) -> list[Line]:
     """
     graph = _with_joined_roots(rule.graph)
     result: list[Line] = []
-    old = {name: node("scalar" if s.is_scalar else "array", name=name) for name, s in rule.slots.items()}
+    old = {name: node("scalar", name=name) if s.is_scalar else graph.input(name) for name, s in rule.slots.items()}
+    if any(n.op in PRODUCTS for n in graph.nodes):
+        matrices = [name for name, n in old.items() if n.shape is not None and "1" not in n.shape]
+        printer.capitals = frozenset({"x", "g", "h", "y", *matrices})
     x, g = node("array", name="x"), node("array", name="g")
     printer.symbols |= {n: printer.name(name, "t-1") for name, n in old.items()}
     printer.symbols |= {x: printer.name("x", "t-1"), g: printer.name("g", "t")}
@@ -60,7 +82,7 @@ def _with_joined_roots(graph: Graph) -> Graph:
         if n.op == "div" and all(a.op == "sqrt" for a in args) and not args[1].is_array:
             new[n] = node("sqrt", node("div", args[0].args[0], args[1].args[0]))
         else:
-            new[n] = node(n.op, *args) if args else n
+            new[n] = like(n, *args)
     return Graph(new[graph.step], {name: new[n] for name, n in graph.slots.items()})
 
 

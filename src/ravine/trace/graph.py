@@ -10,6 +10,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from ravine import math as rmath
+from ravine.trace import shapes
+from ravine.trace.shapes import WHOLE, Shape, ShapeError
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "add": operator.add,
@@ -28,8 +30,23 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "minimum": rmath.minimum,
     "where": rmath.where,
     "power": rmath.power,
+    "total": rmath.total,
+    "mean": rmath.mean,
+    "norm": rmath.norm,
+    "rms": rmath.rms,
+    "matmul": rmath.matmul,
+    "transpose": rmath.transpose,
+    "newton_schulz": rmath.newton_schulz,
 }
 """Everything a node can compute, with its meaning. An engine must lower each of these, and nothing else."""
+
+REDUCTIONS = frozenset({"total", "mean", "norm", "rms"})
+PRODUCTS = frozenset({"matmul", "transpose", "newton_schulz"})
+CUTS = REDUCTIONS | PRODUCTS
+"""The operations of which one element reads others than its neighbours in the operands."""
+
+SIZES = {"r": "rows of x", "c": "columns of x"}
+"""The inputs of an evaluation that tell a matrix's size, by the names of the sizes."""
 
 CONDITIONS = frozenset({"gt", "ge", "lt", "le"})
 """The operations that give true or false."""
@@ -40,14 +57,20 @@ class Node:
     """One operation on other nodes, a named input, or a constant. Made by `node`, which returns equal nodes as one.
 
     `op` is a key of `OPERATIONS`, or "array" (an array input: x, g or a slot), "scalar" (a hyperparameter, t, or a
-    scalar slot) or "const".
+    scalar slot), "size" (how many rows or columns the parameter has, by its name r or c) or "const". `options` are what
+    an operation is given besides: a reduction's axis. `shape` is None for a coefficient.
     """
 
     op: str
     args: tuple[Node, ...]
     name: str
     value: float
-    is_array: bool
+    options: tuple[Any, ...]
+    shape: Shape | None
+
+    @property
+    def is_array(self) -> bool:
+        return self.shape is not None
 
     @property
     def is_leaf(self) -> bool:
@@ -57,14 +80,38 @@ class Node:
 _made: WeakValueDictionary[tuple[Any, ...], Node] = WeakValueDictionary()
 
 
-def node(op: str, *args: Node, name: str = "", value: float = 0.0) -> Node:
-    """The node of an operation on others, or a leaf; the same object for the same contents, so sharing is kept."""
-    key = (op, args, name, repr(value))
+def node(
+    op: str,
+    *args: Node,
+    name: str = "",
+    value: float = 0.0,
+    options: tuple[Any, ...] = (),
+    shape: Shape = WHOLE,
+) -> Node:
+    """The node of an operation on others, or a leaf; the same object for the same contents, so sharing is kept.
+
+    `shape` is that of an array input. Raises ShapeError where the operands' shapes don't go together.
+    """
+    key = (op, args, name, repr(value), options, shape if op == "array" else None)
     found = _made.get(key)
     if found is None:
-        is_array = op == "array" or any(a.is_array for a in args)
-        found = _made[key] = Node(op, args, name, value, is_array)
+        made = shape if op == "array" else _shape(op, args, options)
+        found = _made[key] = Node(op, args, name, value, options, made)
     return found
+
+
+def like(n: Node, *args: Node) -> Node:
+    """The node's operation on other arguments; the node itself where it has none."""
+    return node(n.op, *args, options=n.options) if args else n
+
+
+def _shape(op: str, args: tuple[Node, ...], options: tuple[Any, ...]) -> Shape | None:
+    given = tuple(a.shape for a in args if a.shape is not None)
+    if op in CUTS:
+        if args[0].shape is None:
+            raise ShapeError(f"{op} of a coefficient, which has no rows and columns")
+        return shapes.of(op, given, options)
+    return shapes.broadcast(op, *given) if given else None
 
 
 @dataclass(frozen=True)
@@ -73,6 +120,16 @@ class Graph:
 
     step: Node
     slots: Mapping[str, Node]
+
+    def input(self, name: str) -> Node:
+        """The array input of a name, x, g or a slot, in its shape."""
+        new = self.slots.get(name)
+        return node("array", name=name, shape=WHOLE if new is None or new.shape is None else new.shape)
+
+    @cached_property
+    def is_elementwise(self) -> bool:
+        """Whether each element is computed from those at the same place alone, whatever shape the arrays have."""
+        return not any(n.op in CUTS or n.op == "size" for n in self.nodes)
 
     @property
     def outputs(self) -> tuple[Node, ...]:
@@ -131,9 +188,9 @@ def evaluate(
         if n.op == "const":
             known[n] = n.value
         elif n.is_leaf:
-            known[n] = values[n.name]
+            known[n] = values[SIZES[n.name] if n.op == "size" else n.name]
         else:
-            known[n] = operations[n.op](*(known[a] for a in n.args))
+            known[n] = operations[n.op](*(known[a] for a in n.args), *n.options)
     return tuple(known[o] for o in outputs)
 
 
@@ -142,5 +199,5 @@ def substitute(outputs: Iterable[Node], replacements: Mapping[Node, Node]) -> tu
     outputs = tuple(outputs)
     new: dict[Node, Node] = {}
     for n in topological(outputs):
-        new[n] = replacements.get(n) or (n if n.is_leaf else node(n.op, *(new[a] for a in n.args)))
+        new[n] = replacements.get(n) or like(n, *(new[a] for a in n.args))
     return tuple(new[o] for o in outputs)

@@ -19,7 +19,7 @@ class LatexPrinter(Printer):
     """LaTeX, for any maths renderer."""
 
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
-        stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        stem, digit = re.fullmatch(r"(.*?)(\d*)", self.cased(name)).groups()  # type: ignore[union-attr]
         symbol = {"lr": "η"}.get(stem, GREEK.get(stem, stem))
         plain = symbol.replace("_", r"\_")
         symbol = COMMANDS.get(symbol, plain if len(plain) == 1 else rf"\mathrm{{{plain}}}")
@@ -52,6 +52,25 @@ class LatexPrinter(Printer):
 
     def magnitude(self, inside: str) -> str:
         return rf"\left|{inside}\right|"
+
+    def norm(self, inside: str, over: str) -> str:
+        return rf"\left\|{inside}\right\|" + (rf"_{{\text{{{over}}}}}" if over else "")
+
+    def reduction(self, function: str, inside: str, over: str) -> str:
+        below = rf"_{{\text{{{over}}}}}" if over else ""
+        return rf"\operatorname{{{function}}}{below}\left({inside}\right)"
+
+    def transposed(self, base: str) -> str:
+        return f"{{{base}}}^{{\\top}}"
+
+    def matrix_product(self, factors: list[str]) -> str:
+        return r" \, ".join(factors)
+
+    def elementwise_product(self, factors: list[str]) -> str:
+        return r" \odot ".join(factors)
+
+    def repeated(self, name: str, step: str, times: str) -> str:
+        return rf"{name} \leftarrow {step} \quad \left({times}\text{{ times}}\right)"
 
     def call(self, function: str, arguments: list[str]) -> str:
         command = {"max": r"\max", "min": r"\min", "∇f": r"\nabla f"}.get(function, rf"\operatorname{{{function}}}")

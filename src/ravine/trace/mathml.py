@@ -23,7 +23,7 @@ class MathMLPrinter(Printer):
     """A string is a run of MathML elements; each place that wants exactly one element wraps it in a row."""
 
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
-        stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        stem, digit = re.fullmatch(r"(.*?)(\d*)", self.cased(name)).groups()  # type: ignore[union-attr]
         symbol = f"<mi>{escape({'lr': 'η'}.get(stem, GREEK.get(stem, stem)))}</mi>"
         if hat:
             symbol = f'<mover accent="true">{symbol}<mo>^</mo></mover>'
@@ -57,6 +57,27 @@ class MathMLPrinter(Printer):
 
     def magnitude(self, inside: str) -> str:
         return _row(f"<mo>|</mo>{inside}<mo>|</mo>")
+
+    def norm(self, inside: str, over: str) -> str:
+        return self._over(_row(f"<mo>‖</mo>{inside}<mo>‖</mo>"), over)
+
+    def reduction(self, function: str, inside: str, over: str) -> str:
+        return self._over(f"<mi>{escape(function)}</mi>", over) + self.group(inside)
+
+    def _over(self, symbol: str, over: str) -> str:
+        return f"<msub>{symbol}<mtext>{over}</mtext></msub>" if over else symbol
+
+    def transposed(self, base: str) -> str:
+        return f"<msup>{_row(base)}<mi>⊤</mi></msup>"
+
+    def matrix_product(self, factors: list[str]) -> str:
+        return THIN_SPACE.join(factors)
+
+    def elementwise_product(self, factors: list[str]) -> str:
+        return "<mo>⊙</mo>".join(factors)
+
+    def repeated(self, name: str, step: str, times: str) -> str:
+        return f"{name}<mo>←</mo>{step}<mtext>,&#160;</mtext>{times}<mtext>&#160;times</mtext>"
 
     def call(self, function: str, arguments: list[str]) -> str:
         return f"<mi>{escape(function)}</mi>{self.group('<mo>,</mo>'.join(arguments))}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from ravine.rule import Rule
-from ravine.trace.graph import Graph, Node, evaluate, node
+from ravine.trace.graph import REDUCTIONS, Graph, Node, evaluate, like, node
+from ravine.trace.shapes import ShapeError
 
 SWAPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul", "maximum": "minimum", "minimum": "maximum"}
 SWAPPED |= {"gt": "le", "le": "gt", "ge": "lt", "lt": "ge"}
+SWAPPED |= {"total": "mean", "mean": "total", "norm": "rms", "rms": "norm"}
 
 
 _ZERO = node("const", value=0.0)  # whose sign is no slip
@@ -29,22 +32,25 @@ def mutants(rule: Rule) -> Iterator[Mutant]:
 
     At each node: another operation, or one operand alone (which drops a bias correction, an ε, a root, a branch), or ε
     moved across a root. At each use of a value: the opposite sign, another hyperparameter, another slot, the slot
-    before its update instead of after and the other way round, a changed constant. At each output: no update.
+    before its update instead of after and the other way round, a changed constant. At each output: no update. Of
+    matrices: another axis, a transpose more or less, factors the other way round, where the shapes allow it.
     """
     graph = rule.graph
     seen = {graph.outputs}
     for description, outputs in _slips(rule, graph):
-        if outputs not in seen:
+        shapes = [o.shape for o in outputs[1:]]
+        if outputs not in seen and shapes == [o.shape for o in graph.outputs[1:]]:
             seen.add(outputs)
             yield Mutant(description, _rule_of(rule, outputs))
 
 
 def _rule_of(rule: Rule, outputs: tuple[Node, ...]) -> Rule:
     """The rule with its function replaced by a graph's evaluation."""
-    names = list(rule.slots)
+    names, is_elementwise = list(rule.slots), rule.graph.is_elementwise
 
     def function(x: Any, g: Any, *slots: Any, t: Any, **hyper: Any) -> tuple[Any, ...]:
-        return evaluate(outputs, {"x": x, "g": g, "t": t, **dict(zip(names, slots, strict=True)), **hyper})
+        given = {"x": x, "g": g, "t": t, **dict(zip(names, slots, strict=True)), **hyper}
+        return evaluate(outputs, given if is_elementwise else {**given, **rule.sizes(x.shape)})
 
     return replace(rule, function=function, needs_x=True, needs_t=True)
 
@@ -52,36 +58,44 @@ def _rule_of(rule: Rule, outputs: tuple[Node, ...]) -> Rule:
 def _slips(rule: Rule, graph: Graph) -> Iterator[tuple[str, tuple[Node, ...]]]:
     outputs = graph.outputs
     for n in graph.nodes:
-        for what, new in _other_nodes(n):
-            yield f"{show(n)} → {what}", _replaced(outputs, n, new)
+        for make in _other_nodes(n):
+            if changed := _replaced(outputs, n, make):
+                yield f"{show(n)} → {show(make())}", changed
         for index, argument in enumerate(n.args):
             for new in _other_values(rule, graph, argument):
-                if n not in _below(new):
-                    args = (*n.args[:index], new, *n.args[index + 1 :])
-                    yield f"in {show(n)}, {show(argument)} → {show(new)}", _replaced(outputs, n, node(n.op, *args))
+                args = (*n.args[:index], new, *n.args[index + 1 :])
+                if n not in _below(new) and (changed := _replaced(outputs, n, partial(like, n, *args))):
+                    yield f"in {show(n)}, {show(argument)} → {show(new)}", changed
     for index, name in enumerate(["the step", *rule.slots]):
         for new in _other_values(rule, graph, outputs[index]):
             yield f"{name}: {show(outputs[index])} → {show(new)}", (*outputs[:index], new, *outputs[index + 1 :])
 
 
-def _other_nodes(n: Node) -> Iterator[tuple[str, Node]]:
+def _other_nodes(n: Node) -> Iterator[Callable[[], Node]]:
+    """What may stand for a node by a slip; making it raises ShapeError where the shapes forbid it."""
     if n.op in SWAPPED:
-        other = node(SWAPPED[n.op], *n.args)
-        yield show(other), other
+        yield partial(node, SWAPPED[n.op], *n.args, options=n.options)
     if n.op not in ("gt", "ge", "lt", "le"):
-        for argument in n.args[1:] if n.op == "where" else n.args:
-            yield show(argument), argument
+        yield from (partial(_itself, argument) for argument in (n.args[1:] if n.op == "where" else n.args))
+    if n.op in REDUCTIONS:
+        yield from (partial(node, n.op, *n.args, options=(axis,)) for axis in (None, 0, 1))
+    if n.op == "matmul":
+        a, b = n.args
+        yield partial(node, "matmul", b, a)
+        yield lambda: node("matmul", node("transpose", a), b)
+        yield lambda: node("matmul", a, node("transpose", b))
     if n.op == "add" and n.args[0].op == "sqrt":
-        moved = node("sqrt", node("add", n.args[0].args[0], n.args[1]))
-        yield show(moved), moved
+        yield lambda: node("sqrt", node("add", n.args[0].args[0], n.args[1]))
     if n.op == "add" and n.args[0].op == "div" and n.args[0].args[0].op == "sqrt":
         root, below = n.args[0].args
-        moved = node("div", node("sqrt", node("add", root.args[0], n.args[1])), below)
-        yield show(moved), moved
+        yield lambda: node("div", node("sqrt", node("add", root.args[0], n.args[1])), below)
     if n.op == "sqrt" and n.args[0].op == "add":
         inside, added = n.args[0].args
-        moved = node("add", node("sqrt", inside), added)
-        yield show(moved), moved
+        yield lambda: node("add", node("sqrt", inside), added)
+
+
+def _itself(n: Node) -> Node:
+    return n
 
 
 def _other_values(rule: Rule, graph: Graph, value: Node) -> Iterator[Node]:
@@ -94,33 +108,38 @@ def _other_values(rule: Rule, graph: Graph, value: Node) -> Iterator[Node]:
         yield from (node("scalar", name=n) for n in rule.hyperparameters if n != value.name)
     if value.name == "t":
         yield node("add", value, node("const", value=1.0))
-    old = {n: node("scalar" if s.is_scalar else "array", name=n) for n, s in rule.slots.items()}
+    old = {n: node("scalar", name=n) if s.is_scalar else graph.input(n) for n, s in rule.slots.items()}
     for name, slot in old.items():
         if value is graph.slots[name]:
             yield slot
         if value is slot:
             yield graph.slots[name]
-            yield from (other for other in old.values() if other is not slot and other.is_array == slot.is_array)
+            yield from (other for other in old.values() if other is not slot and other.shape == slot.shape)
 
 
 def _below(n: Node) -> set[Node]:
     return {n}.union(*(_below(a) for a in n.args))
 
 
-def _replaced(outputs: tuple[Node, ...], old: Node, new: Node) -> tuple[Node, ...]:
-    """The outputs with one node replaced everywhere; the replacement itself may contain the old node."""
-    done: dict[Node, Node] = {old: new}
+def _replaced(outputs: tuple[Node, ...], old: Node, make: Callable[[], Node]) -> tuple[Node, ...] | None:
+    """The outputs with one node replaced everywhere; the replacement itself may contain the old node. None where the
+    shapes don't go together then."""
 
     def visit(n: Node) -> Node:
         if n not in done:
-            done[n] = n if n.is_leaf else node(n.op, *(visit(a) for a in n.args))
+            done[n] = like(n, *(visit(a) for a in n.args))
         return done[n]
 
-    return tuple(visit(o) for o in outputs)
+    try:
+        done: dict[Node, Node] = {old: make()}
+        return tuple(visit(o) for o in outputs)
+    except ShapeError:
+        return None
 
 
 def show(n: Node, depth: int = 2) -> str:
     """A node in a few words."""
     if n.is_leaf:
         return n.name or f"{n.value:g}"
-    return f"{n.op}({', '.join(show(a, depth - 1) if depth else '…' for a in n.args)})"
+    axis = [f"axis={a}" for a in n.options if a is not None]
+    return f"{n.op}({', '.join([*(show(a, depth - 1) if depth else '…' for a in n.args), *axis])})"

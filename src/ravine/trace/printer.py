@@ -30,12 +30,24 @@ GREEK = {
 
 Printed = tuple[str, int]
 
+OVER = {None: "", 0: "rows", 1: "columns"}
+"""What a reduction is over, by its axis."""
+
+NEWTON_SCHULZ = "NS"
+"""The name of the composite whose definition is printed below an equation."""
+
 
 class Printer:
     """Prints nodes; a subclass says how a fraction, a root, … looks in its language."""
 
     def __init__(self) -> None:
         self.symbols: dict[Node, str] = {}
+        self.capitals: frozenset[str] = frozenset()
+        """Names of matrices, in an equation with matrix products: their letters are printed as capitals."""
+
+    def cased(self, name: str) -> str:
+        """A name as it is printed, a matrix's letter as a capital."""
+        return name.upper() if name in self.capitals and len(name) == 1 else name
 
     # What a subclass supplies: each gets printed parts and returns a printed whole.
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
@@ -61,6 +73,26 @@ class Printer:
         raise NotImplementedError
 
     def magnitude(self, inside: str) -> str:
+        raise NotImplementedError
+
+    def norm(self, inside: str, over: str) -> str:
+        raise NotImplementedError
+
+    def reduction(self, function: str, inside: str, over: str) -> str:
+        """A sum or mean `over` the rows or columns, or (where that is empty) over all."""
+        raise NotImplementedError
+
+    def transposed(self, base: str) -> str:
+        raise NotImplementedError
+
+    def matrix_product(self, factors: list[str]) -> str:
+        raise NotImplementedError
+
+    def elementwise_product(self, factors: list[str]) -> str:
+        raise NotImplementedError
+
+    def repeated(self, name: str, step: str, times: str) -> str:
+        """What a loop computes that sets `name` to `step` so many times."""
         raise NotImplementedError
 
     def call(self, function: str, arguments: list[str]) -> str:
@@ -90,7 +122,7 @@ class Printer:
         match n.op:
             case "const":
                 return (self._sum(n), SUM) if n.value < 0 else (self.number(n.value), ATOM)
-            case "array" | "scalar":
+            case "array" | "scalar" | "size":
                 return self.name(n.name), ATOM
             case "add" | "sub" | "neg":
                 return self._sum(n), SUM
@@ -102,6 +134,17 @@ class Printer:
                 return self.power(self.show(n.args[0], ATOM), self.show(n.args[1])), POWER
             case "abs":
                 return self.magnitude(self.show(n.args[0])), ATOM
+            case "norm":
+                return self.norm(self.show(n.args[0]), OVER[n.options[0]]), ATOM
+            case "total" | "mean" | "rms":
+                function = {"total": "sum"}.get(n.op, n.op)
+                return self.reduction(function, self.show(n.args[0]), OVER[n.options[0]]), ATOM
+            case "transpose":
+                return self.transposed(self.show(n.args[0], ATOM)), POWER
+            case "matmul":
+                return self.matrix_product([self.show(a, PRODUCT) for a in n.args]), PRODUCT
+            case "newton_schulz":
+                return self.call(NEWTON_SCHULZ, [self.show(n.args[0])]), ATOM
             case "sign" | "maximum" | "minimum":
                 function = {"maximum": "max", "minimum": "min"}.get(n.op, n.op)
                 return self.call(function, [self.show(a) for a in n.args]), ATOM
@@ -183,6 +226,8 @@ class Printer:
     def _chain(self, factors: list[Node]) -> str:
         if not factors:
             return self.number(1)
+        if self.capitals and sum(f.shape not in (None, ("1", "1")) for f in factors) > 1:
+            return self._with_matrices(factors)
         parts = []
         rest = list(factors)
         while rest:
@@ -193,6 +238,13 @@ class Printer:
             else:
                 parts.append(self.show(first, PRODUCT))
         return self.product(parts) if len(parts) > 1 else parts[0]
+
+    def _with_matrices(self, factors: list[Node]) -> str:
+        """A product of which some factors are matrices, multiplied element by element, the numbers before them."""
+        arrays = [f for f in factors if f.shape not in (None, ("1", "1"))]
+        numbers = [f for f in factors if f not in arrays]
+        inside = self.elementwise_product([self.show(a, POWER) for a in arrays])
+        return self.product([*(self.show(f, PRODUCT) for f in numbers), inside]) if numbers else inside
 
     def _factors(self, n: Node, above: list[Node], below: list[Node]) -> None:
         if n in self.symbols or n.op not in ("mul", "div"):

@@ -21,7 +21,7 @@ class TextPrinter(Printer):
     inline_fractions = True
 
     def name(self, name: str, when: str = "", hat: bool = False) -> str:
-        stem, digit = re.fullmatch(r"(.*?)(\d*)", name).groups()  # type: ignore[union-attr]
+        stem, digit = re.fullmatch(r"(.*?)(\d*)", self.cased(name)).groups()  # type: ignore[union-attr]
         symbol = GREEK.get(stem, stem) + ("\u0302" if hat else "")
         return symbol + (digit + when).translate(SUBSCRIPTS)
 
@@ -43,6 +43,24 @@ class TextPrinter(Printer):
 
     def magnitude(self, inside: str) -> str:
         return f"|{inside}|"
+
+    def norm(self, inside: str, over: str) -> str:
+        return f"‖{inside}‖{'_' * bool(over)}{over}"
+
+    def reduction(self, function: str, inside: str, over: str) -> str:
+        return f"{function}{'_' * bool(over)}{over}({inside})"
+
+    def transposed(self, base: str) -> str:
+        return f"{base}ᵀ"
+
+    def matrix_product(self, factors: list[str]) -> str:
+        return " ".join(factors)
+
+    def elementwise_product(self, factors: list[str]) -> str:
+        return "⊙".join(factors)
+
+    def repeated(self, name: str, step: str, times: str) -> str:
+        return f"{name} ← {step}, {times} times"
 
     def call(self, function: str, arguments: list[str]) -> str:
         return f"{function}({', '.join(arguments)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from ravine.trace.graph import CONDITIONS, Graph, Node, node
+from ravine.trace.shapes import WHOLE, Shape
 
 
 class _TracingLibrary:
@@ -35,6 +36,24 @@ class _TracingLibrary:
         if result.node.is_array:
             raise TypeError("power() is for coefficients such as βᵗ; of an array write g * g or sqrt(g)")
         return result
+
+    def reduce(self, kind: str, a: Any, axis: int | None) -> Tracer:
+        return _record(kind, a, options=(axis,))
+
+    def matmul(self, a: Any, b: Any) -> Tracer:
+        return _record("matmul", a, b)
+
+    def transpose(self, a: Any) -> Tracer:
+        return _record("transpose", a)
+
+    def composite(self, name: str, *operands: Any) -> Tracer:
+        return _record(name, *operands)
+
+    def size(self, a: Tracer, axis: int) -> Any:
+        if a.node.shape is None:
+            raise TypeError("rows() and columns() are for arrays: a coefficient has none")
+        dim = a.node.shape[axis]
+        return 1.0 if dim == "1" else type(a)(node("size", name=dim))
 
 
 class Tracer:
@@ -70,6 +89,9 @@ class Tracer:
 
     def __rtruediv__(self, other: Any) -> Tracer:
         return _record("div", other, self)
+
+    def __matmul__(self, other: Any) -> Tracer:
+        return _record("matmul", self, other)
 
     def __neg__(self) -> Tracer:
         return _record("neg", self)
@@ -132,9 +154,9 @@ class Tracer:
         return f"Tracer({self.node.op} {self.node.name})"
 
 
-def array(name: str) -> Tracer:
+def array(name: str, shape: Shape = WHOLE) -> Tracer:
     """A tracer for an array input."""
-    return Tracer(node("array", name=name))
+    return Tracer(node("array", name=name, shape=shape))
 
 
 def scalar(name: str) -> Tracer:
@@ -160,13 +182,13 @@ def graph(step: Any, slots: dict[str, Any]) -> Graph:
     return Graph(as_node(step), nodes)
 
 
-def _record(op: str, *operands: Any) -> Tracer:
+def _record(op: str, *operands: Any, options: tuple[Any, ...] = ()) -> Tracer:
     kind = next(type(o) for o in operands if isinstance(o, Tracer))  # a subclass of Tracer stays itself
     nodes = [as_node(o) for o in operands]
     if op == "where" and nodes[0].op not in CONDITIONS:
         raise TypeError("where() needs a comparison first, such as where(g > 0, …, …)")
     _refuse_conditions(*nodes[op == "where" :])
-    return kind(node(op, *nodes))
+    return kind(node(op, *nodes, options=options))
 
 
 def _refuse_conditions(*nodes: Node) -> None:

@@ -32,7 +32,7 @@ def step(
     for name, array in written.items():
         if not array.flags.writeable:
             raise ValueError(f"{name} is read-only, and an update in place writes to it")
-    storage = _storage(x, g, tuple(arrays.values()))
+    storage = _storage(x, g, tuple(arrays.values())) if rule.graph.is_elementwise else None
     if storage is None:
         new_x, new = reference.step(rule, x, g, slots, t, hyper)
         x[...] = new_x
