@@ -63,6 +63,10 @@ fuzz: $(VENV)/.installed-dev  ## 3,000 random training programs with torch's opt
 torch-suite: $(VENV)/.installed-dev  ## torch's own tests of its optimizers, from Debian's source package, with our classes (30 minutes)
 	$(BIN)/python tools/torch_suite.py .torch-suite
 
+check-roles: $(VENV)/.installed-dev  ## hold parameters' roles to what timm's and transformers' models do with them; records it (minutes)
+	$(BIN)/python -m pip install --quiet --target $(VENV)/timm --no-deps timm torchvision==0.28.0
+	PYTHONPATH=$(VENV)/timm $(BIN)/python tools/check_roles.py
+
 bench: $(VENV)/.installed-dev  ## time every optimizer's step against torch's; writes bench/results/here.json
 	$(BIN)/ravine bench --out bench/results/here.json
 

@@ -165,7 +165,7 @@ def heavy_ball_by_hand(lr: float, mu: float) -> Callable[[], Trace]:
 
 def evidence() -> list[Piece]:
     """All of it. Hyperparameters are unlike the defaults and unlike each other, so that none can pass for another."""
-    return [*_descent(), *_rmsprop(), *_steady(), *_adam(), *_transforms(), *_recorded()]
+    return [*_descent(), *_rmsprop(), *_steady(), *_adam(), *_alone(), *_transforms(), *_recorded()]
 
 
 @dataclass(frozen=True)
@@ -319,6 +319,30 @@ def _adam() -> list[Evidence]:
     ]
 
 
+def _alone() -> list[Evidence]:
+    """Methods that torch has one form of."""
+    asgd = {"lr": 0.3, "lambd": 0.04, "alpha": 0.6, "t0": 7.0}
+    return [
+        *(
+            Evidence(
+                "rprop",
+                f"torch, at least {shortest}",
+                {"lr": 0.3, "eta_minus": 0.6, "eta_plus": 1.3, "step_min": shortest, "step_max": 0.7},
+                torch_follows("Rprop", lr=0.3, etas=(0.6, 1.3), step_sizes=(shortest, 0.7)),
+                state={"prev": "prev", "s": "step_size"},
+            )
+            for shortest in (0.05, 0.4)  # the latter: above lr, so that the first step moves it
+        ),
+        Evidence(
+            "asgd",
+            "torch",
+            asgd,
+            torch_follows("ASGD", **asgd),
+            state={"a": "ax", "eta": "eta", "w": "mu"},
+        ),
+    ]
+
+
 def _recorded() -> list[recorded.Trace]:
     """What Keras and optax did, for the rules that torch has no form of."""
     alone = ("adagrad_keras", "adam_eps_root", "adamax_keras", "amsgrad_eps_hat", "amsgrad_optax", "nadam_optax")
@@ -364,6 +388,11 @@ EQUIVALENT = {
     },
     ("momentum_torch", "in gt(t, 1), 1 → 1.125"): _WHOLE,
     ("nesterov_torch_dampened", "in gt(t, 1), 1 → 1.125"): _WHOLE,
+    ("rprop", "in gt(t, 1), 1 → 1.125"): _WHOLE,
+    ("rprop", "in add(s, lr), s → prev"): "both are zero in the first step",
+    ("rprop", "in add(s, lr), s → neg(s)"): "it is zero in the first step",
+    ("rprop", "add(s, lr) → lr"): "s is zero in the first step",
+    ("asgd", "in gt(t, 1), 1 → 1.125"): _WHOLE,
 }
 """Slips that compute the same function, so no test can catch them, with the reason."""
 

@@ -160,6 +160,8 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "NAdam": {"decoupled_weight_decay": [None, True]},
             "RAdam": {"betas": [None, (0.9, 0.99)]},
             "Adamax": {lr: [None]},
+            "Rprop": {"step_sizes": [None, (0.02, 0.1)], "maximize": [None, True]},
+            "ASGD": {"t0": [None, 5.0], "weight_decay": [None, 0.01]},
         },
         "optax": {
             "sgd": {lr: [0.01], "momentum": [None, 0.9], "nesterov": [None, True]},
@@ -226,6 +228,10 @@ def randomised(name: str, arguments: dict[str, Any], rng: np.random.Generator) -
             drawn[key] = value(1e-4, 1e-1, log=True)
         elif key in ("initial_accumulator_value", "initial_scale"):
             drawn[key] = value(0.01, 1.0, log=True)
+        elif key == "etas":
+            drawn[key] = (value(0.3, 0.9), value(1.05, 1.6))
+        elif key == "lambd":
+            drawn[key] = value(1e-4, 1e-1, log=True)
         elif key == "clipvalue" and "clipvalue" in arguments:
             drawn[key] = value(0.1, 2.0)
     return drawn

@@ -23,9 +23,12 @@ import torch
 
 from ravine.recipe import Recipe
 from ravine.rule import Rule
-from ravine.torch.stepper import Stepper
+{imports}from ravine.torch.stepper import Stepper
 
 """
+
+AS_THEY_ARE = {"ravine.torch.roles", "ravine.torch.sets"}
+"""Modules whose classes and functions have all their signatures in the source."""
 
 CHOICES = {
     "on_nonfinite": 'Literal["propagate", "skip", "error"]',
@@ -35,14 +38,17 @@ CHOICES = {
 
 def text() -> str:
     """The stub."""
-    values = [getattr(front, name) for name in front.__all__]
+    every = [getattr(front, name) for name in front.__all__]
+    imports = ""
+    for module in sorted(AS_THEY_ARE):
+        imports += f"from {module} import {', '.join(sorted(v.__name__ for v in every if v.__module__ == module))}\n"
+    values = [v for v in every if v.__module__ not in AS_THEY_ARE]
     found = sorted((v for v in values if inspect.isclass(v)), key=lambda c: (len(c.__mro__), c.__name__))
     parts = [_class(c) for c in found] + [_function(v) for v in values if not inspect.isclass(v)]
     listed = f"__all__ = {front.__all__!r}\n"
+    source = HEAD.format(imports=imports) + listed + "".join(parts)
     command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", FILE.name, "-"]
-    return subprocess.run(
-        command, input=HEAD + listed + "".join(parts), capture_output=True, text=True, check=True, encoding="utf-8"
-    ).stdout
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=True, encoding="utf-8").stdout
 
 
 def _class(kind: type) -> str:

@@ -1,4 +1,4 @@
-"""Several recipes, each for a part of the parameters: weight decay for the matrices and none for the biases."""
+"""Several recipes, each for a part of the parameters: one method for the hidden matrices and another for the rest."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from ravine.recipe import Recipe, recipe
 if TYPE_CHECKING:
     import optax
     import torch
+    from torch.nn import Module
+
+    from ravine.torch.assign import Assignment
 
 DECAYS = ("weight_decay", "decoupled_weight_decay", "lr_decay")
 """Transforms that do nothing where their hyperparameter is zero, so that one group may have them and another not."""
@@ -41,26 +44,55 @@ class RecipeSet(Mapping[str, Recipe]):
         width = max(map(len, self.by_part))
         return "\n".join(f"{part:{width}}  {chosen}" for part, chosen in self.by_part.items())
 
-    def torch(self, params: Mapping[str, Iterable[Any]]) -> torch.optim.Optimizer:
-        """One `torch.optim.Optimizer` with a group for each part, in the order of the set.
+    def torch(
+        self,
+        params: Module | Mapping[str, Iterable[Any]],
+        *,
+        told: Mapping[str, str] | None = None,
+        no_decay: bool | Iterable[str] = False,
+        layer_decay: float = 1.0,
+        **options: Any,
+    ) -> torch.optim.Optimizer:
+        """One `torch.optim.Optimizer` whose groups each follow the recipe of their part.
 
-        `params` maps every part to its tensors, or (name, tensor) pairs; a part may be empty. Raises ValueError for a
-        part that is unknown or missing, and for recipes that follow different rules (one may lack another's decay).
+        `params` is a model: then parts are roles ("embedding", "head", "matrix", "convolution", "depthwise", "gain",
+        "bias"), "hidden" (matrices and convolutions) and "rest", and `ravine.torch.roles(model, told)` finds them. The
+        result's `table()` says what each parameter follows. `no_decay` sets the weight decay of some roles to zero;
+        True means embeddings, gains and biases. `layer_decay` multiplies the learning rate once for every block that
+        lies between a parameter's and the output. `assign` gives the same as a table before anything is made.
+
+        Or `params` maps every part to its tensors, or (name, tensor) pairs, whatever the parts' names; a part may be
+        empty. `options` are those of `ravine.torch.SetOptimizer`: `state_dtype` and the guards. Raises ValueError for a
+        part that is unknown or missing, as `roles` does, and for a method of matrices on a vector.
         """
-        from ravine.torch import from_recipe
+        import torch
 
+        from ravine.torch import SetOptimizer
+
+        if isinstance(params, torch.nn.Module):
+            return SetOptimizer.assigned(self.assign(params, told, no_decay, layer_decay), **options)
+        if told is not None or no_decay is not False or layer_decay != 1.0:
+            raise ValueError("told, no_decay and layer_decay are for a model: give the model instead of its parameters")
         for part in params:
             if part not in self.by_part:
                 raise unknown("part", part, self.by_part)
         for part in self.by_part:
             if part not in params:
                 raise ValueError(f"there are no parameters for the part {part!r}: give a list, if need be an empty one")
-        alike = one_rule(list(self.by_part.values()))
-        groups = [
-            {"params": list(params[part]), "name": part, **chosen.hyper}
-            for part, chosen in zip(self.by_part, alike, strict=True)
-        ]
-        return from_recipe(groups, alike[0])
+        groups = [{"params": list(params[part]), "name": part, "recipe": own} for part, own in self.by_part.items()]
+        return SetOptimizer(groups, **options)
+
+    def assign(
+        self,
+        model: Module,
+        told: Mapping[str, str] | None = None,
+        no_decay: bool | Iterable[str] = False,
+        layer_decay: float = 1.0,
+    ) -> Assignment:
+        """What `torch(model)` would do: a table of parameter, role, rule and hyperparameters. Raises as it does."""
+        from ravine.torch.assign import assign
+
+        return assign(self.by_part, model, told, no_decay, layer_decay)
 
     def optax(self, labels: Any) -> optax.GradientTransformationExtraArgs:
         """An `optax.multi_transform` that follows each recipe on its part.
@@ -97,8 +129,9 @@ class RecipeSet(Mapping[str, Recipe]):
 
 
 def recipes(**by_part: Recipe) -> RecipeSet:
-    """A set of recipes by the name of their part, such as `recipes(decayed=adamw, rest=adamw.replace(weight_decay=0))`.
+    """A set of recipes by the name of their part, such as `recipes(hidden=recipe("lion"), rest=recipe("adamw"))`.
 
+    Parts may be roles of a model's parameters, which `RecipeSet.torch` tells from the model, or names of your own.
     Raises ValueError where there is none, TypeError for what is no recipe.
     """
     if not by_part:

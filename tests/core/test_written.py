@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ravine
-from ravine.spelling import read, split
+from ravine.spelling import is_set, read, read_set, split
 
 WORDS = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True)
 
@@ -74,3 +74,39 @@ def test_a_recipe_comes_of_it(tmp_path: Path) -> None:
 def test_mistakes_are_named(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         read(text).recipe()
+
+
+def test_a_set_has_an_optimizer_for_each_part() -> None:
+    text = "duo=[hidden=lion[lr=1e-3,beta1=0.8], rest=weight_decay(adam)]"
+    written = read_set(text)
+    assert (written.name, list(written.parts)) == ("duo", ["hidden", "rest"])
+    assert written.parts["hidden"][2:] == ("lion", {"lr": "1e-3", "beta1": "0.8"})
+    assert written.recipes()["hidden"] == ravine.recipe("lion", lr=1e-3, beta1=0.8)
+    assert split(f"adam,{text},lion-set") == ["adam", text, "lion-set"]
+    assert [is_set(t) for t in (text, "lion-set", "mine=lion-set", "adam[lr=0.1]", "a-set=adam")] == [1, 1, 1, 0, 0]
+
+
+def test_a_set_in_short() -> None:
+    assert read_set("lion-set").recipes() == read_set("[hidden=lion,rest=adamw]").recipes()
+    assert read_set("x=weight_decay(lion)-set").parts["hidden"].rule == "weight_decay(lion)"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "can't read set '[]': expected [PART=RULE"),
+        ("[hidden=lion,adamw]", "'adamw' has no part: write which, as in hidden=adamw"),
+        ("[a=lion,a=adamw]", "the part 'a' is given twice"),
+        ("[a=lion[lr=1e-3]", "expected RULE, NAME=RULE or RULE[beta1=0.8]"),
+        ("[a=lino]", "part 'a' of '[a=lino]': unknown rule 'lino'; did you mean 'lion'"),
+        ("[a=lion[lr=fast]]", "'lr=fast' is not NAME=NUMBER"),
+    ],
+)
+def test_a_set_that_is_none(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read_set(text).recipes()
+
+
+def test_one_is_wanted_and_not_a_set() -> None:
+    with pytest.raises(ValueError, match="is a set of optimizers, and one is wanted here"):
+        read("lion-set")

@@ -108,11 +108,6 @@ def test_a_set_is_one_torch_optimizer_with_a_group_for_each_part() -> None:
         (lambda: ravine.RecipeSet.from_json("[]"), ValueError, "not a set of recipes"),
         (lambda: SET.torch({"decayed": []}), ValueError, "no parameters for the part 'rest'"),
         (lambda: SET.torch({"decay": []}), ValueError, "did you mean 'decayed'"),
-        (
-            lambda: recipes(a=recipe("adam"), b=recipe("lion")).torch({"a": [], "b": []}),
-            ValueError,
-            "different rules, lion and adam",
-        ),
     ],
 )
 def test_a_wrong_set_is_refused(make: Any, error: type[Exception], words: str) -> None:

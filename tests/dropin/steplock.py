@@ -11,7 +11,7 @@ from torch import Tensor
 
 import ravine.torch
 
-NAMES = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam", "RAdam", "Adamax")
+NAMES = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Rprop", "ASGD")
 """The classes that torch has too."""
 
 ULPS = {"Adam": 64.0, "AdamW": 64.0, "NAdam": 64.0, "RAdam": 4000.0}

@@ -152,3 +152,58 @@ def test_a_decay_is_spread_by_what_it_lacks_of_one():
     span = Span(0.9, 0.999, COMPLEMENT)
     assert span.at(0.5) == pytest.approx(0.99)
     assert span.middle([0.9, 0.999]) == pytest.approx(0.99)
+
+
+def test_a_set_tunes_one_rate_and_keeps_the_ratio():
+    (short, long, both) = parse("lion-set,duo=[hidden=lion[lr=1e-3],rest=adamw[weight_decay=0.2]],[gain=gd,rest=adam]")
+    assert (short.name, list(short.space)) == ("lion-set", ["lr"])
+    assert short.method.own["lr"].default == rule("lion").hyperparameters["lr"].default
+    assert (long.name, list(long.space), long.rule[0]) == ("duo", ["lr"], "[")
+    assert long.method.own["lr"].default == 0.001  # adamw's: lion's is written
+    assert long.method.own["rest.weight_decay"].default == 0.2
+    assert "hidden.lr" in long.method.own
+    assert both.name == "gd+adam"
+    assert parse("[hidden=lion[lr=1e-5..1e-2],rest=adamw[lr=0.01]]")[0].space == {"hidden.lr": Span(1e-5, 1e-2, LOG)}
+    assert list(parse("lion-set", tune=("lr", "rest.beta1"))[0].space) == ["lr", "rest.beta1"]
+
+
+def test_a_set_says_which_role_follows_what():
+    described = parse("[hidden=lion,rest=adamw]")[0].describe()
+    assert list(described["parts"]) == ["hidden matrices, convolutions", "everything else"]
+    assert described["parts"]["everything else"].startswith("adamw(lr=0.001")
+    json.dumps(described)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[hiden=lion,rest=adamw]", "did you mean 'hidden'"),
+        (
+            "[hidden=lion[lr=1..0.1],rest=adamw]",
+            "part 'hidden' of '[hidden=lion[lr=1..0.1],rest=adamw]': lion: lr = 1..",
+        ),
+        ("[hidden=lion[bta1=0.1],rest=adamw]", "did you mean 'beta1'"),
+        ("lino-set", "did you mean 'lion'"),
+    ],
+)
+def test_a_mistake_in_a_set_is_named(text: str, message: str):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse(text)
+
+
+def test_a_set_steps_a_model_by_roles_and_refuses_bare_parameters():
+    torch = pytest.importorskip("torch")
+    from ravine.lab.making import build
+
+    chosen = parse("lion-set")[0].method
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4), torch.nn.Linear(4, 2))
+    optimizer = build(chosen, {"lr": 0.01, "rest.beta1": 0.5, "rest.weight_decay": 0.3}, model)
+    rates = {g["rule"]: (g["lr"], g.get("beta1")) for g in optimizer.param_groups}
+    ratio = rule("adamw").hyperparameters["lr"].default / rule("lion").hyperparameters["lr"].default
+    assert rates["lion"] == (0.01, 0.9)
+    assert rates["adamw"] == (pytest.approx(0.01 * ratio), 0.5)
+    decays = {n: g["weight_decay"] for g in optimizer.param_groups if g["rule"] == "adamw" for n in g["param_names"]}
+    assert decays == {"0.bias": 0.0, "1.weight": 0.0, "1.bias": 0.0, "2.bias": 0.0, "2.weight": 0.3}
+    assert "hidden" in optimizer.table()
+    with pytest.raises(ValueError, match=re.escape("make_optimizer(model)")):
+        build(chosen, {}, model.parameters())

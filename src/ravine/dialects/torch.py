@@ -188,3 +188,50 @@ def Adamax(
 ) -> None:
     """Adamax with ε added to |g|, so that u remembers it."""
     _no_groups(params)
+
+
+@spelling(
+    Form(
+        "rprop",
+        {
+            **LR,
+            "eta_minus": "etas[0]",
+            "eta_plus": "etas[1]",
+            "step_min": "step_sizes[0]",
+            "step_max": "step_sizes[1]",
+        },
+        state={"t": "step", "prev": "prev", "s": "step_size"},
+    ),
+    common={"capturable": False, **HOW},
+)
+def Rprop(
+    params: Any = None,
+    lr: float = 0.01,
+    etas: tuple[float, float] = (0.5, 1.2),
+    step_sizes: tuple[float, float] = (1e-6, 50),
+) -> None:
+    """Rprop, where a gradient that has turned counts as zero."""
+    _no_groups(params)
+
+
+@spelling(
+    Form(
+        "asgd",
+        {**LR, "lambd": "lambd", "alpha": "alpha", "t0": "t0"},
+        state={"t": "step", "a": "ax", "eta": "eta", "w": "mu"},
+    ),
+)
+def ASGD(
+    params: Any = None,
+    lr: float = 0.01,
+    lambd: float = 0.0001,
+    alpha: float = 0.75,
+    t0: float = 1000000.0,
+    weight_decay: float = 0,
+    foreach: bool | None = None,
+    maximize: bool = False,
+    differentiable: bool = False,
+    capturable: bool = False,
+) -> None:
+    """Averaged gradient descent: the step is not changed by the average, which lies in the state."""
+    _no_groups(params)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ravine import spelling
 from ravine.errors import unknown
+from ravine.lab import sets
 from ravine.lab.lookup import find, is_call
 from ravine.lab.method import Method
 from ravine.lab.schedule import SHAPES
@@ -62,6 +63,7 @@ class Contender:
             "mathml": found.mathml,
             "state_bytes": found.state_bytes,
             "defaults": {n: h.default for n, h in found.hyperparameters.items() if n in found.own or n in space},
+            **({"parts": dict(found.parts)} if found.parts else {}),
             "space": {n: list(span) for n, span in space.items()},
             **({"transferred": list(self.transferred), "tuned_at": self.tuned_at} if self.transferred else {}),
         }
@@ -70,7 +72,7 @@ class Contender:
 def parse(text: str, tune: Sequence[str] | None = None, where_possible: bool = False) -> list[Contender]:
     """Contenders from text such as `adam,decayed=weight_decay(adam)[weight_decay=0.01],torch.optim:Muon`. In brackets a
     number holds a hyperparameter fixed, `lr=1e-4..1e-1` has it searched there, `schedule=cosine` is the contender's own
-    schedule, and other text is an argument of what is no rule.
+    schedule, and other text is an argument of what is no rule. `[hidden=lion,rest=adamw[lr=1e-3]]` is a set of rules.
 
     `tune` names what is searched, if not the learning rate alone; `where_possible` passes over what implies no span.
     Raises ValueError for an unknown rule or hyperparameter, an illegal value, a name given twice, and what no contender
@@ -108,7 +110,17 @@ def distinct(contenders: Iterable[Contender]) -> list[Contender]:
     return found
 
 
+def _set(text: str, tune: tuple[str, ...]) -> Contender:
+    """A set of recipes; what is held fixed or searched stands in its parts."""
+    written = spelling.read_set(text)
+    rule = text.strip() if not written.name else text.partition("=")[2].strip()
+    found = find(rule)
+    return Contender(written.name or found.name, rule, {}, sets.is_searched(rule), tune)
+
+
 def _one(text: str, tune: tuple[str, ...]) -> Contender:
+    if spelling.is_set(text):
+        return _set(text, tune)
     written = spelling.read(text)
     rule, values = written.rule, dict(written.values)
     schedule = values.pop("schedule", "")

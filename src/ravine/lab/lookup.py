@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any, cast
 
 import ravine
-from ravine import dialects
+from ravine import dialects, spelling
 from ravine.hyperparameter import Hyperparameter
-from ravine.lab import imported
+from ravine.lab import imported, sets
 from ravine.lab.method import Method
 from ravine.lab.space import default_span
 from ravine.trace import mathml
@@ -27,11 +27,14 @@ DIALECT = re.compile(r"(?:\w+\.)+\w+")
 @cache
 def find(spec: str) -> Method:
     """What `spec` names: what `ravine.rule` finds; a dialect's optimizer, as `tensorflow.RMSPropOptimizer` or with
-    arguments as `keras.Adam(epsilon=1e-8)`; a torch optimizer, as `torch.optim:Muon`; or a function of a file of the
-    user's, as `FILE.py:factory`, that takes parameters and hyperparameters as torch's optimizers do.
+    arguments as `keras.Adam(epsilon=1e-8)`; a set of rules, as `[hidden=lion,rest=adamw]`; a torch optimizer, as
+    `torch.optim:Muon`; or a function of a file of the user's, as `FILE.py:factory`, that takes parameters and
+    hyperparameters as torch's optimizers do.
 
     Raises ValueError for a name that there isn't, naming the nearest, and for a package that is not installed.
     """
+    if spelling.is_set(spec):
+        return sets.from_set(spec)
     match = CALL.fullmatch(spec)
     target = match["target"].strip() if match else spec
     if ":" in target:

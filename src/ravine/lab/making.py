@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from ravine.errors import unknown
 from ravine.lab import lookup
@@ -34,10 +35,27 @@ def build(chosen: Method, hyper: Mapping[str, float], params: Any) -> Any:
     """
     own = {n: v for n, v in hyper.items() if n in chosen.own}
     training = {n: hyper.get(n, h.default) for n, h in TRAINING.items() if n not in chosen.own}
+    if chosen.parts:
+        return _made(_of_model(chosen, own, params, bool(training.get("decay_vectors"))), training)
     groups = _by_role(in_groups(params), chosen, own, bool(training.get("decay_vectors")))
     groups = [_checked(group, chosen, own) for group in groups]
     plain = len(groups) == 1 and list(groups[0]) == ["params"]
-    optimizer = chosen.build(groups[0]["params"] if plain else groups, own)
+    return _made(chosen.build(groups[0]["params"] if plain else groups, own), training)
+
+
+def _of_model(chosen: Method, own: Mapping[str, float], model: Any, decay_vectors: bool) -> Any:
+    """The optimizer of a set, which is told from the model what its parameters are for."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"{chosen.name} has a rule for each role of a model's parameters, so it must be given the model: "
+            "make_optimizer(model)"
+        )
+    build: Any = chosen.build
+    return build(model, own, () if decay_vectors else ("gain", "bias"))
+
+
+def _made(optimizer: Any, training: Mapping[str, float]) -> Any:
+    """An optimizer with what any is given: clipping, and the mode for training."""
     if norm := training.get("clip_norm"):
         optimizer.register_step_pre_hook(lambda o, *_: _clip(o, norm))
     if callable(getattr(optimizer, "train", None)):

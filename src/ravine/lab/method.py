@@ -37,6 +37,7 @@ class Method:
     that changes when its numbers may. `spans` say where hyperparameters are searched, where that does not follow from
     their defaults; `schedule` the one that it is used with, if it is bound to one. `state_bytes` is None if unknown.
     `arguments` are what its constructor takes besides, `group_keys` what a group of parameters may hold besides.
+    `parts`, of a set of recipes, says what each is for; then `build` takes the model, and the roles that don't decay.
     """
 
     spec: str
@@ -52,6 +53,7 @@ class Method:
     schedule: str = ""
     arguments: frozenset[str] = frozenset()
     group_keys: frozenset[str] = frozenset()
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:

@@ -3,12 +3,29 @@
 from ravine.errors import missing
 
 try:
-    from ravine.torch.classes import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop
+    from ravine.torch.classes import (
+        ASGD,
+        SGD,
+        Adadelta,
+        Adagrad,
+        Adam,
+        Adamax,
+        AdamW,
+        Lion,
+        NAdam,
+        RAdam,
+        RMSprop,
+        Rprop,
+    )
     from ravine.torch.generic import RuleOptimizer, from_recipe
+    from ravine.torch.roles import Roles, roles
+    from ravine.torch.sets import SetOptimizer
+    from ravine.torch.sparse import SparseAdam
 except ImportError as error:
     raise missing("ravine.torch", error) from error
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -19,6 +36,11 @@ __all__ = [
     "NAdam",
     "RAdam",
     "RMSprop",
+    "Roles",
+    "Rprop",
     "RuleOptimizer",
+    "SetOptimizer",
+    "SparseAdam",
     "from_recipe",
+    "roles",
 ]

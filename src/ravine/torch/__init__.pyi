@@ -6,9 +6,12 @@ import torch
 
 from ravine.recipe import Recipe
 from ravine.rule import Rule
+from ravine.torch.roles import Roles, roles
+from ravine.torch.sets import SetOptimizer
 from ravine.torch.stepper import Stepper
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -19,8 +22,13 @@ __all__ = [
     "NAdam",
     "RAdam",
     "RMSprop",
+    "Roles",
+    "Rprop",
     "RuleOptimizer",
+    "SetOptimizer",
+    "SparseAdam",
     "from_recipe",
+    "roles",
 ]
 
 class RuleOptimizer(Stepper):
@@ -48,6 +56,25 @@ class Lion(Stepper):
         weight_decay: float = 0.0,
         *,
         maximize: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class ASGD(Stepper, torch.optim.ASGD):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.01,
+        lambd: float = 0.0001,
+        alpha: float = 0.75,
+        t0: float = 1000000.0,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        *,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
         rounding: Literal["nearest", "stochastic"] = "nearest",
         rounding_seed: int = 0,
@@ -188,6 +215,23 @@ class RMSprop(Stepper, torch.optim.RMSprop):
         rounding_seed: int = 0,
     ) -> None: ...
 
+class Rprop(Stepper, torch.optim.Rprop):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.01,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-06, 50),
+        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
 class SGD(Stepper, torch.optim.SGD):
     def __init__(
         self,
@@ -202,6 +246,20 @@ class SGD(Stepper, torch.optim.SGD):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding_seed: int = 0,
+    ) -> None: ...
+
+class SparseAdam(Stepper, torch.optim.SparseAdam):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-08,
+        maximize: bool = False,
+        *,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
         rounding: Literal["nearest", "stochastic"] = "nearest",
         rounding_seed: int = 0,

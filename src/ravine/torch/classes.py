@@ -35,7 +35,10 @@ class TorchStepper(Stepper):
 
     @cached_property
     def _values(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
-        return itemgetter(*self._options)
+        if len(self._options) > 1:
+            return itemgetter(*self._options)
+        (name,) = self._options
+        return lambda group: (group[name],)
 
     @cached_property
     def _chosen(self) -> Callable[[tuple[Any, ...]], Method]:
@@ -131,6 +134,18 @@ class Adamax(TorchStepper, torch.optim.Adamax):
     """`torch.optim.Adamax`."""
 
     table = dialect.Adamax
+
+
+class Rprop(TorchStepper, torch.optim.Rprop):
+    """`torch.optim.Rprop`."""
+
+    table = dialect.Rprop
+
+
+class ASGD(TorchStepper, torch.optim.ASGD):
+    """`torch.optim.ASGD`; the average is `state[p]["ax"]`."""
+
+    table = dialect.ASGD
 
 
 class Lion(TorchStepper):

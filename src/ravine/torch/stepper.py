@@ -113,7 +113,7 @@ class Stepper(torch.optim.Optimizer):
             if plan is None or not plan.is_current(params, grads, state):
                 self._is_settled = False
                 if delegate.is_needed(group, params) or (is_seen and delegate.is_traced(self, method)):
-                    delegate.step(self, group, is_divided=guards.are_asked_for(self.param_groups))
+                    self._step_elsewhere(group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
                 plan = self._plan(number, method, params, is_scaled, is_rounded, is_seen)
             else:
@@ -130,6 +130,10 @@ class Stepper(torch.optim.Optimizer):
             self._unfinished = {}
             self._is_settled = not is_seen
         return loss
+
+    def _step_elsewhere(self, group: dict[str, Any], *, is_divided: bool) -> None:
+        """Step a group that the engines have no part in (`delegate.is_needed`)."""
+        delegate.step(self, group, is_divided=is_divided)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group. Raises as torch does, and ValueError or TypeError for an illegal guard."""

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from ravine.rule import Rule
 
 COMMANDS = {"μ": r"\mu", "ρ": r"\rho", "β": r"\beta", "ε": r"\epsilon", "Δ": r"\Delta", "λ": r"\lambda", "ψ": r"\psi"}
-COMMANDS |= {"ε′": r"\epsilon'", "δ": r"\delta", "τ": r"\tau", "π": r"\pi", "κ": r"\kappa", "η": r"\eta"}
+COMMANDS |= {
+    "ε′": r"\epsilon'",
+    "δ": r"\delta",
+    "τ": r"\tau",
+    "π": r"\pi",
+    "κ": r"\kappa",
+    "η": r"\eta",
+    "α": r"\alpha",
+}
+COMMANDS |= {"η⁻": r"{\eta^-}", "η⁺": r"{\eta^+}"}
 
 
 class LatexPrinter(Printer):

@@ -25,6 +25,11 @@ GREEK = {
     "dampening": "τ",
     "product": "π",
     "clip_value": "c",
+    "alpha": "α",
+    "lambd": "λ",
+    "eta": "η",
+    "eta_minus": "η⁻",
+    "eta_plus": "η⁺",
 }
 """The symbols of names that are not printed as they are; a final digit becomes a subscript."""
 

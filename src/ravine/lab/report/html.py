@@ -231,11 +231,17 @@ def _equations(results: Results) -> str:
         fixed = f" With {escape(words.hyper(c['fixed']))}." if c["fixed"] else ""
         fixed += f" Schedule: {escape(c['schedule'])}." if c.get("schedule") else ""
         parts.append(
-            f"<section><h3>{_name(results, c['name'])}</h3>{c['mathml']}"
+            f"<section><h3>{_name(results, c['name'])}</h3>{_parts(c)}{c['mathml']}"
             f'<p class="note">{escape(c["title"])}. {escape(c["paper"])}{fixed}<br>{escape(words.searched(c))}</p>'
             "</section>"
         )
     return "\n".join([*parts, "</div>"])
+
+
+def _parts(contender: Mapping[str, Any]) -> str:
+    """What follows what, where a contender has a rule for each role of the parameters."""
+    lines = [(escape(role), (recipe,)) for role, recipe in contender.get("parts", {}).items()]
+    return rows(("role", "follows"), lines, "narrow") if lines else ""
 
 
 def _files(results: Results) -> str:

@@ -1,0 +1,104 @@
+"""A set of recipes as one contender: `[hidden=lion[lr=1e-3],rest=adamw]`, one rule for each role of the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ravine import spelling
+from ravine.errors import unknown
+from ravine.hyperparameter import Hyperparameter
+from ravine.lab.method import TRAINING, Method
+from ravine.lab.space import Span, default_span, given_span
+from ravine.recipe import Recipe, recipe
+from ravine.recipe_set import recipes
+from ravine.trace import mathml
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "hidden": ("hidden matrices", "convolutions"),
+    "rest": ("everything else",),
+    "matrix": ("hidden matrices",),
+    "convolution": ("convolutions",),
+    "depthwise": ("depthwise filters",),
+    "embedding": ("embeddings",),
+    "head": ("the output layer",),
+    "gain": ("gains",),
+    "bias": ("biases",),
+}
+"""What the parts of a set are for, in words: those that `ravine.torch.roles` tells apart."""
+
+
+def read(spec: str) -> tuple[dict[str, Recipe], dict[str, Span]]:
+    """A set's recipes by part, and where ranges are written in it, what is searched there, by names as "rest.lr".
+
+    Raises ValueError for what is no set, for a part that is no role, and as `ravine.recipe` does.
+    """
+    written = spelling.read_set(spec)
+    found: dict[str, Recipe] = {}
+    spans: dict[str, Span] = {}
+    for part, one in written.parts.items():
+        if part not in ROLES:
+            raise unknown(f"part of {spec!r}", part, ROLES)
+        values = dict(one.values)
+        for key, value in one.values.items():
+            low, dots, high = value.partition("..")
+            if dots:
+                try:
+                    spans[f"{part}.{key}"] = given_span(recipe(one.rule).rule, key, float(low), float(high))
+                except ValueError as error:
+                    raise ValueError(f"part {part!r} of {spec!r}: {error}") from None
+                del values[key]
+        found[part] = one._replace(values=values).recipe()
+    return found, spans
+
+
+def from_set(spec: str) -> Method:
+    """A set as what can be entered in a comparison.
+
+    Its hyperparameters are its parts', as "rest.lr". Where the learning rates of some parts are not written, "lr" is
+    the first one's, and the others keep their defaults' ratio to it: one number is tuned, as for any other.
+    """
+    by_part, spans = read(spec)
+    written = spelling.read_set(spec).parts
+    free = [p for p, r in by_part.items() if "lr" in r.hyper and "lr" not in written[p].values]
+    own: dict[str, Hyperparameter] = {}
+    if free:
+        own["lr"] = by_part[free[0]].rule.hyperparameters["lr"]
+        spans["lr"] = default_span(by_part[free[0]].rule, "lr")
+    for part, chosen in by_part.items():
+        for name, declared in chosen.rule.hyperparameters.items():
+            if name != "lr" or part not in free:
+                own[f"{part}.{name}"] = Hyperparameter(chosen.hyper[name], declared.range)
+
+    def build(model: Any, values: Mapping[str, float], no_decay: tuple[str, ...] = ()) -> Any:
+        return recipes(**dict(_valued(by_part, free, values))).torch(model, no_decay=no_decay)
+
+    name = spec if not spec.startswith("[") else "+".join(r.rule.name for r in by_part.values())
+    titles = [f"{chosen.rule.title} for {' and '.join(ROLES[part])}" for part, chosen in by_part.items()]
+    equations = [f"{', '.join(ROLES[part])}: {chosen}\n{chosen.rule.equation()}" for part, chosen in by_part.items()]
+    formulas = "".join(mathml.equation(chosen.rule) for chosen in by_part.values())
+    papers = dict.fromkeys(chosen.rule.paper for chosen in by_part.values() if chosen.rule.paper)
+    return Method(
+        *(spec, name, ", ".join(titles), "; ".join(papers), "\n".join(equations), formulas, own),
+        build=build,
+        spans=spans,
+        parts={", ".join(ROLES[part]): str(chosen) for part, chosen in by_part.items()},
+    )
+
+
+def is_searched(spec: str) -> dict[str, Span]:
+    """The ranges that are written in a set."""
+    return read(spec)[1]
+
+
+def _valued(
+    by_part: Mapping[str, Recipe], free: list[str], values: Mapping[str, float]
+) -> Iterator[tuple[str, Recipe]]:
+    """The parts' recipes with values by names such as "rest.lr", and "lr" shared."""
+    shared = {n: v for n, v in values.items() if n != "lr" and n not in TRAINING}
+    for part, chosen in by_part.items():
+        mine = {n.partition(".")[2]: v for n, v in shared.items() if n.startswith(f"{part}.")}
+        if part in free and "lr" in values:
+            ratio = chosen.hyper["lr"] / by_part[free[0]].hyper["lr"]
+            mine["lr"] = values["lr"] * ratio
+        yield part, chosen.replace(**mine)
