@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ravine.engines.fused.lower import MIX, PLACE
+from ravine.engines.storage.noise import MIX, PLACE
 from ravine.torch import guards
 
 WORD = 0xFFFFFFFF

@@ -6,6 +6,7 @@ import os
 import platform
 from string import Template
 
+from ravine.engines.fused.blocks import Blocks
 from ravine.engines.fused.lower import Elements, coefficients
 from ravine.engines.fused.storage import (
     ADDRESSES,
@@ -19,6 +20,7 @@ from ravine.engines.fused.storage import (
     OPEN,
     Storage,
 )
+from ravine.engines.storage.codes import BLOCK
 from ravine.trace.graph import Graph
 
 YIELD = "sched_yield" if os.name == "posix" else "SwitchToThread"
@@ -94,6 +96,7 @@ work:
   %which = load i64, ptr %which.at
   %which.word = mul i64 %which, $coefficients
   %c.row = getelementptr $compute, ptr %c, i64 %which.word
+  %start.block = udiv i64 %start, $BLOCK
 $addresses
   %seed.at = getelementptr i64, ptr %row, i64 $seed_column
   %seed = load i64, ptr %seed.at
@@ -132,7 +135,7 @@ leave:
 ADDRESS = Template("""\
   %a$k.at = getelementptr ptr, ptr %row, i64 $column
   %a$k.base = load ptr, ptr %a$k.at
-  %a$k = getelementptr $type, ptr %a$k.base, i64 %start""")
+  %a$k = getelementptr $type, ptr %a$k.base, i64 %$start""")
 
 STORE = Template("""\
   %s$k.at = getelementptr double, ptr %scalars.row, i64 $k
@@ -203,13 +206,15 @@ $convert
 
 def source(graph: Graph, storage: Storage) -> str:
     """The module's text: `run` updates tensors, `read` collects the scalars that are kept with them."""
-    elements = Elements(graph, storage).function()
+    elements = (Blocks if storage.scales else Elements)(graph, storage).function()
     return "\n\n".join([DECLARATIONS, elements, _run(graph, storage), RUN_ALONE, TEAM, read(storage)]) + "\n"
 
 
 def _run(graph: Graph, storage: Storage) -> str:
+    arrays = (*storage.arrays, *storage.beside)
     addresses = [
-        ADDRESS.substitute(k=k, column=ADDRESSES + k, type=MEMORY[kind]) for k, kind in enumerate(storage.arrays)
+        ADDRESS.substitute(k=k, column=ADDRESSES + k, type=MEMORY[kind], start=start)
+        for k, (kind, start) in enumerate(zip(arrays, _starts(storage), strict=True))
     ]
     stores = [store(k, kind, storage) for k, kind in enumerate(storage.scalars)]
     return RUN.substitute(
@@ -230,9 +235,16 @@ def _run(graph: Graph, storage: Storage) -> str:
         compute=MEMORY[storage.compute],
         scalars=len(storage.scalars),
         addresses="\n".join(addresses),
-        arguments=", ".join(f"ptr %a{k}" for k in range(len(storage.arrays))),
+        arguments=", ".join(f"ptr %a{k}" for k in range(len(arrays))),
+        BLOCK=BLOCK,
         stores="\n".join(stores),
     )
+
+
+def _starts(storage: Storage) -> list[str]:
+    """The register that says where a chunk begins in each array: in elements, of scales in blocks."""
+    elements = len(storage.arrays) + storage.has_remainder
+    return ["start"] * elements + ["start.block"] * len(storage.scales)
 
 
 def store(k: int, kind: str, storage: Storage) -> str:
@@ -240,7 +252,7 @@ def store(k: int, kind: str, storage: Storage) -> str:
     is_narrow = kind == "float32"
     return STORE.substitute(
         k=k,
-        column=ADDRESSES + len(storage.arrays) + k,
+        column=storage.scalar_column + k,
         type=MEMORY[kind],
         convert=f"  %s{k}.rounded = fptrunc double %s{k} to float" if is_narrow else "",
         rounded=".rounded" if is_narrow else "",
@@ -259,7 +271,7 @@ def read(storage: Storage) -> str:
         loads.append(
             LOAD.substitute(
                 k=k,
-                column=ADDRESSES + len(storage.arrays) + k,
+                column=storage.scalar_column + k,
                 type=MEMORY[kind],
                 convert=f"  %s{k}.wide = fpext float %s{k}.stored to double" if narrow else "",
                 wide=".wide" if narrow else ".stored",

@@ -12,6 +12,7 @@ import numpy as np
 from ravine.engines.fused import frame, jit, openmp, pool
 from ravine.engines.fused.coefficients import Coefficients
 from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, CONTROL_SIZE, LENGTH, MORE, Storage
+from ravine.engines.storage.codes import BLOCK
 from ravine.rule import Rule
 
 CHUNKS = 64
@@ -71,7 +72,8 @@ class Table:
     """The addresses of some tensors of equal storage, cut into chunks; `step` updates all of them at once.
 
     `lengths` are the numbers of elements; `addresses` has a row a tensor: x, g, the array slots, then (where the
-    storage has them) the step count and the scalar slots. Whoever makes a table keeps the memory alive.
+    storage has them) the parameter's remainder, the scales of slots, the step count and the scalar slots.
+    Whoever makes a table keeps the memory alive.
     """
 
     def __init__(self, rule: Rule, storage: Storage, lengths: Sequence[int], addresses: Any) -> None:
@@ -81,7 +83,7 @@ class Table:
         self.rows = np.zeros((self.size, storage.columns), np.int64)
         self.rows[:, LENGTH] = lengths
         self.set_addresses(addresses)
-        self.chunks = _chunks(self.rows[:, LENGTH])
+        self.chunks = _chunks(self.rows[:, LENGTH], BLOCK if storage.scales else 1)
         elements = int(self.rows[:, LENGTH].sum())
         self.traffic = elements * storage.bytes_per_element
         # Of short chunks a thread claims several at once, so that threads don't wait for the counter that they share.
@@ -203,9 +205,12 @@ class Table:
         self.kernel.run(*shared, True)
 
 
-def _chunks(lengths: Any) -> Any:
-    """Rows of (tensor, first element, how many). An empty tensor has one chunk too: its step count advances."""
-    size = min(max(int(lengths.sum()) // CHUNKS, SMALLEST_CHUNK), LARGEST_CHUNK)
+def _chunks(lengths: Any, multiple: int) -> Any:
+    """Rows of (tensor, first element, how many). An empty tensor has one chunk too: its step count advances.
+
+    A tensor is cut at multiples of `multiple` elements.
+    """
+    size = min(max(int(lengths.sum()) // CHUNKS, SMALLEST_CHUNK), LARGEST_CHUNK) // multiple * multiple
     counts = np.maximum(-(-lengths // size), 1)
     tensor = np.repeat(np.arange(len(lengths)), counts)
     start = (np.arange(len(tensor)) - np.repeat(np.cumsum(counts) - counts, counts)) * size
