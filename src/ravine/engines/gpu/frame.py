@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from string import Template
 
-from ravine.engines.fused.lower import Elements, Shape, coefficients
+from ravine.engines.fused.lower import Elements, coefficients
+from ravine.engines.fused.rounding import Shape
 from ravine.engines.fused.storage import ADDRESSES, LENGTH, MEMORY, SIZES, Storage
 from ravine.engines.gpu.target import Target
 from ravine.trace.graph import Graph
