@@ -265,7 +265,7 @@ def test_the_code_is_strict_and_vectorised(name: str) -> None:
     """No fused multiply-add, whatever the processor has; square roots and divisions in vectors where it has them."""
     rule = ravine.rule(name)
     slots = tuple("float32" for s in rule.slots.values() if not s.is_scalar)
-    text = frame.source(rule.graph, Storage("float32", "float32", slots))
+    text = frame.source(rule, Storage("float32", "float32", slots))
     words = set(itertools.chain.from_iterable(line.split() for line in text.splitlines()))
     assert not words & {"fast", "contract", "reassoc", "nnan", "ninf", "nsz", "arcp", "afn"}
     listing = jit.assembly(text)

@@ -23,6 +23,7 @@ KINDS = {
     "Adam": {},
     "NAdam": {},
     "Adadelta": {},
+    "Adagrad": {},
 }
 SHAPES: tuple[tuple[int, ...], ...] = ((3, 4), (5,), (), (0, 2), (2, 3, 2, 2))
 
@@ -119,7 +120,6 @@ def _strided(p: Tensor) -> Tensor:
 
 CHANGES: dict[str, Callable[[torch.optim.Optimizer, Tensor], None]] = {
     "a gradient of another layout": lambda o, p: setattr(p, "grad", _strided(p)),
-    "no gradient": lambda o, p: setattr(p, "grad", None),
     "a negated gradient": lambda o, p: setattr(p, "grad", torch._neg_view(torch.ones(p.shape))),
     "a sparse gradient": lambda o, p: setattr(p, "grad", torch.ones(p.shape).to_sparse()),
     "other data": lambda o, p: setattr(p, "data", p.data.clone()),
@@ -128,7 +128,6 @@ CHANGES: dict[str, Callable[[torch.optim.Optimizer, Tensor], None]] = {
     "a state moved": lambda o, p: setattr(o.state[p]["exp_avg"], "data", o.state[p]["exp_avg"].clone()),
     "a state shared": lambda o, p: setattr(o, "kept", o.state[p]["exp_avg"].share_memory_()),
     "a count replaced": lambda o, p: o.state[p].update(step=torch.tensor(7.0)),
-    "a count advanced": lambda o, p: setattr(o, "kept", o.state[p]["step"].add_(3)),
     "a parameter more": lambda o, p: o.param_groups[0]["params"].append(nn.Parameter(torch.ones(3))),
     "a parameter less": lambda o, p: setattr(o, "kept", o.param_groups[0]["params"].pop()),
     "another order": lambda o, p: o.param_groups[0]["params"].reverse(),
@@ -154,9 +153,42 @@ def test_what_has_changed_is_seen(optimizer: torch.optim.Optimizer, change: str)
         assert torch.equal(p, q)
 
 
-def test_nothing_changed_is_seen_too(optimizer: torch.optim.Optimizer) -> None:
-    give(optimizer.param_groups[0]["params"], 1)
-    assert walked(optimizer)
+WALKED: dict[str, Callable[[torch.optim.Optimizer, Tensor], None]] = {
+    "nothing": lambda o, p: None,
+    "no gradient": lambda o, p: setattr(p, "grad", None),
+    "no gradient, another count": lambda o, p: setattr(p, "grad", o.state[p]["step"].add_(9) and None),
+    "a count advanced": lambda o, p: setattr(o, "kept", o.state[p]["step"].add_(3)),
+    "a rate of zero": lambda o, p: o.param_groups[0].update(lr=0.0),
+}
+
+
+@pytest.mark.parametrize("change", WALKED)
+def test_what_machine_code_takes_in(optimizer: torch.optim.Optimizer, change: str) -> None:
+    """The next steps have the bits that they have through Python, in parameters and state."""
+    other = copy.deepcopy(optimizer)
+    for step in range(3):
+        for each in (optimizer, other):
+            params = list(each.param_groups[0]["params"])
+            give(params, step)
+            WALKED[change](each, params[step])
+        other._plans = {}  # type: ignore[attr-defined]
+        assert walked(optimizer)
+        other.step()
+    for p, q in zip(optimizer.param_groups[0]["params"], other.param_groups[0]["params"], strict=True):
+        assert torch.equal(p, q)
+        assert all(torch.equal(value, other.state[q][key]) for key, value in optimizer.state[p].items())
+
+
+def test_what_has_no_finite_coefficient_is_left_to_python() -> None:
+    """Which raises before anything is written."""
+    params = parameters()
+    optimizer = learnt(params, "Adagrad")
+    optimizer.param_groups[0]["lr_decay"] = -0.25  # lr / (1 + lr_decay · (t − 1)) at the fifth step
+    before = [p.detach().clone() for p in params]
+    with pytest.raises(ZeroDivisionError):
+        optimizer.step()
+    assert all(map(torch.equal, params, before))
+    assert all(optimizer.state[p]["step"] == 4 for p in params)
 
 
 def test_gradients_that_return_to_where_python_knew_them() -> None:
@@ -221,13 +253,13 @@ def test_several_groups_with_a_rule_each(no_python: Callable[[], None]) -> None:
 
 
 def test_a_plan_that_always_moves_is_not_learnt_for_ever(optimizer: torch.optim.Optimizer) -> None:
-    """A count that is advanced by hand is foreseen wrongly in every step."""
+    """State in a dictionary that is another one in every step."""
     learnt_before = optimizer._plans[0]._walks_to_try  # type: ignore[attr-defined]
     for step in range(10):
         params = optimizer.param_groups[0]["params"]
         give(params, step)
         for p in params:
-            optimizer.state[p]["step"] += 1
+            optimizer.state[p] = dict(optimizer.state[p])
         optimizer.step()
     assert learnt_before < plan.WALKS_TO_TRY
     assert optimizer._plans[0]._walks_to_try == 0  # type: ignore[attr-defined]

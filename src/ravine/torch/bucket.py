@@ -13,9 +13,9 @@ from torch import Tensor
 from torch._C import _dispatch_keys as dispatch_keys
 
 from ravine.engines.fused import jit
-from ravine.engines.fused.kernel import Table
+from ravine.engines.fused.kernel import LATER, Table
 from ravine.engines.fused.storage import ADDRESSES, LENGTH, SIZES, Storage
-from ravine.torch.likeness import likeness
+from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 
 REAL = {
@@ -97,7 +97,7 @@ def is_dense(p: Tensor) -> bool:
 
 
 class Bucket:
-    """Parameters of equal storage with their state; `step` updates all of them.
+    """Parameters of equal storage with their state; `step` updates those of them that have a gradient.
 
     It knows where they are and what they are like, and keeps none of them alive: what the program lets go is free.
     `moving` has the ids of tensors that may come to lie elsewhere.
@@ -114,10 +114,12 @@ class Bucket:
         moving: Container[int] = (),
     ) -> None:
         self.method, self.storage = method, storage
-        self.is_fresh: Sequence[bool] | None = is_fresh
+        self.size = len(params)
+        self.all_rows = self.rows = list(range(self.size))
+        self.fresh = {k for k, fresh in enumerate(is_fresh) if fresh} if not storage.scalars else set()
         self.keys = [*method.arrays.values(), *method.counters]
         standing = self._standing(params, states)
-        self.are_like = likeness([*standing, *grads])
+        self.likeness = Likeness([*standing, *grads])
         self.fixed = list(map(address, standing))
         self.may_move = [id(a) in moving for a in standing] if moving else []
         self.grads = list(map(address, grads))
@@ -131,30 +133,45 @@ class Bucket:
             found += map(itemgetter(key), states)
         return found
 
+    def take(self, rows: list[int]) -> None:
+        """Have the next step be of these parameters, by their numbers."""
+        self.rows = rows
+        self.table.take(None if len(rows) == self.size else rows)
+
     def is_current(self, params: Sequence[Tensor], grads: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> bool:
-        """Whether the table still tells the truth, after it was told where new gradients lie.
+        """Whether the table still tells the truth of those taken, after it was told where new gradients lie.
 
         This runs in every step, so it is a few passes of built-in functions over lists. Another tensor may lie where
         an old one lay, and a tensor may become another where it lies, so an address says nothing without a look at
         the type, shape and strides.
         """
+        is_whole = len(self.rows) == self.size
+        rows = None if is_whole else self.rows
+        places = [] if is_whole else [k * self.size + r for k in range(len(self.keys) + 1) for r in self.rows]
         try:
             standing = self._standing(params, states)
-            if not self.are_like(*standing, *grads):
+            if is_whole:
+                is_like = self.likeness.holds([*standing, *grads])
+            else:
+                of_grads = [len(self.fixed) + r for r in self.rows]
+                is_like = self.likeness.holds_of([*places, *of_grads], [*standing, *grads])
+            if not is_like:
                 return False
             addresses, fixed = list(map(address, grads)), list(map(address, standing))
         except (RuntimeError, KeyError, AttributeError, TypeError):  # a sparse gradient, or state that was taken away
             return False
-        if fixed != self.fixed:
-            if not self.may_move or any(
-                now != before and not may for now, before, may in zip(fixed, self.fixed, self.may_move, strict=True)
+        known = self.fixed if is_whole else [self.fixed[k] for k in places]
+        if fixed != known:
+            may_move = self.may_move and (self.may_move if is_whole else [self.may_move[k] for k in places])
+            if not may_move or any(
+                now != before and not may for now, before, may in zip(fixed, known, may_move, strict=True)
             ):
                 return False
-            self.table.set_addresses(_columns(fixed, addresses))
-            self.fixed, self.grads = fixed, addresses
-        if addresses != self.grads:
-            self.table.set_gradients(addresses)
-            self.grads = addresses  # last: after an interrupt between the two the table is told again
+            self.table.set_addresses(_columns(fixed, addresses), rows)
+            self.fixed = fixed if is_whole else _replaced(self.fixed, places, fixed)
+        elif addresses != self.grads or not is_whole:
+            self.table.set_gradients(addresses, rows)
+        self.grads = addresses if is_whole else []  # last: after an interrupt before it the table is told again
         return True
 
     def overlaps(self) -> bool:
@@ -165,23 +182,29 @@ class Bucket:
         order = np.argsort(starts[ends > starts], kind="stable")
         return bool(np.any(starts[ends > starts][order][1:] < ends[ends > starts][order][:-1]))
 
-    def foresee(self, hyper: tuple[float, ...]) -> bool:
-        """Make the table's launch ready for the next step, whose gradients machine code will write into the table."""
+    def walked(self, hyper: tuple[float, ...]) -> None:
+        """Make the table's launch ready for machine code that writes the gradients it finds into the table."""
         self.grads = []  # whatever they will be
-        return (self.is_fresh is None or bool(self.storage.scalars)) and self.table.foresee(hyper)
+        self.table.set_hyper(hyper)
 
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
-        """One step of every parameter; autograd is to be told of it."""
+        """One step of every parameter that was taken; autograd is to be told of it."""
         if self.storage.scalars:
             self.table.step(hyper, threads)
-        elif self.is_fresh is None:
-            self.table.step_at(2.0, (), hyper, threads)
+        elif self.fresh.isdisjoint(self.rows):
+            self.table.step_at(LATER, (), hyper, threads)
         else:  # the first step of some: their state was made for it
-            self.table.step_rows([(1.0, ()), (2.0, ())], [not fresh for fresh in self.is_fresh], hyper, threads)
-            self.is_fresh = None
+            counts = [(1.0, ()), (LATER, ())]
+            self.table.step_rows(counts, [int(k not in self.fresh) for k in range(self.size)], hyper, threads)
+            self.fresh = self.fresh.difference(self.rows)
 
 
 def _columns(standing: list[int], grads: list[int]) -> Any:
     """The addresses as a table has them: a row a tensor, its parameter's, its gradient's, then those of its state."""
     fixed = np.array(standing, np.int64).reshape(-1, len(grads))
     return np.vstack([fixed[:1], [grads], fixed[1:]]).T
+
+
+def _replaced(old: list[int], places: Sequence[int], new: Sequence[int]) -> list[int]:
+    changes = dict(zip(places, new, strict=True))
+    return [changes.get(k, value) for k, value in enumerate(old)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import is_
@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ravine.engines import eager
 from ravine.engines.fused.storage import Storage
 from ravine.torch import local, rounding
-from ravine.torch.bucket import Bucket, storage
-from ravine.torch.likeness import in_python
+from ravine.torch.bucket import Bucket, is_plain, storage
+from ravine.torch.likeness import look
 from ravine.torch.method import Method
 from ravine.torch.stand_ins import GRADIENT, Columns, Roles, StandIns, moving_ids, placed, share_memory, stand_ins
+from ravine.torch.states import complete, eager_step
 from ravine.torch.walk import Walk, walk
 
-Row = tuple[Tensor, Tensor, dict[str, Any], bool]
-"""A parameter that torch's operations step, its gradient, its state, and whether its first step is to come."""
+Row = tuple[int, Tensor, Tensor, dict[str, Any]]
+"""The number of a parameter that torch's operations step, the parameter, its gradient and its state."""
 
 SEEN = "a mode or a transform sees every operation"
 WHOLE = "its rule reads more than one element at a time"
@@ -32,10 +32,12 @@ WALKS_TO_TRY = 4
 
 
 class Plan:
-    """How the parameters of one group that have a gradient are stepped: in buckets, the rest one by one.
+    """How the parameters of one group are stepped: in buckets, the rest one by one.
 
-    `is_seen` says that a mode or a transform is to see every operation: then all are stepped one by one. Between steps
-    it keeps no parameter, gradient or state alive.
+    Its members are the parameters that have a gradient, and some that had one before; each step is of those that have
+    one then. `idle` has, by the id of a parameter without one, memory like the gradient that it had. `is_seen` says
+    that a mode or a transform is to see every operation: then all are stepped one by one. Between steps the plan keeps
+    no parameter, gradient or state alive.
     """
 
     def __init__(
@@ -49,27 +51,52 @@ class Plan:
         is_scaled: bool,
         is_rounded: bool,
         is_seen: bool = False,
+        idle: Mapping[int, Tensor] | None = None,
     ) -> None:
         self.method, self.is_scaled, self.is_rounded = method, is_scaled, is_rounded
         self.size = len(params)
-        self.seeds = [0] * len(params)
-        grads: list[Any] = [p.grad for p in params]
-        fresh = [_complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
+        self.numbers = {id(p): number for number, p in enumerate(params)}
         self.is_distributed = any(map(local.is_distributed, params))
         if self.is_distributed and not method.rule.graph.is_elementwise:
             raise TypeError(
                 f"{method.rule.name} reads more than one element at a time, and a distributed parameter has only some "
                 "on a rank: give such parameters to an elementwise rule"
             )
+        grads: list[Any] = [p.grad if p.grad is not None else (idle or {})[id(p)] for p in params]
+        taken = [number for number, p in enumerate(params) if p.grad is not None]
+        fresh = [complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
         if self.is_distributed:
             keys = list(method.arrays.values())
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
             params, grads, states = ([part[k] for part in all_parts] for k in range(3))  # type: ignore[assignment]
         self._parts = list(params) if self.is_distributed else []
-        self.rest: list[int] = []
-        self.buckets: list[tuple[list[int], Bucket]] = []
         columns: Columns = (list(params), grads, list(states))
+        self._gradients = list(map(_memory, grads))
+        self.buckets: list[tuple[list[int], Bucket]] = []
         kinds, copied = self._storages(columns, is_seen=is_seen)
+        self._fill_buckets(kinds, columns, copied, fresh)
+        in_buckets = {i for members, _ in self.buckets for i in members}
+        self.rest = [i for i in range(self.size) if i not in in_buckets]
+        copied = {i: roles for i, roles in copied.items() if i in in_buckets}
+        self.stand_ins = StandIns(method, copied, columns) if copied else None
+        self._keys = [*method.arrays.values(), *method.counters]
+        is_kept = not is_seen and not self.is_distributed
+        self._rest_was = self._looks(self._rows(columns, self.rest)) if is_kept else None
+        self._first_of_rest = {i for i in self.rest if fresh[i]}
+        self._columns = self._take(taken, columns)
+        if self.stand_ins is not None:
+            self.stand_ins.take(columns, taken)
+            self.stand_ins.fill(columns)
+        self._walk: Walk | None = None
+        self._walks_to_try = WALKS_TO_TRY if self._is_brief() else 0
+
+    def _fill_buckets(
+        self,
+        kinds: Sequence[Storage | None],
+        columns: Columns,
+        copied: Mapping[int, Roles],
+        fresh: Sequence[bool],
+    ) -> None:
         steppable = [placed(*row, copied.get(i, {})) for i, row in enumerate(zip(*columns, strict=True))]
         moving = moving_ids(copied)
         groups: dict[Storage | None, list[int]] = {}
@@ -78,20 +105,9 @@ class Plan:
         for kind, members in groups.items():
             if kind is not None:
                 xs, gs, own = map(list, zip(*(steppable[i] for i in members), strict=True))
-                bucket = Bucket(method, kind, xs, gs, own, [fresh[i] for i in members], moving)
+                bucket = Bucket(self.method, kind, xs, gs, own, [fresh[i] for i in members], moving)
                 if not bucket.overlaps():
                     self.buckets.append((members, bucket))
-                    continue
-            self.rest += members
-        copied = {i: roles for i, roles in copied.items() if i not in self.rest}
-        self.stand_ins = StandIns(method, copied, columns) if copied else None
-        if self.stand_ins is not None:
-            self.stand_ins.fill(columns)
-        self._columns = [(params[i], grads[i], states[i], fresh[i]) for i in self.rest]
-        is_kept = not is_seen and not self.is_distributed
-        self._rest_is_like = likeness_of_rest(method, self._columns) if is_kept and self.rest else None
-        self._walk: Walk | None = None
-        self._walks_to_try = WALKS_TO_TRY if self._is_brief() else 0
 
     def _storages(self, columns: Columns, *, is_seen: bool) -> tuple[list[Storage | None], dict[int, Roles]]:
         """How each parameter is stored that a launch takes, and what stands in for its arrays and counts there."""
@@ -132,6 +148,18 @@ class Plan:
         is_whole = not self.rest and self.stand_ins is None and not self.is_distributed
         return is_plain and is_whole and all(b.table.is_brief for _, b in self.buckets)
 
+    def idle(self, params: Sequence[Tensor], state: Mapping[Tensor, dict[str, Any]]) -> dict[int, Tensor]:
+        """Of those of a group's parameters that have no gradient: members that can be members of the next plan, each
+        with memory like the gradient that it had. Nothing is read there or written."""
+        found: dict[int, Tensor] = {}
+        for p in params:
+            memory = self._gradients[self.numbers[id(p)]] if p.grad is None and id(p) in self.numbers else None
+            own = state.get(p, {}) if self.method.keeps_state else {}
+            is_whole = all(isinstance(own.get(key), Tensor) for key in self._keys)
+            if memory is not None and memory[0] == p.shape and is_whole and is_plain(p):
+                found[id(p)] = torch.empty_strided(memory[0], memory[1], dtype=memory[2], device="cpu")
+        return found
+
     def advance(self, params: list[Tensor], state: Any, hyper: tuple[float, ...]) -> bool:
         """One step by machine code that sees for itself whether everything is where it was. Returns whether it was.
 
@@ -140,18 +168,15 @@ class Plan:
         """
         if self._walk is None or type(params) is not list:
             return False
-        are_foreseen = all(bucket.foresee(hyper) for _, bucket in self.buckets)
-        if not are_foreseen or not self._walk.step(params, state):
-            return False
         for _, bucket in self.buckets:
-            bucket.table.taken()
-        return True
+            bucket.walked(hyper)
+        return self._walk.step(params, state)
 
     def learn(self, params: list[Tensor], state: Any) -> None:
         """Note for `advance` what `is_current` has just found to be so."""
-        if self._walks_to_try:
+        if self._walks_to_try and all(not bucket.fresh for _, bucket in self.buckets):
             self._walks_to_try -= 1
-            self._walk = walk(params, state, self.buckets)
+            self._walk = walk(params, state, self.numbers, self.idle(params, state), self.buckets)
 
     def is_for(self, method: Method, is_scaled: bool, is_rounded: bool) -> bool:
         """Whether it was made for what the group asks for now."""
@@ -160,46 +185,64 @@ class Plan:
     def is_current(
         self, params: Sequence[Tensor], grads: Sequence[Tensor], state: Mapping[Tensor, dict[str, Any]]
     ) -> bool:
-        """Whether it still fits; new addresses of gradients are taken in."""
-        if len(params) != self.size or self.is_distributed:
+        """Whether it still fits parameters with gradients, which are taken in for a step."""
+        taken: list[Any] = list(map(self.numbers.get, map(id, params)))
+        if None in taken or self.is_distributed:
             return False
-        states = _own(state, params) if self.method.keeps_state else []
-        if self.rest and not self._takes_rest(params, grads, states):
+        states: Sequence[Any] = _own(state, params) if self.method.keeps_state else [{}] * len(params)
+        columns: Columns = tuple([None] * self.size for _ in range(3))  # type: ignore[assignment]
+        for i, *row in zip(taken, params, grads, states, strict=True):
+            columns[0][i], columns[1][i], columns[2][i] = row
+        rest = self._take(taken, columns)
+        if rest and not self._is_as_it_was(rest):
             return False
         if self.stand_ins is not None:
-            columns: Columns = (list(params), list(grads), states)
-            if not self.stand_ins.is_current(columns):
+            if not self.stand_ins.is_current(columns, taken):
                 return False
-            params, grads, states = self.stand_ins.fill(columns)
-        if len(self.buckets) == 1:
-            return self.buckets[0][1].is_current(params, grads, states)
+            columns = self.stand_ins.fill(columns)
         for members, bucket in self.buckets:
-            own = [states[i] for i in members] if states else []
-            if not bucket.is_current([params[i] for i in members], [grads[i] for i in members], own):
+            numbers = members if len(taken) == self.size else [members[row] for row in bucket.rows]
+            xs, gs, own = ([column[i] for i in numbers] for column in columns)
+            if not bucket.is_current(xs, gs, own):  # type: ignore[arg-type]
                 return False
+        self._columns = rest
         return True
 
-    def _takes_rest(self, params: Sequence[Tensor], grads: Sequence[Tensor], states: Sequence[Any]) -> bool:
-        """Whether the rest is what it was; then it is kept until it is stepped."""
-        columns = [(params[i], grads[i], states[i] if states else {}, False) for i in self.rest]
-        if self._rest_is_like is None or not self._rest_is_like(columns):
-            return False
-        self._columns = columns
-        return True
+    def _take(self, taken: Sequence[int], columns: Columns) -> list[Row]:
+        """Have the next step be of these members. Returns those of them that are in no bucket."""
+        self._taken = taken
+        now = set(taken)
+        for members, bucket in self.buckets:
+            bucket.take([row for row, i in enumerate(members) if i in now] if len(now) < self.size else bucket.all_rows)
+        return self._rows(columns, [i for i in self.rest if i in now])
+
+    def _rows(self, columns: Columns, numbers: Sequence[int]) -> list[Row]:
+        return [(i, columns[0][i], columns[1][i], columns[2][i]) for i in numbers]
+
+    def _looks(self, rows: Sequence[Row]) -> dict[int, Any] | None:
+        """What tensors of the rest are like, by number; None where that can't be told."""
+        try:
+            return {i: [look(a) for a in (p, g, *(s[k] for k in self._keys))] for i, p, g, s in rows}
+        except (RuntimeError, KeyError, AttributeError, TypeError):
+            return None  # a number where torch has a tensor, a layout without strides, or state that was taken away
+
+    def _is_as_it_was(self, rest: Sequence[Row]) -> bool:
+        now = self._looks(rest)
+        return self._rest_was is not None and now is not None and all(self._rest_was[i] == now[i] for i in now)
 
     def draw_seeds(self, group: MutableMapping[str, Any], params: Sequence[Tensor]) -> None:
         """Those of the next step's rounding."""
-        self.seeds = rounding.next_seeds(group, params)
+        self.seeds = dict(zip(self._taken, rounding.next_seeds(group, params), strict=True))
         for members, bucket in self.buckets:
             if bucket.storage.is_stochastic:
-                bucket.table.set_seeds([self.seeds[i] for i in members])
+                bucket.table.set_seeds([self.seeds[members[row]] for row in bucket.rows], bucket.rows)
 
     def unscale(self, scale: float, grads: Sequence[Tensor]) -> None:
         """Have gradients divided by `scale`, as torch does it in place: in the next launch, those of the rest now."""
         for _, bucket in self.buckets:
             bucket.table.set_scale(scale)
         with torch.no_grad():
-            for _, g, _, _ in self._columns:
+            for _, _, g, _ in self._columns:
                 g.div_(scale)
         torch.autograd.graph.increment_version(grads)
 
@@ -209,16 +252,16 @@ class Plan:
             torch.autograd.graph.increment_version(self._parts or params)
         if self.stand_ins is not None:
             self.stand_ins.copy_back()
-        if self.rest or self.is_distributed:
-            try:
-                self._step_rest(hyper)
-            finally:
-                self._columns, self._parts = [], []
+        try:
+            self._step_rest(hyper)
+        finally:
+            self._columns, self._parts = [], []
         if self.is_distributed:
             torch.autograd.graph.increment_version(params)
 
     def _step_rest(self, hyper: tuple[float, ...]) -> None:
-        for i, (p, g, state, is_first) in zip(self.rest, self._columns, strict=True):
+        for i, p, g, state in self._columns:
+            is_first = i in self._first_of_rest
             if self.is_rounded and p.dtype is torch.bfloat16:
                 wide = p.detach().float()
                 eager_step(self.method, wide, g, state, hyper, is_first=is_first)
@@ -226,27 +269,12 @@ class Plan:
                     p.copy_(rounding.stochastic(wide, self.seeds[i]))
             else:
                 eager_step(self.method, p, g, state, hyper, is_first=is_first)
+            self._first_of_rest.discard(i)
 
 
-def likeness_of_rest(method: Method, columns: Sequence[Row]) -> Callable[[Sequence[Row]], bool] | None:
-    """A function of such rows: whether their tensors are of the same kinds; None where that can't be told."""
-    keys = [*method.arrays.values(), *method.counters]
-
-    def tensors(rows: Sequence[Row]) -> list[Any]:
-        return [a for p, g, state, _ in rows for a in (p, g, *(state[key] for key in keys))]
-
-    try:
-        check = in_python(tensors(columns))
-    except (RuntimeError, AttributeError):  # a number where torch has a tensor, or a layout without strides
-        return None
-
-    def is_like(rows: Sequence[Row]) -> bool:
-        try:
-            return check(*tensors(rows))
-        except (RuntimeError, KeyError, AttributeError, TypeError):  # state that was taken away
-            return False
-
-    return is_like
+def _memory(g: Any) -> tuple[Any, ...] | None:
+    """A gradient's shape, strides and type, if no more is to be said of it."""
+    return (g.shape, g.stride(), g.dtype) if is_plain(g) else None
 
 
 def _own(state: Mapping[Tensor, dict[str, Any]], params: Sequence[Tensor]) -> list[Any]:
@@ -256,42 +284,6 @@ def _own(state: Mapping[Tensor, dict[str, Any]], params: Sequence[Tensor]) -> li
     return [state.get(p) for p in params]
 
 
-def _complete(
-    method: Method, p: Tensor, state: dict[str, Any], counts: torch.dtype, unfinished: dict[int, Tensor]
-) -> bool:
-    """Make what is missing of a parameter's state. Where no count tells, returns whether its first step is to come.
-
-    That is so where an array was missing, or was made in a step that was interrupted before it was written: such
-    arrays are in `unfinished`, by their ids, and start as −0.
-    """
-    if method.step is not None and method.step not in state:
-        state[method.step] = torch.tensor(0.0, dtype=counts, device="cpu")
-    for name, key in method.scalars.items():
-        if key not in state:
-            kind = counts if method.counts_like_torch else torch.float64
-            state[key] = torch.tensor(method.start[name], dtype=kind, device="cpu")
-    missing = [(name, key) for name, key in method.arrays.items() if state.get(key) is None]
-    for name, key in missing:
-        start = method.start[name] if method.step is not None else -0.0
-        made = torch.full_like(
-            p if (shape := method.rule.slot_shape(name, tuple(p.shape))) == p.shape else p.detach().new_empty(shape),
-            complex(start, start) if p.is_complex() else start,
-            dtype=None if p.is_complex() else method.dtype,
-            requires_grad=False,
-            memory_format=torch.preserve_format,
-        )
-        if method.step is None:
-            unfinished[id(made)] = made  # first, in case of an interrupt between the two
-        state[key] = made
-    return bool(missing) or any(_is_untouched(a) for key in method.arrays.values() if id(a := state[key]) in unfinished)
-
-
-def _is_untouched(array: Tensor) -> bool:
-    own = local.part(array)
-    values = torch.view_as_real(own) if own.is_complex() else own
-    return not bool(values.any()) and bool(values.signbit().all())
-
-
 logger = logging.getLogger("ravine")
 
 
@@ -299,26 +291,3 @@ logger = logging.getLogger("ravine")
 def tell(shape: tuple[int, ...], reason: str) -> None:
     """Say in the debug log why a parameter is not simply stepped by the fused engine."""
     logger.debug("of a parameter of shape %s: %s", shape, reason)
-
-
-def counts_type(*, is_fused: bool) -> torch.dtype:
-    """The type of step counts, as torch keeps them: float64 where that is the default type, but not with fused=True."""
-    return torch.float64 if torch.get_default_dtype() is torch.float64 and not is_fused else torch.float32
-
-
-def eager_step(
-    method: Method, x: Tensor, g: Tensor, state: dict[str, Any], hyper: tuple[float, ...], *, is_first: bool
-) -> None:
-    """One step of one tensor x with gradient g by the eager engine."""
-    t: float = 1.0 if is_first else 2.0
-    if method.step is not None:
-        state[method.step] += 1
-        if method.rule.graph.depends_on_t:  # a number that is read can't be a part of a traced graph
-            t = float(state[method.step])
-    slots: dict[str, Any] = {n: state[key] for n, key in method.arrays.items()}
-    slots.update({n: float(state[key]) for n, key in method.scalars.items()})
-    slots = {n: slots[n] for n in method.rule.slots}
-    with torch.no_grad():
-        new = eager.step(method.rule, x, g, slots, t, dict(zip(method.rule.hyperparameters, hyper, strict=True)))
-        for name, value in new.items():
-            state[method.scalars[name]].fill_(value)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ravine.torch.bucket import PLAIN, REAL, address, is_dense, is_plain
-from ravine.torch.likeness import likeness
+from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 
 KEPT = 1 << 24
@@ -96,30 +96,41 @@ class StandIns:
     def __init__(self, method: Method, members: Mapping[int, Roles], columns: Columns) -> None:
         self.members = list(members)
         self._places = [(i, role) for i, roles in members.items() for role in roles]
-        self._written = [k for k, (_, role) in enumerate(self._places) if role != GRADIENT]
-        self._counts = [k for k, (_, role) in enumerate(self._places) if role == method.step]
-        self._tensors = [tensor for roles in members.values() for tensor in roles.values()]
-        self._specs = [(t.shape, t.stride(), t.dtype) for t in self._tensors]
+        tensors = [tensor for roles in members.values() for tensor in roles.values()]
+        self._count = method.step
+        self._specs = [(t.shape, t.stride(), t.dtype) for t in tensors]
         self._is_kept = not moving_ids(members)
-        self._originals = originals = self._find(columns)
-        self._are_like = likeness(originals)
-        self._fixed = [address(originals[k]) for k in self._written]
+        self._tensors = dict(enumerate(tensors))
+        self.take(columns, self.members)
+        self._likeness = Likeness(self._originals)
+        self._fixed = list(map(address, self._originals))
 
-    def _find(self, columns: Columns) -> list[Tensor]:
-        """What is stood in for."""
+    def take(self, columns: Columns, numbers: Sequence[int]) -> None:
+        """Have the next step be of these parameters. Raises what state raises that was taken away."""
+        now = set(numbers)
+        self._taken = [k for k, (i, _) in enumerate(self._places) if i in now]
         params_and_grads, states = columns[:2], columns[2]
-        return [states[i][r] if isinstance(r, str) else params_and_grads[r][i] for i, r in self._places]
+        places = [self._places[k] for k in self._taken]
+        self._originals = [states[i][r] if isinstance(r, str) else params_and_grads[r][i] for i, r in places]
 
-    def is_current(self, columns: Columns) -> bool:
-        """Whether what they stand for is still where and what it was; new gradients are taken in."""
+    def is_current(self, columns: Columns, numbers: Sequence[int]) -> bool:
+        """Whether what they stand for is where and what it was for these parameters, whose gradients may be new."""
         try:
-            originals = self._find(columns)
-            if not self._are_like(*originals) or [address(originals[k]) for k in self._written] != self._fixed:
-                return False
+            self.take(columns, numbers)
+            now = self._originals
+            is_whole = len(now) == len(self._places)
+            is_like = self._likeness.holds(now) if is_whole else self._likeness.holds_of(self._taken, now)
+            is_fixed = all(
+                address(a) == self._fixed[k] for k, a in zip(self._taken, now, strict=True) if self._is_written(k)
+            )
         except (RuntimeError, KeyError, AttributeError, TypeError):  # a sparse gradient, or state that was taken away
-            return False
-        self._originals = originals
-        return True
+            is_like = is_fixed = False
+        if not (is_like and is_fixed):
+            self._originals = []
+        return is_like and is_fixed
+
+    def _is_written(self, place: int) -> bool:
+        return self._places[place][1] != GRADIENT
 
     def fill(self, columns: Columns) -> Columns:
         """Copy into the stand-ins what they stand for, and return the columns with them in their places.
@@ -127,19 +138,25 @@ class StandIns:
         A count is filled so that one more is what its own type makes of one more: bfloat16 stays at 256.
         """
         if not self._tensors:
-            self._tensors = [torch.empty_strided(*spec[:2], dtype=spec[2], device="cpu") for spec in self._specs]
-        sources = list(self._originals)
+            specs = {k: self._specs[k] for k in self._taken}
+            self._tensors = {
+                k: torch.empty_strided(*spec[:2], dtype=spec[2], device="cpu") for k, spec in specs.items()
+            }
+        sources, tensors = list(self._originals), [self._tensors[k] for k in self._taken]
+        counts = [n for n, k in enumerate(self._taken) if self._places[k][1] == self._count]
         with torch.no_grad():
-            if self._counts:
-                following = torch._foreach_add([sources[k] for k in self._counts], 1)
-                for k, count in zip(self._counts, following, strict=True):
-                    sources[k] = count.view(())
-            torch._foreach_copy_(self._tensors, sources)
-            if self._counts:
-                torch._foreach_sub_([self._tensors[k] for k in self._counts], 1.0)
+            if counts:
+                following = torch._foreach_add([sources[n] for n in counts], 1)
+                for n, count in zip(counts, following, strict=True):
+                    sources[n] = count.view(())
+            if tensors:
+                torch._foreach_copy_(tensors, sources)
+            if counts:
+                torch._foreach_sub_([tensors[n] for n in counts], 1.0)
         params, grads, states = map(list, columns)
         arrays = params, grads
-        for (i, role), tensor in zip(self._places, self._tensors, strict=True):
+        for k, tensor in zip(self._taken, tensors, strict=True):
+            i, role = self._places[k]
             if isinstance(role, str):
                 states[i] = {**states[i], role: tensor}
             else:
@@ -148,9 +165,10 @@ class StandIns:
 
     def copy_back(self) -> None:
         """Write what a step made of the stand-ins to what they stand for."""
-        if self._written:
-            originals = [self._originals[k] for k in self._written]
-            tensors = [self._tensors[k] for k in self._written]
+        written = [n for n, k in enumerate(self._taken) if self._is_written(k)]
+        if written:
+            originals = [self._originals[n] for n in written]
+            tensors = [self._tensors[self._taken[n]] for n in written]
             with torch.no_grad():
                 torch._foreach_copy_(originals, tensors)
         self.let_go()
@@ -159,7 +177,7 @@ class StandIns:
         """Keep no tensor of the program."""
         self._originals = []
         if not self._is_kept:
-            self._tensors = []
+            self._tensors = {}
 
 
 def share_memory(written: Sequence[Tensor], read: Sequence[Tensor]) -> bool:

@@ -15,7 +15,8 @@ from ravine.registry import rules
 from ravine.torch import checkpoint, delegate, guards, hooks, rounding
 from ravine.torch.method import Method
 from ravine.torch.ordered import in_order
-from ravine.torch.plan import Plan, counts_type
+from ravine.torch.plan import Plan
+from ravine.torch.states import counts_type
 from ravine.watched import is_watched
 
 # What making an optimizer and its first step need: an import in there garbles the stacks of a torch.profiler.
@@ -163,11 +164,19 @@ class Stepper(torch.optim.Optimizer):
     def _plan(
         self, number: int, method: Method, params: list[Tensor], is_scaled: bool, is_rounded: bool, is_seen: bool
     ) -> Plan:
+        """One for these parameters of a group, which have gradients, and for those that its last plan was for."""
+        group = self.param_groups[number]
+        before = self._plans.get(number)
+        idle: dict[int, Tensor] = {}
+        if before is not None and before.method is method and not is_seen:
+            idle = before.idle(group["params"], self.state)
+            if idle:
+                params = [p for p in group["params"] if p.grad is not None or id(p) in idle]
         states = [self.state[p] if method.keeps_state else {} for p in params]
         self._unfinished = unfinished = dict(self._unfinished)
-        counts = counts_type(is_fused=bool(self.param_groups[number].get("fused")))
+        counts = counts_type(is_fused=bool(group.get("fused")))
         asked = {"is_scaled": is_scaled, "is_rounded": is_rounded, "is_seen": is_seen}
-        plan = Plan(method, params, states, counts, unfinished, **asked)
+        plan = Plan(method, params, states, counts, unfinished, **asked, idle=idle)
         self._plans = {**self._plans, number: plan}
         return plan
 

@@ -31,22 +31,38 @@ def _step(found: Abi) -> Any:
     return function
 
 
-def walk(params: list[Tensor], state: Mapping[Any, dict[str, Any]], buckets: Buckets) -> Walk | None:
-    """A walk over a group whose parameters with gradients are all in buckets; None where it can't be walked."""
+def walk(
+    params: list[Tensor],
+    state: Mapping[Any, dict[str, Any]],
+    numbers: Mapping[int, int],
+    idle: Mapping[int, Tensor],
+    buckets: Buckets,
+) -> Walk | None:
+    """A walk over a group whose parameters with gradients are all in buckets; None where it can't be walked.
+
+    `numbers` are the plan's, by a parameter's id, and `idle` has for those without a gradient memory like theirs.
+    """
     found = abi()
     if found is None or any(p.is_inference() for p in params):
         return None
-    return Walk(found, params, state, buckets)
+    return Walk(found, params, state, numbers, idle, buckets)
 
 
 class Walk:
     """What a group's parameters, gradients and state were; they are stepped if they still are.
 
-    It keeps no tensor and no state alive. Members of the buckets are counted among those parameters that have a
-    gradient, in the group's order.
+    It keeps no tensor and no state alive.
     """
 
-    def __init__(self, found: Abi, params: list[Tensor], state: Mapping[Any, dict[str, Any]], buckets: Buckets) -> None:
+    def __init__(
+        self,
+        found: Abi,
+        params: list[Tensor],
+        state: Mapping[Any, dict[str, Any]],
+        numbers: Mapping[int, int],
+        idle: Mapping[int, Tensor],
+        buckets: Buckets,
+    ) -> None:
         self._abi = found
         self._kinds: dict[tuple[Any, ...], Any] = {}
         self._entries: dict[tuple[Any, ...], Any] = {}
@@ -56,18 +72,16 @@ class Walk:
         for members, bucket in buckets:
             table = bucket.table.rows
             for k, member in enumerate(members):
-                cells[member] = table.ctypes.data + k * table.strides[0] + ADDRESSES * table.itemsize, bucket
+                cells[member] = table.ctypes.data + k * table.strides[0], bucket
         places = _places(state)
-        member = 0
         for row, p in zip(rows, params, strict=True):
             row[walk_source.PARAMETER] = id(p)
-            if p.grad is None:
+            gradient = p.grad if p.grad is not None else idle.get(id(p))
+            if gradient is None:
                 continue
-            cell, bucket = cells[member]
-            member += 1
-            row[walk_source.ADDRESSES] = cell
+            row[walk_source.CELLS], bucket = cells[numbers[id(p)]]
             row[walk_source.KIND] = self._kind(p, type(p))
-            row[walk_source.GRADIENT_KIND] = self._kind(p.grad, None)
+            row[walk_source.GRADIENT_KIND] = self._kind(gradient, None)
             if bucket.keys:
                 own = state[p]
                 entries = self._entry(own, bucket.keys)
@@ -80,7 +94,7 @@ class Walk:
         self._function = _step(found)
 
     def step(self, params: list[Tensor], state: Any) -> bool:
-        """One step by the launches that the buckets' tables have ready, if all is as it was. Returns whether it was."""
+        """One step of those that have a gradient, if all is as it was. Returns whether it was."""
         taken: bool = self._function(params, state, *self._before)
         return taken
 
@@ -95,7 +109,7 @@ class Walk:
 
     def _entry(self, own: Mapping[str, Any], keys: Sequence[str]) -> Any:
         """What is expected in a parameter's own state, up to the last entry of those wanted."""
-        columns = {key: 2 + column for column, key in enumerate(keys)}  # behind the parameter and its gradient
+        columns = {key: column for column, key in enumerate(keys, ADDRESSES + 2)}  # behind parameter and gradient
         found: list[tuple[int, int, int]] = []
         last = 0
         for number, (key, value) in enumerate(own.items(), 1):

@@ -14,18 +14,19 @@ trial (`abi.py`).
 
 from __future__ import annotations
 
+import re
 from string import Template
 
-from ravine.engines.fused.storage import LAUNCH
+from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, LAUNCH
 from ravine.torch.abi import BUMP, GRAD
 
 # A row for each parameter of the group: which object; where the state has it and its own dictionary (0: no state); how
-# many entries of that to look at, and where they are described; what kind of tensor the parameter and its gradient are
-# (0: it has none); and the row of the kernel's table with their addresses.
-PARAMETER, PLACE, OWN, ENTRIES, ENTRY, KIND, GRADIENT_KIND, ADDRESSES = range(8)
+# many entries of that to look at, and where they are described; what kind of tensor the parameter and its gradient are;
+# and its row of the kernel's table (0: the plan doesn't know the parameter, which is not to have a gradient).
+PARAMETER, PLACE, OWN, ENTRIES, ENTRY, KIND, GRADIENT_KIND, CELLS = range(8)
 COLUMNS = 8
 
-# An entry of a parameter's state: the key's object; the kind of tensor (0: whatever it is); the column of its address.
+# An entry of a parameter's state: the key's object; the kind of tensor (0: whatever it is); the table's column of it.
 KEY, ENTRY_KIND, COLUMN = range(3)
 ENTRY_COLUMNS = 3
 
@@ -53,22 +54,19 @@ entry:
   %impl = load ptr, ptr %tensor
   %keys.at = getelementptr i8, ptr %impl, i64 $keys_offset
   %keys = load i64, ptr %keys.at
-  %known.keys.at = getelementptr i64, ptr %kind, i64 $KEYS
-  %known.keys = load i64, ptr %known.keys.at
+  %known.keys = load i64, ptr %kind[$KEYS]
   %same.keys = icmp eq i64 %keys, %known.keys
   br i1 %same.keys, label %typed, label %no
 typed:
   %failed.type = call i32 @aoti_torch_get_dtype(ptr %tensor, ptr %word)
   %type = load i64, ptr %word
-  %known.type.at = getelementptr i64, ptr %kind, i64 $ELEMENTS
-  %known.type = load i64, ptr %known.type.at
+  %known.type = load i64, ptr %kind[$ELEMENTS]
   %same.type = icmp eq i64 %type, %known.type
   br i1 %same.type, label %shaped, label %no
 shaped:
   %failed.dim = call i32 @aoti_torch_get_dim(ptr %tensor, ptr %word)
   %dim = load i64, ptr %word
-  %known.dim.at = getelementptr i64, ptr %kind, i64 $DIMENSIONS
-  %known.dim = load i64, ptr %known.dim.at
+  %known.dim = load i64, ptr %kind[$DIMENSIONS]
   %same.dim = icmp eq i64 %dim, %known.dim
   br i1 %same.dim, label %sized, label %no
 sized:
@@ -153,33 +151,34 @@ gradient:
   %p.tensor = getelementptr i8, ptr %p, i64 $tensor_offset
   %p.impl = load ptr, ptr %p.tensor
   %g = call ptr @$grad(ptr %p.impl)
-  %g.kind.at = getelementptr i64, ptr %row, i64 $GRADIENT_KIND
-  %g.kind = load ptr, ptr %g.kind.at
-  %has.none = icmp eq ptr %g.kind, null
-  br i1 %has.none, label %none, label %some
-none:
   %g.impl = load ptr, ptr %g
-  %is.none = icmp eq ptr %g.impl, %undefined
-  br i1 %is.none, label %next, label %no
+  %has.none = icmp eq ptr %g.impl, %undefined
+  %cells = load ptr, ptr %row[$CELLS]
+  %is.known = icmp ne ptr %cells, null
+  br i1 %is.known, label %member, label %stranger
+stranger:
+  br i1 %has.none, label %next, label %no
+member:
+  %which = select i1 %has.none, i64 -1, i64 0
+  %which.at = getelementptr i64, ptr %cells, i64 $COEFFICIENTS
+  store i64 %which, ptr %which.at
+  br i1 %has.none, label %next, label %some
 some:
-  %cells.at = getelementptr i64, ptr %row, i64 $ADDRESSES
-  %cells = load ptr, ptr %cells.at
-  %g.cell = getelementptr i64, ptr %cells, i64 1
+  %g.kind = load ptr, ptr %row[$GRADIENT_KIND]
+  %g.cell = getelementptr i64, ptr %cells, i64 $G
   %g.like = call i1 @is_like(ptr %g, ptr %g.kind, ptr %g.cell)
   br i1 %g.like, label %itself, label %no
 itself:
-  %kind.at = getelementptr i64, ptr %row, i64 $KIND
-  %kind = load ptr, ptr %kind.at
-  %p.kept = call i1 @is_kept(ptr %p, ptr %kind, ptr %cells)
+  %kind = load ptr, ptr %row[$KIND]
+  %p.cell = getelementptr i64, ptr %cells, i64 $X
+  %p.kept = call i1 @is_kept(ptr %p, ptr %kind, ptr %p.cell)
   br i1 %p.kept, label %remembered, label %no
 remembered:
-  %own.at = getelementptr i64, ptr %row, i64 $OWN
-  %known.own = load ptr, ptr %own.at
+  %known.own = load ptr, ptr %row[$OWN]
   %has.state = icmp ne ptr %known.own, null
   br i1 %has.state, label %own, label %next
 own:
-  %place.at = getelementptr i64, ptr %row, i64 $PLACE
-  %place.start = load i64, ptr %place.at
+  %place.start = load i64, ptr %row[$PLACE]
   store i64 %place.start, ptr %place
   store ptr null, ptr %key.at
   store ptr null, ptr %value.at
@@ -192,10 +191,8 @@ own:
   br i1 %same.item, label %entries, label %no
 entries:
   store i64 0, ptr %place
-  %count.at = getelementptr i64, ptr %row, i64 $ENTRIES
-  %count = load i64, ptr %count.at
-  %entry.at = getelementptr i64, ptr %row, i64 $ENTRY
-  %first = load ptr, ptr %entry.at
+  %count = load i64, ptr %row[$ENTRIES]
+  %first = load ptr, ptr %row[$ENTRY]
   br label %each
 each:
   %e = phi i64 [ 0, %entries ], [ %e.next, %kept ]
@@ -213,13 +210,11 @@ named:
   %same.name = icmp eq ptr %name, %known.name
   br i1 %same.name, label %wanted, label %no
 wanted:
-  %e.kind.at = getelementptr i64, ptr %e.row, i64 $ENTRY_KIND
-  %e.kind = load ptr, ptr %e.kind.at
+  %e.kind = load ptr, ptr %e.row[$ENTRY_KIND]
   %is.other = icmp eq ptr %e.kind, null
   br i1 %is.other, label %kept, label %whole
 whole:
-  %column.at = getelementptr i64, ptr %e.row, i64 $COLUMN
-  %column = load i64, ptr %column.at
+  %column = load i64, ptr %e.row[$COLUMN]
   %cell = getelementptr i64, ptr %cells, i64 %column
   %value = load ptr, ptr %value.at
   %is.kept = call i1 @is_kept(ptr %value, ptr %e.kind, ptr %cell)
@@ -247,9 +242,12 @@ parameter:
 written:
   %row.word = mul i64 %i, $COLUMNS
   %row = getelementptr i64, ptr %rows, i64 %row.word
-  %kind.at = getelementptr i64, ptr %row, i64 $GRADIENT_KIND
-  %kind = load ptr, ptr %kind.at
-  %is.left.out = icmp eq ptr %kind, null
+  %cells = load ptr, ptr %row[$CELLS]
+  %is.stranger = icmp eq ptr %cells, null
+  br i1 %is.stranger, label %counted, label %member
+member:
+  %which = load i64, ptr %cells[$COEFFICIENTS]
+  %is.left.out = icmp slt i64 %which, 0
   br i1 %is.left.out, label %counted, label %change
 change:
   %p = load ptr, ptr %row
@@ -263,61 +261,28 @@ end:
   ret void
 }
 
-; Whether the numbers that a launch was made ready for are those in memory.
-define internal i1 @is_foreseen(ptr %launch) {
-entry:
-  %expected.at = getelementptr i64, ptr %launch, i64 $EXPECTED
-  %expected = load ptr, ptr %expected.at
-  %numbers.at = getelementptr i64, ptr %launch, i64 $NUMBERS
-  %numbers = load i64, ptr %numbers.at
-  %has.numbers = icmp sgt i64 %numbers, 0
-  br i1 %has.numbers, label %numbered, label %yes
-numbered:
-  %read.at = getelementptr i64, ptr %launch, i64 $READ
-  %read = load ptr, ptr %read.at
-  %table.at = getelementptr i64, ptr %launch, i64 $TABLE
-  %table = load ptr, ptr %table.at
-  %size.at = getelementptr i64, ptr %launch, i64 $SIZE
-  %size = load i64, ptr %size.at
-  %found.at = getelementptr i64, ptr %launch, i64 $FOUND
-  %found = load ptr, ptr %found.at
-  %is.uniform = call i1 %read(ptr %table, i64 %size, ptr %found)
-  br i1 %is.uniform, label %number, label %no
-number:
-  %k = phi i64 [ 0, %numbered ], [ %k.next, %same ]
-  %is.number = icmp slt i64 %k, %numbers
-  br i1 %is.number, label %compare, label %yes
-compare:
-  %a.at = getelementptr double, ptr %found, i64 %k
-  %a = load double, ptr %a.at
-  %b.at = getelementptr double, ptr %expected, i64 %k
-  %b = load double, ptr %b.at
-  %same.number = fcmp oeq double %a, %b
-  br i1 %same.number, label %same, label %no
-same:
-  %k.next = add i64 %k, 1
-  br label %number
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}
-
-; One step, if all is as it was and the launches were made ready for the numbers in memory; whether it was taken.
+; One step, if all is as it was and all coefficients are finite; whether it was taken. Up to then nothing is written but
+; to the kernel's own tables.
 define i1 @step(ptr %params, ptr %state, ptr %rows, i64 %n, ptr %undefined, ptr %launches, i64 %count) {
 entry:
   %is.as.before = call i1 @look(ptr %params, ptr %state, ptr %rows, i64 %n, ptr %undefined)
   br i1 %is.as.before, label %each, label %no
 each:
-  %k = phi i64 [ 0, %entry ], [ %k.next, %foreseen ]
+  %k = phi i64 [ 0, %entry ], [ %k.next, %ready ]
   %is.launch = icmp slt i64 %k, %count
   br i1 %is.launch, label %ask, label %written
 ask:
   %k.launch.at = getelementptr ptr, ptr %launches, i64 %k
   %k.launch = load ptr, ptr %k.launch.at
-  %is.foreseen = call i1 @is_foreseen(ptr %k.launch)
-  br i1 %is.foreseen, label %foreseen, label %no
-foreseen:
+  %prepare = load ptr, ptr %k.launch[$PREPARE]
+  %k.table = load ptr, ptr %k.launch[$TABLE]
+  %size = load i64, ptr %k.launch[$SIZE]
+  %hyper = load ptr, ptr %k.launch[$HYPER]
+  %k.c = load ptr, ptr %k.launch[$C]
+  %k.scalars = load ptr, ptr %k.launch[$SCALARS]
+  %is.finite = call i1 %prepare(ptr %k.table, i64 %size, ptr %hyper, ptr %k.c, ptr %k.scalars)
+  br i1 %is.finite, label %ready, label %no
+ready:
   %k.next = add i64 %k, 1
   br label %each
 written:
@@ -330,18 +295,12 @@ run.each:
 run:
   %launch.at = getelementptr ptr, ptr %launches, i64 %r
   %launch = load ptr, ptr %launch.at
-  %function.at = getelementptr i64, ptr %launch, i64 $RUN
-  %function = load ptr, ptr %function.at
-  %table.at = getelementptr i64, ptr %launch, i64 $TABLE
-  %table = load ptr, ptr %table.at
-  %chunks.at = getelementptr i64, ptr %launch, i64 $CHUNKS
-  %chunks = load ptr, ptr %chunks.at
-  %chunk.count.at = getelementptr i64, ptr %launch, i64 $CHUNK_COUNT
-  %chunk.count = load i64, ptr %chunk.count.at
-  %c.at = getelementptr i64, ptr %launch, i64 $C
-  %c = load ptr, ptr %c.at
-  %scalars.at = getelementptr i64, ptr %launch, i64 $SCALARS
-  %scalars = load ptr, ptr %scalars.at
+  %function = load ptr, ptr %launch[$RUN]
+  %table = load ptr, ptr %launch[$TABLE]
+  %chunks = load ptr, ptr %launch[$CHUNKS]
+  %chunk.count = load i64, ptr %launch[$CHUNK_COUNT]
+  %c = load ptr, ptr %launch[$C]
+  %scalars = load ptr, ptr %launch[$SCALARS]
   call void %function(ptr %table, ptr %chunks, i64 %chunk.count, ptr %c, ptr %scalars)
   %r.next = add i64 %r, 1
   br label %run.each
@@ -353,24 +312,14 @@ no:
 """)
 
 
+FIELD = re.compile(r"(%[\w.]+) = load (\w+), ptr (%[\w.]+)\[(\d+)\]")
+"""A shorthand: `%value = load type, ptr %words[number]`."""
+
+
 def source(type_offset: int, tensor_offset: int, keys_offset: int) -> str:
     """The module's text, for objects that have their facts at these offsets in bytes."""
-    columns = {
-        "COLUMNS": COLUMNS,
-        "PLACE": PLACE,
-        "OWN": OWN,
-        "ENTRIES": ENTRIES,
-        "ENTRY": ENTRY,
-        "KIND": KIND,
-        "GRADIENT_KIND": GRADIENT_KIND,
-        "ADDRESSES": ADDRESSES,
-        "ENTRY_KIND": ENTRY_KIND,
-        "COLUMN": COLUMN,
-        "ENTRY_COLUMNS": ENTRY_COLUMNS,
-        "KEYS": KEYS,
-        "ELEMENTS": ELEMENTS,
-        "DIMENSIONS": DIMENSIONS,
-        "SIZES": SIZES,
-    }
+    columns = {name: value for name, value in globals().items() if isinstance(value, int)}
     offsets = {"type_offset": type_offset, "tensor_offset": tensor_offset, "keys_offset": keys_offset}
-    return SOURCE.substitute(columns, **LAUNCH, **offsets, grad=GRAD, bump=BUMP)
+    table = {"COEFFICIENTS": COEFFICIENTS, "X": ADDRESSES, "G": ADDRESSES + 1}
+    text = SOURCE.substitute(columns | table | offsets | LAUNCH, grad=GRAD, bump=BUMP)
+    return FIELD.sub(r"\1.field = getelementptr i64, ptr \3, i64 \4\n  \1 = load \2, ptr \1.field", text)

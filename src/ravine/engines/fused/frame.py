@@ -6,6 +6,7 @@ import os
 import platform
 from string import Template
 
+from ravine.engines.fused import scalars
 from ravine.engines.fused.blocks import Blocks
 from ravine.engines.fused.lower import Elements, coefficients
 from ravine.engines.fused.storage import (
@@ -21,6 +22,7 @@ from ravine.engines.fused.storage import (
     Storage,
 )
 from ravine.engines.storage.codes import BLOCK
+from ravine.rule import Rule
 from ravine.trace.graph import Graph
 
 YIELD = "sched_yield" if os.name == "posix" else "SwitchToThread"
@@ -94,6 +96,9 @@ work:
   %row = getelementptr i64, ptr %table, i64 %row.word
   %which.at = getelementptr i64, ptr %row, i64 $COEFFICIENTS
   %which = load i64, ptr %which.at
+  %is.left.out = icmp slt i64 %which, 0
+  br i1 %is.left.out, label %done, label %update
+update:
   %which.word = mul i64 %which, $coefficients
   %c.row = getelementptr $compute, ptr %c, i64 %which.word
   %start.block = udiv i64 %start, $BLOCK
@@ -204,10 +209,11 @@ $convert
   %same$k = and i1 $before, %e$k""")
 
 
-def source(graph: Graph, storage: Storage) -> str:
-    """The module's text: `run` updates tensors, `read` collects the scalars that are kept with them."""
-    elements = (Blocks if storage.scales else Elements)(graph, storage).function()
-    return "\n\n".join([DECLARATIONS, elements, _run(graph, storage), RUN_ALONE, TEAM, read(storage)]) + "\n"
+def source(rule: Rule, storage: Storage) -> str:
+    """The module's text: `prepare` computes what the elements of tensors have in common, `run` updates them."""
+    elements = (Blocks if storage.scales else Elements)(rule.graph, storage).function()
+    parts = [DECLARATIONS, elements, _run(rule.graph, storage), RUN_ALONE, TEAM, *scalars.functions(rule, storage)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _run(graph: Graph, storage: Storage) -> str:

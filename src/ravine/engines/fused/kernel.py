@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,11 +25,14 @@ WORTH_A_TEAM, WORTH_A_THREAD = 1 << 24, 1 << 24
 """Bytes of memory traffic below which the help of torch's OpenMP team, and of a thread of our own, costs more than it
 saves (docs/fused.md)."""
 
+LATER = 2.0
+"""The t of a step prepared by machine code where the storage keeps no count: any but the first."""
+
 _pointer = ctypes.c_void_p
 
 
 class Kernel:
-    """Machine code for one rule and storage: `run` and `read` of the generated module."""
+    """Machine code for one rule and storage: `run` and `prepare` of the generated module."""
 
     def __init__(self, source: str, storage: Storage) -> None:
         self.storage = storage
@@ -40,8 +43,8 @@ class Kernel:
         )
         self.team = self._compiled.address("team")
         self.run_alone = self._compiled.function("run_alone", None, _pointer, _pointer, word, _pointer, _pointer)
-        self.read = self._compiled.function("read", ctypes.c_bool, _pointer, word, _pointer)
-        self.addresses = tuple(map(self._compiled.address, ("read", "run_alone")))
+        self.prepare = self._compiled.function("prepare", ctypes.c_bool, _pointer, word, *[_pointer] * 3)
+        self.addresses = tuple(map(self._compiled.address, ("prepare", "run_alone")))
         self.number = ctypes.c_double if storage.compute == "float64" else ctypes.c_float
 
 
@@ -54,7 +57,7 @@ def kernel(rule: Rule, storage: Storage) -> Kernel:
     """The rule's kernel, compiled when it is first asked for."""
     known = _by_rule.setdefault(rule, {})
     if storage not in known:
-        source = frame.source(rule.graph, storage)
+        source = frame.source(rule, storage)
         if source not in _by_source:
             _by_source[source] = Kernel(source, storage)
         known[storage] = _by_source[source]
@@ -88,82 +91,68 @@ class Table:
         self.traffic = elements * storage.bytes_per_element
         # Of short chunks a thread claims several at once, so that threads don't wait for the counter that they share.
         self._more = SMALLEST_CHUNK // 2 * len(self.chunks) // max(elements, 1)
-        self._scalars = np.empty((self.size, len(storage.scalars)), np.float64)
-        self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
-        self._read_arguments = (self.rows.ctypes.data, self.size, self._scalars.ctypes.data)
-        self._scale: tuple[float, ...] = ()
-        self._is_uniform = True
-        self._prepared: tuple[Any, Any, Any, Any] = (None, None, None, None)
         self.is_brief = self.traffic < WORTH_A_TEAM
-        self._left: tuple[float, ...] | None = None if storage.scalars else (1.0,)
-        count = max(len(storage.scalars), 1)
-        self._ready: tuple[Any, Any, Any] = (
-            (self.kernel.number * (self.coefficients.count + storage.is_scaled))(),
-            (ctypes.c_double * count)(),
-            (ctypes.c_double * count)(),
+        self._fixed = (self.rows.ctypes.data, self.chunks.ctypes.data, len(self.chunks))
+        self._left_out: Any = None
+        self._prepared: tuple[Any, Any, Any, Any] = (None, None, None, None)
+        count = self.coefficients.count + storage.is_scaled
+        self._c = np.empty((self.size, count), np.float64 if storage.compute == "float64" else np.float32)
+        self._scalars = np.empty((self.size, len(storage.scalars)), np.float64)
+        self._hyper = (ctypes.c_double * (len(rule.hyperparameters) + 2))(LATER)
+        self._numbers = (self._c.ctypes.data, self._scalars.ctypes.data)
+        self._prepare_arguments = (self._fixed[0], self.size, ctypes.addressof(self._hyper), *self._numbers)
+        self.launch = np.array(
+            [*self.kernel.addresses, *self._prepare_arguments[:3], *self._fixed[1:], *self._numbers], np.int64
         )
-        c, new_scalars, expected = map(ctypes.addressof, self._ready)
-        known = (*self._read_arguments, expected, len(storage.scalars), *self._fixed[1:], c, new_scalars)
-        self.launch = np.array([*self.kernel.addresses, *known], np.int64)
 
-    def set_gradients(self, addresses: Sequence[int]) -> None:
-        """Point to new gradients."""
-        self.rows[:, ADDRESSES + 1] = addresses
+    def take(self, rows: Sequence[int] | None) -> None:
+        """Have the next steps be of these tensors only; None for all."""
+        self._left_out = None if rows is None else np.setdiff1d(np.arange(self.size), rows)
 
-    def set_addresses(self, addresses: Any) -> None:
-        """Point to arrays and counts that all may lie elsewhere, as in the constructor."""
-        self.rows[:, ADDRESSES : self.kernel.storage.seed_column] = addresses
+    def set_hyper(self, hyper: tuple[float, ...]) -> None:
+        """What `launch` takes for the hyperparameters."""
+        self._hyper[1:-1] = list(hyper)
 
-    def set_seeds(self, seeds: Sequence[int]) -> None:
-        """The 32-bit seeds of the next step's rounding, one a tensor."""
-        self.rows[:, self.kernel.storage.seed_column] = seeds
+    def set_gradients(self, addresses: Sequence[int], rows: Sequence[int] | None = None) -> None:
+        """Point to new gradients, of some tensors or (None) of all."""
+        self.rows[slice(None) if rows is None else rows, ADDRESSES + 1] = addresses
+
+    def set_addresses(self, addresses: Any, rows: Sequence[int] | None = None) -> None:
+        """Point to arrays and counts that all may lie elsewhere, as in the constructor; of some tensors or of all."""
+        self.rows[slice(None) if rows is None else rows, ADDRESSES : self.kernel.storage.seed_column] = addresses
+
+    def set_seeds(self, seeds: Sequence[int], rows: Sequence[int] | None = None) -> None:
+        """The 32-bit seeds of the next step's rounding, one a tensor, of some or of all."""
+        self.rows[slice(None) if rows is None else rows, self.kernel.storage.seed_column] = seeds
 
     def set_scale(self, scale: float) -> None:
         """What the next step divides its gradients by, where the storage says that they are scaled."""
-        self._scale = (scale,)
+        self._hyper[-1] = scale
 
     def step(self, hyper: tuple[float, ...], threads: int) -> None:
-        """One step of every tensor, each by the step count and scalar slots in its own memory, which advance too."""
-        if self.kernel.read(*self._read_arguments):
-            t, *scalars = self._scalars[0].tolist()
-            values, new = self.coefficients.evaluate(t + 1.0, scalars, *hyper)
-            self._launch(values + self._scale, (t + 1.0, *new), threads)
-            self._left = self._stored((t + 1.0, *new))
-        else:
-            self._left = None
-            distinct, which = np.unique(self._scalars, axis=0, return_inverse=True)
-            counts = [(t + 1.0, scalars) for t, *scalars in distinct.tolist()]
-            self.step_rows(counts, which.reshape(-1), hyper, threads)
+        """One step of every tensor, each by the step count and scalar slots in its own memory, which advance too.
 
-    def foresee(self, hyper: tuple[float, ...]) -> bool:
-        """Make `launch` ready for a step from the numbers that the last one left; False where they are not known.
-
-        What the storage keeps no count for is made ready for any step but the first.
+        Raises ZeroDivisionError where a coefficient divides by zero.
         """
-        if self._left is None or not self._is_uniform:
-            return False
-        t, *scalars = self._left
-        values, new = self.coefficients.evaluate(t + 1.0, scalars, *hyper)
-        c, new_scalars, expected = self._ready
-        c[:] = list(values)
-        new_scalars[:] = [t + 1.0, *new]
-        expected[:] = list(self._left)
-        return True
+        self.set_hyper(hyper)
+        self._assign(0)
+        if not self.kernel.prepare(*self._prepare_arguments):
+            self._evaluate_in_python(hyper)
+        self._run(*self._numbers, threads)
 
-    def taken(self) -> None:
-        """Say that the launch which was made ready has been run."""
-        if self.kernel.storage.scalars:
-            self._left = self._stored(self._ready[1])
-
-    def _stored(self, numbers: Iterable[float]) -> tuple[float, ...]:
-        """Step count and scalar slots as they can be read again."""
-        kinds = self.kernel.storage.scalars
-        return tuple(ctypes.c_float(v).value if k == "float32" else v for k, v in zip(kinds, numbers, strict=True))
+    def _evaluate_in_python(self, hyper: tuple[float, ...]) -> None:
+        """Where machine code found a quotient that is not finite, have Python say what it says to it."""
+        storage = self.kernel.storage
+        kinds = [ctypes.c_float if kind == "float32" else ctypes.c_double for kind in storage.scalars]
+        for row in self.rows[self.rows[:, COEFFICIENTS] >= 0].tolist():
+            places = row[storage.seed_column - len(kinds) : storage.seed_column]
+            t, *scalars = (kind.from_address(place).value for kind, place in zip(kinds, places, strict=True))
+            self.coefficients.evaluate(t + 1.0, scalars, *hyper)
 
     def step_at(self, t: float, scalars: Sequence[float], hyper: tuple[float, ...], threads: int) -> tuple[float, ...]:
         """One step of every tensor at the same t and scalar slots. Returns the new scalar slots."""
         values, new = self.coefficients.evaluate(t, scalars, *hyper)
-        self._launch(values + self._scale, (t, *new), threads)
+        self._launch(values + self._scale(), (t, *new), threads)
         return new
 
     def step_rows(
@@ -171,22 +160,33 @@ class Table:
     ) -> list[tuple[float, ...]]:
         """One step in which tensor i is at counts[which[i]] = (t, scalar slots). Returns new scalar slots by row."""
         rows = [self.coefficients.evaluate(t, scalars, *hyper) for t, scalars in counts]
-        values = tuple(v for row, _ in rows for v in row + self._scale)
+        values = tuple(v for row, _ in rows for v in row + self._scale())
         numbers = tuple(v for (t, _), (_, new) in zip(counts, rows, strict=True) for v in (t, *new))
         self._launch(values, numbers, threads, which)
         return [new for _, new in rows]
 
-    def _launch(self, values: tuple[float, ...], numbers: tuple[float, ...], threads: int, which: Any = None) -> None:
-        """Run the kernel on rows of coefficients and new scalars; tensor i has row which[i] (None: all the first)."""
-        if which is not None or not self._is_uniform:
-            self._is_uniform = False  # first, in case of an interrupt between the two
-            self.rows[:, COEFFICIENTS] = 0 if which is None else which
-            self._is_uniform = which is None
+    def _scale(self) -> tuple[float, ...]:
+        return (self._hyper[-1],) if self.kernel.storage.is_scaled else ()
+
+    def _assign(self, which: Any) -> None:
+        """Say which row of coefficients each tensor has; those that the step leaves out have none."""
+        column = self.rows[:, COEFFICIENTS]
+        column[:] = which
+        if self._left_out is not None:
+            column[self._left_out] = -1
+
+    def _launch(self, values: tuple[float, ...], numbers: tuple[float, ...], threads: int, which: Any = 0) -> None:
+        """Run the kernel on rows of coefficients and new scalars; tensor i has row which[i], or all have one."""
+        self._assign(which)
         known_values, known_numbers, c, new_scalars = self._prepared
         if values != known_values or numbers != known_numbers:
             c = (self.kernel.number * len(values))(*values)
             new_scalars = (ctypes.c_double * len(numbers))(*numbers)
             self._prepared = (values, numbers, c, new_scalars)  # at once: an interrupt leaves the old or the new
+        self._run(ctypes.addressof(c), ctypes.addressof(new_scalars), threads)
+
+    def _run(self, c: int, new_scalars: int, threads: int) -> None:
+        """Run the kernel on rows of coefficients and new scalars that lie at these addresses."""
         team = openmp.team() if threads > 1 and self.traffic >= WORTH_A_TEAM else None
         if team is None and (threads == 1 or self.traffic < WORTH_A_THREAD):
             self.kernel.run_alone(*self._fixed, c, new_scalars)
@@ -196,8 +196,7 @@ class Table:
         threads = min(threads, len(self.chunks))
         if team is not None:
             parallel, thread_number = team
-            addresses = (ctypes.addressof(x) for x in (control, c, new_scalars))
-            arguments = (ctypes.c_int64 * 7)(*self._fixed, *addresses, thread_number)
+            arguments = (ctypes.c_int64 * 7)(*self._fixed, ctypes.addressof(control), c, new_scalars, thread_number)
             parallel(self.kernel.team, ctypes.addressof(arguments), threads, 0)
             return
         shared = (*self._fixed, control, c, new_scalars)

@@ -18,7 +18,8 @@ CODED = frozenset(TOP)
 NARROW = CODED | {"bfloat16"}
 """The storage types of slots that can be rounded at random."""
 
-# A row of the table: the number of elements, the row of coefficients, then the addresses of arrays and scalars.
+# A row of the table: the number of elements, the row of coefficients (below 0: the tensor is left out of the step),
+# then the addresses of arrays and scalars.
 LENGTH, COEFFICIENTS, ADDRESSES = 0, 1, 2
 # A row of the chunks: which tensor, the first element, how many.
 TENSOR, START, COUNT = 0, 1, 2
@@ -28,13 +29,11 @@ CHUNK_COLUMNS = 3
 CLAIMED, FINISHED, OPEN, MODE, MORE = 0, 1, 2, 3, 4
 CONTROL_SIZE = 5
 
-# A launch that is ready: the functions that read the scalars and that run alone; the table, its size, where the scalars
-# read are put, what they must be and how many a tensor; the chunks and their number, the coefficients, the new scalars.
+# A launch: the functions that prepare it and that run it alone; the table and its size, t and the hyperparameters; the
+# chunks and their number, the coefficients, the new scalars.
 LAUNCH = {
     name: column
-    for column, name in enumerate(
-        ("READ", "RUN", "TABLE", "SIZE", "FOUND", "EXPECTED", "NUMBERS", "CHUNKS", "CHUNK_COUNT", "C", "SCALARS")
-    )
+    for column, name in enumerate(("PREPARE", "RUN", "TABLE", "SIZE", "HYPER", "CHUNKS", "CHUNK_COUNT", "C", "SCALARS"))
 }
 
 

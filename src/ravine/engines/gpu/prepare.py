@@ -6,13 +6,14 @@ reads, in float64 rounded once, as the host does. Where `found` says that a grad
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from string import Template
 
-from ravine.engines.fused.lower import Elements, coefficients, scalar_slots
+from ravine.engines.fused import power
+from ravine.engines.fused.lower import coefficients, scalar_slots
+from ravine.engines.fused.scalars import Scalars
 from ravine.engines.fused.storage import ADDRESSES, MEMORY, SIZES, Storage
-from ravine.engines.gpu import frame, power
-from ravine.trace.graph import CONDITIONS, Graph, Node, node, topological
+from ravine.engines.gpu import frame
+from ravine.trace.graph import Graph, node
 
 PREPARE = Template("""\
 %Numbers = type { [$hyper x double] }
@@ -101,40 +102,12 @@ SCALE = Template("""\
   %scale.wide = fpext float %scale.stored to double""")
 
 
-class _Scalars(Elements):
-    """The scalar part's expressions, in float64."""
-
-    def __init__(self, graph: Graph) -> None:
-        super().__init__(graph, Storage("float64", "float64", ("float64",) * len(graph.slots)))
-
-    def write(self, outputs: Iterable[Node]) -> list[str]:
-        for number, n in enumerate(topological(outputs)):
-            if n.op != "const" and n not in self.values:
-                self.values[n] = self._operation(f"v{number}", n)
-        return self._taken()
-
-    def value(self, n: Node) -> str:
-        """The register of a double; that of a condition becomes 1 or 0."""
-        if n.op not in CONDITIONS:
-            return self._value(n)
-        return self._emit(f"{self._value(n)[1:]}.number", f"uitofp i1 {self._value(n)} to double")
-
-    def taken(self) -> list[str]:
-        return self._taken()
-
-    def _operation(self, out: str, n: Node) -> str:
-        if n.op != "power":
-            return super()._operation(out, n)
-        base, exponent = (self._value(a) for a in n.args)
-        return self._emit(out, f"call double @power(double {base}, double {exponent})")
-
-
 def source(graph: Graph, storage: Storage, hyperparameters: list[str]) -> str:
     """The text of a module whose function `prepare` writes a row of coefficients for each tensor.
 
     Where the storage has no counts, t is the kernel's parameter and nothing is advanced.
     """
-    scalars = _Scalars(graph)
+    scalars = Scalars(graph)
     names = ["t", *scalar_slots(graph)] if storage.scalars else []
     counts = [_count(k, storage, scalars, name) for k, name in enumerate(names)]
     if not names:
@@ -159,7 +132,7 @@ def source(graph: Graph, storage: Storage, hyperparameters: list[str]) -> str:
     )
 
 
-def _count(k: int, storage: Storage, scalars: _Scalars, name: str) -> str:
+def _count(k: int, storage: Storage, scalars: Scalars, name: str) -> str:
     """Lines that read one number of a tensor's; t is one more than what is stored."""
     kind = storage.scalars[k]
     wide = f"fpext float %s{k}.stored to double" if kind == "float32" else f"fadd double %s{k}.stored, -0.0"
@@ -171,7 +144,7 @@ def _count(k: int, storage: Storage, scalars: _Scalars, name: str) -> str:
     return lines
 
 
-def _stores(graph: Graph, storage: Storage, scalars: _Scalars) -> list[str]:
+def _stores(graph: Graph, storage: Storage, scalars: Scalars) -> list[str]:
     """Lines that write the row of coefficients, then the new numbers of the tensor."""
     rows = [scalars.value(n) for n in coefficients(graph)]
     lines = scalars.taken()

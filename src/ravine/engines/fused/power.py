@@ -97,7 +97,7 @@ def function() -> str:
             case "scale":
                 lines += _scale(name, *args)
             case op:
-                raise NotImplementedError(f"the GPU engine has no code for the step {op!r} of a power")
+                raise NotImplementedError(f"there is no code for the step {op!r} of a power")
         names.append(name)
     return FUNCTION.substitute(MIDDLE=MIDDLE, steps="\n".join(f"  {line}" for line in lines))
 
