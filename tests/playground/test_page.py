@@ -162,14 +162,14 @@ def test_drag_the_start_with_mouse_keyboard_and_finger(page: Page) -> None:
     ActionChains(page.browser).drag_and_drop_by_offset(handle, 120, -60).perform()
     x, y = (float(v) for v in page.link()["start"][0].split(","))
     box = page.find(".stage").rect
-    assert x == pytest.approx(0 + 120 / box["width"] * 12, abs=0.05)
+    assert x == pytest.approx(0 + 120 / box["height"] * 12, abs=0.05)  # a unit is as long across as upward
     assert y == pytest.approx(-1 + 60 / box["height"] * 12, abs=0.05)
     assert page.readings() != first
     assert page.picture() != picture
     assert f"Start at x {x:.3g}" in handle.get_attribute("aria-label")
 
     handle.send_keys(keys().ARROW_RIGHT)
-    assert float(page.link()["start"][0].split(",")[0]) == pytest.approx(x + 0.12, abs=1e-4)
+    assert float(page.link()["start"][0].split(",")[0]) == pytest.approx(x + 0.12 * box["width"] / box["height"], abs=2e-3)
 
     finger = ActionBuilder(page.browser, mouse=PointerInput("touch", "finger"))
     finger.pointer_action.move_to(handle).pointer_down().move_by(-100, 0).pointer_up()
@@ -204,6 +204,112 @@ def test_a_wrong_formula_is_explained_and_a_right_one_runs(page: Page) -> None:
     page.type(formula, "max(x, -0.1x)" + keys().TAB)
     assert "x" in page.find(".slots thead").text
     assert len(page.all(".slots thead th")) == 2  # one coordinate
+
+
+def test_ground_without_a_value_is_hatched_and_a_walk_ends_there(page: Page) -> None:
+    formula = "surface=formula&f=" + quote("log(x) + y^2")
+    page.open(f"{formula}&start=3,2&steps=60&opt=gd,lr=0.3&opt=adam,lr=0.01&t=60")
+    assert page.find(".holes").text == "the formula has no value here"
+    lost, well = page.readings()
+    x, y, t = 3.0, 2.0, 0  # the walk by hand, to the first point left of the edge
+    while x > 0:
+        x, y, t = x - 0.3 / x, y - 0.3 * 2 * y, t + 1
+    assert lost == f"left the ground at {t}"
+    assert float(well) > 0
+    page.open("surface=oblong_bowl&opt=gd,lr=0.2&steps=2000&t=2000")
+    assert not page.find(".holes").is_displayed()
+    assert page.readings()[0].startswith("diverged at")
+    page.open("surface=formula&f=" + quote("sqrt(x - 1)") + "&start=0&opt=gd&steps=20&t=20")  # a curve, and from nowhere
+    assert page.find(".holes").is_displayed()
+    assert page.readings() == ["left the ground at 1"]
+
+
+def test_hatching_marks_exactly_what_has_no_value(blank: Any) -> None:
+    """Left of x = 0 the logarithm has no value: two colours there, by stripes; more than two on the other side."""
+    found = blank.execute_script(
+        bundle("contour.js")
+        + """const image = new ImageData(80, 40);
+        const surface = { value: (p) => Math.log(p[0]) + p[1] ** 2 };
+        const holes = paintContour(image, surface, [-1, 1, -1, 1], [250, 250, 250], [180, 190, 200], [60, 80, 90]);
+        const colors = (from, to) => {
+          const set = new Set();
+          for (let y = 0; y < 40; y++) for (let x = from; x < to; x++) {
+            const at = 4 * (80 * y + x);
+            set.add(image.data.slice(at, at + 3).join());
+          }
+          return [...set];
+        };
+        const whole = paintContour(new ImageData(80, 40), { value: (p) => p[0] }, [-1, 1, -1, 1], [250, 250, 250], [180, 190, 200], [60, 80, 90]);
+        return [holes, whole, colors(0, 38), colors(44, 80)];"""
+    )
+    holes, whole, left, right = found
+    assert (holes, whole) == (True, False)
+    assert len(left) == 2
+    assert len(right) > 2
+    assert not set(left) & set(right) - {"250,250,250"}
+
+
+def test_a_scenario_s_story_is_told_only_while_it_is_that_scenario(page: Page) -> None:
+    bowl = next(p for p in PRESETS if p.name == "bowl")
+    page.open("preset=bowl&t=10")
+    page.named("One step forward").click()
+    page.named("Zoom in").click()
+    assert page.find(".story").text == bowl.story
+    page.type(page.named("lr, exact value"), "0.3" + keys().TAB)
+    assert page.find(".story").text == f"You have changed “{bowl.title}”, so its story is not told here."
+    page.browser.refresh()
+    assert page.find(".story").text.startswith("You have changed")
+    page.find(".scenario button").click()
+    assert page.find(".story").text == bowl.story
+    page.named("Pause").click()
+    assert len(page.link()["opt"]) == len(parse_qs(bowl.link)["opt"])
+    assert page.named("lr, exact value").get_attribute("value") == "0.15"
+    page.choose("Surface", "Himmelblau")
+    page.find(".scenario button").click()
+    assert page.find('select[aria-label="Surface"]').get_attribute("value") == "oblong_bowl"
+
+
+def test_a_unit_is_as_long_across_as_upward_and_nothing_covers_the_picture(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    for link in ("surface=oblong_bowl&opt=gd&t=0", "surface=rosenbrock&opt=gd&view=-2,-1,0,3&t=0"):
+        page.open(link)
+        stage = page.find(".stage")
+        starts = []
+        for across, upward in ((-30, -30), (70, -30), (-30, -130)):
+            ActionChains(page.browser).move_to_element_with_offset(stage, across, upward).click().perform()
+            starts.append([float(v) for v in page.link()["start"][0].split(",")])
+        (x, y), (x_right, y_right), (x_up, y_up) = starts
+        assert x_right - x == pytest.approx(y_up - y, rel=0.03)  # written to a hundredth
+        assert (y_right, x_up) == (y, x)
+    assert page.all(".stage button:not(.handle)") == []
+
+
+def test_paper_gets_the_picture_in_light_colours_and_no_controls(page: Page) -> None:
+    page.open("preset=bowl&theme=dark&t=60")
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    page.browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.find(".ravine").get_attribute("data-theme") == "light"
+    assert page.find(".stage").is_displayed()
+    assert page.find(".story").is_displayed()
+    assert [e for e in page.all(".play, .zoom, .knob, .add, .top button") if e.is_displayed()] == []
+    assert len(page.all(".card .choose")) == 4
+    colors = page.browser.execute_script(
+        "const c = document.querySelector('.stage .base'), g = c.getContext('2d');"
+        "const d = g.getImageData(0, 0, c.width, c.height).data, s = new Set();"
+        "for (let k = 0; k < d.length; k += 4) s.add(d.slice(k, k + 3).join());"
+        "return [...s].some((v) => { const [r, g, b] = v.split(','); return g - r > 80; });"
+    )
+    assert colors, "the paths are not on the layer that paper shows"
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    page.browser.execute_script("window.dispatchEvent(new Event('afterprint'))")
+    assert page.find(".ravine").get_attribute("data-theme") == "dark"
+
+
+def test_a_link_to_a_file_says_that_it_is_one(page: Page) -> None:
+    page.open("preset=bowl&t=3")
+    page.named("Copy a link to exactly this view").click()
+    page.wait(lambda: "opens here only" in page.find(".notice").text)
 
 
 def test_change_a_knob_while_it_plays(page: Page) -> None:
@@ -344,6 +450,21 @@ def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
         ("opt=adam&noise=pink,1,1", "noise"),
         ("surface=formula&f=" + "x%2B" * 200 + "x&opt=adam", "300 characters"),
         ("opt=adam&map=foo,bar", "map"),
+        ("opt=adam&map=lr,lr", "map must name two knobs, such as lr,mu; not “lr,lr”"),
+        ("opt=adam&stps=50", "“stps” is no key of a link (there are preset, surface, f, start"),
+        ("opt=adam&steps=50&steps=60", "steps stands twice, the first one counts"),
+        ("opt=adam&steps=50.5", "steps must be a whole number, not 50.5"),
+        ("opt=adam&steps=9", "steps must be a number from 10 to 10000, not “9”"),
+        ("opt=adam&steps=50&t=60", "t must be a number from 0 to 50"),
+        ("opt=adam&sel=1", "sel must be a number from 0 to 0"),
+        ("opt=adam&noise=gaussian,1,1,9", "noise must be a kind, a scale and a seed"),
+        ("opt=adam,lr=0.1=0.2", "Adam’s lr must be ≥ 0, not “0.1 0.2”"),
+        ("opt=adam,beta3=0.1", "Adam has no knob “beta3” (it has lr, beta1, beta2, eps)"),
+        ("opt=adan", "opt “adan” is an optimizer that this page does not have"),
+        ("surface=oblong_bowl&opt=gd&param=condition:-5", "param condition must be > 0, not “-5”"),
+        ("surface=oblong_bowl&opt=gd&param=tilt:9", "param tilt must be from -2 to 2, not “9”"),
+        ("surface=oblong_bowl&opt=gd&param=depth:3", "param “depth”: the surface has condition, tilt"),
+        ("surface=oblong_bowl&opt=gd&f=x", "f counts only with surface=formula"),
     ],
 )
 def test_nothing_in_a_link_is_left_out_in_silence(page: Page, link: str, words: str) -> None:
@@ -379,9 +500,11 @@ def test_what_a_link_may_not_say_is_left_out_and_named(page: Page) -> None:
     assert values == ["0.5", "0.9", "1e-8"]
     notice = page.find(".notice").text
     for words in (
-        "a setting of Adam was not legal",
+        "Adam’s beta1 must be ≥ 0 and < 1, not “1”",
+        "Adam’s eps must be ≥ 0, not “-1”",
+        "Adam has no knob “nothing”",
         "an optimizer that this page does not have",
-        "start must be",
+        "start must be a number from -1000000000 to 1000000000, not “1e30”",
         "param",
     ):
         assert words in notice

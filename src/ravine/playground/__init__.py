@@ -16,7 +16,7 @@ from ravine.playground.bundle import PAGE, bundle
 from ravine.registry import rules
 from ravine.rule import Rule
 
-STYLES = ("base", "layout", "stage", "panels", "inside", "narrow")
+STYLES = ("base", "layout", "stage", "panels", "inside", "narrow", "print")
 """The parts of the page's style, in `page/style`: a later one overrides earlier ones."""
 
 

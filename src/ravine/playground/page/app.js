@@ -12,10 +12,13 @@ import { optimizersPanel } from "./optimizers.js";
 import { noisePanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
-import { copy, decode, defaults, encode, fromPreset } from "./state.js";
+import { decode, differsFromPreset, encode, fromPreset } from "./link.js";
+import { copy, defaults } from "./state.js";
 import { fitted, homeView, zoomed } from "./view.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
+const FILE_LINK =
+  "This page is a file on this computer, so the link opens here only. Elsewhere put what follows # behind the address of another copy.";
 const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
 
 // Build the playground in an element. `store` keeps the state's text: {read(), write(text)}, and `link(text)` if it
@@ -31,13 +34,18 @@ export class Playground {
     this.darkness = window.matchMedia("(prefers-color-scheme: dark)");
     this.open(store.read());
     this.darkness.addEventListener("change", () => this.refresh());
-    new ResizeObserver(() => this.refresh()).observe(this.stage.element);
+    new ResizeObserver(() => this.refresh()).observe(this.stage.picture);
     (store.keys ?? root).addEventListener("keydown", (event) => this.key(event));
+    window.addEventListener("beforeprint", () => this.print(true));
+    window.addEventListener("afterprint", () => this.print(false));
   }
 
   build() {
     const act = (change, done) => this.act(change, done);
-    this.scenario = scenarioPanel((name) => this.begin(fromPreset(name)));
+    this.scenario = scenarioPanel({
+      open: (name) => this.begin(fromPreset(name)),
+      reset: () => this.begin(fromPreset(this.state.preset || this.origin)),
+    });
     this.surface = surfacePanel(act);
     this.noise = noisePanel(act);
     this.optimizers = optimizersPanel(act);
@@ -73,7 +81,7 @@ export class Playground {
       ...layout({
         tools: [this.undoButton, this.redoButton, this.theme, this.share],
         notice: this.notice,
-        main: [this.scenario, this.stage, this.player, this.charts, this.inside],
+        main: [this.scenario, this.stage.picture, this.stage.below, this.player, this.charts, this.inside],
         side: [this.optimizers, this.surface, this.noise, this.map],
       }),
     );
@@ -142,10 +150,18 @@ export class Playground {
     this.act((s) => (s.view = factor ? zoomed(this.view(), factor) : fitted(surface, s.start, runs)), true);
   }
 
+  // Paint everything for paper: in its width and in the light colours. The print style leaves the controls out.
+  print(begins) {
+    this.root.classList.toggle("printing", begins);
+    this.printing = begins;
+    this.stage.surface = null; // paints all anew
+    this.refresh();
+  }
+
   // Show the state: whatever depends on it follows, and does nothing where nothing changed.
   refresh() {
     const { state, model } = this;
-    const dark = state.theme === "dark" || (state.theme === "auto" && this.darkness.matches);
+    const dark = !this.printing && (state.theme === "dark" || (state.theme === "auto" && this.darkness.matches));
     let error = null;
     try {
       model.update(state, dark);
@@ -159,7 +175,8 @@ export class Playground {
     this.root.dataset.theme = theme;
     const { surface, runs, looks } = model;
     const { selected, steps, start } = state;
-    this.scenario.show(state);
+    this.origin = state.preset || this.origin; // where a reset leads to
+    this.scenario.show(state, differsFromPreset(state));
     this.surface.show(state, error);
     this.noise.show(state);
     this.optimizers.show(state, looks);
@@ -184,7 +201,8 @@ export class Playground {
     this.undoButton.disabled = !this.history.past.length;
     this.redoButton.disabled = !this.history.future.length;
     this.textTime = -Infinity;
-    this.request();
+    if (this.printing) this.frame(performance.now());
+    else this.request();
   }
 
   request() {
@@ -202,6 +220,7 @@ export class Playground {
     }
     this.last = this.playing ? timestamp : undefined;
     this.stage.drawAt(state.at);
+    if (this.printing) this.stage.flatten();
     this.charts.forEach((chart) => chart.drawAt(state.at));
     this.player.drawAt(state.at);
     if (!this.playing || timestamp - this.textTime > TEXT_INTERVAL) {
@@ -259,13 +278,14 @@ export class Playground {
   async copyLink() {
     this.commit();
     const link = this.store.link(encode(this.state));
+    const mine = link.startsWith("file:") ? ` ${FILE_LINK}` : "";
     try {
       await navigator.clipboard.writeText(link);
-      setText(this.notice, "The link is in the clipboard.");
+      setText(this.notice, `The link is in the clipboard.${mine}`);
     } catch {
-      setText(this.notice, "The link is in the address bar.");
+      setText(this.notice, `The link is in the address bar.${mine}`);
     }
-    setTimeout(() => setText(this.notice, ""), 4000);
+    setTimeout(() => setText(this.notice, ""), mine ? 12000 : 4000);
   }
 }
 

@@ -1,9 +1,11 @@
-// A map of a surface: bands between level lines, the lower the lighter.
+// A map of a surface: bands between level lines, the lower the lighter; hatched where the surface has no value.
 
 const BANDS = 16;
 const COARSE = 2; // the surface is evaluated at every second pixel and interpolated between
+const HATCH = { period: 10, stripe: 3, ink: 0.4 }; // pixels, and how much of the line's colour a stripe has
 
-// Paint `surface` seen through `view` into an ImageData. `low` and `high` are colours as [r, g, b].
+// Paint `surface` seen through `view` into an ImageData. `low`, `high` and `line` are colours as [r, g, b]. Returns
+// whether the surface has no value somewhere.
 export function paintContour(image, surface, view, low, high, line) {
   const { width, height, data } = image;
   const columns = Math.ceil(width / COARSE) + 2;
@@ -18,6 +20,7 @@ export function paintContour(image, surface, view, low, high, line) {
     }
   }
   const levels = equalize(values);
+  let holes = false;
   for (let y = 0, at = 0; y < height; y++) {
     const j = Math.floor(y / COARSE);
     const v = y / COARSE - j;
@@ -27,6 +30,13 @@ export function paintContour(image, surface, view, low, high, line) {
       const k = j * columns + i;
       const [a, b, c, d] = [levels[k], levels[k + 1], levels[k + columns], levels[k + columns + 1]];
       const level = (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v;
+      if (Number.isNaN(level)) {
+        holes = true;
+        const ink = onHatch(x, y) ? HATCH.ink : 0;
+        for (let c3 = 0; c3 < 3; c3++) data[at + c3] = low[c3] + (line[c3] - low[c3]) * ink;
+        data[at + 3] = 255;
+        continue;
+      }
       const slope = Math.hypot(b - a, c - a) / COARSE; // levels in a pixel
       const band = Math.min(Math.floor(level), BANDS - 1);
       const shade = (band + 0.5) / BANDS;
@@ -39,10 +49,33 @@ export function paintContour(image, surface, view, low, high, line) {
       data[at + 3] = 255;
     }
   }
+  return holes;
+}
+
+// Whether a pixel is on a stripe of the hatching.
+const onHatch = (x, y) => (x + y) % HATCH.period < HATCH.stripe;
+
+// Hatch the columns of a canvas, down to `height`, in which a curve has no value. Returns whether there are any.
+export function hatchColumns(context, values, height, color) {
+  context.save();
+  context.beginPath();
+  values.forEach((v, k) => Number.isNaN(v) && context.rect(k - 0.5, 0, 1, height));
+  context.clip();
+  context.strokeStyle = color;
+  context.lineWidth = HATCH.stripe / Math.SQRT2;
+  context.globalAlpha = HATCH.ink;
+  context.beginPath();
+  for (let u = 0; u < values.length + height; u += HATCH.period) {
+    context.moveTo(u, 0);
+    context.lineTo(u - height, height);
+  }
+  context.stroke();
+  context.restore();
+  return values.some(Number.isNaN);
 }
 
 // Each value's level from 0 to BANDS, by its rank among all: so every surface shows its shape, however steep it is.
-// The square root of the rank spaces the lines of a round bowl evenly.
+// The square root of the rank spaces the lines of a round bowl evenly. NaN where there is no value.
 function equalize(values) {
   const sample = [];
   const stride = Math.max(1, Math.floor(values.length / 4000));
@@ -57,12 +90,13 @@ function equalize(values) {
     }
   }
   const levels = new Float32Array(values.length);
-  if (knots.length < 2) return levels;
+  if (knots.length < 2) return levels.map((_, k) => (Number.isNaN(values[k]) ? NaN : 0));
   const value = Float64Array.from(knots, (knot) => knot.value);
   const height = Float64Array.from(knots, (knot) => BANDS * Math.sqrt(knot.rank));
   for (let k = 0; k < values.length; k++) {
     const v = values[k];
-    if (!(v > value[0])) levels[k] = Number.isNaN(v) ? BANDS : 0;
+    if (Number.isNaN(v)) levels[k] = NaN;
+    else if (!(v > value[0])) levels[k] = 0;
     else if (v >= value[value.length - 1]) levels[k] = BANDS - 1e-3;
     else {
       let [from, to] = [0, value.length - 1];

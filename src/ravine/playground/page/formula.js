@@ -5,7 +5,8 @@
 
 import { FUNCTIONS, parseFormula } from "./parse.js";
 
-// A surface from a formula: {dimensions, value(p), gradient(p, out)}. One dimension if y does not occur.
+// A surface from a formula: {dimensions, hasHoles, value(p), gradient(p, out)}. One dimension if y does not occur. It may
+// have no value somewhere.
 export function formulaSurface(text) {
   const { tape, names } = parseFormula(text);
   const dimensions = names.has("y") ? 2 : 1;
@@ -14,6 +15,7 @@ export function formulaSurface(text) {
   const d = [new Float64Array(tape.length), new Float64Array(tape.length)];
   return {
     dimensions,
+    hasHoles: true,
     value(p) {
       for (let i = 0; i <= last; i++) v[i] = valueOf(tape[i], v, p);
       return v[last];

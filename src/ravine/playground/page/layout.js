@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 const HELP =
   "Drag the ring, or move it with the arrow keys. Space plays, comma and full stop step, Ctrl+Z undoes. Everything you see is in the link.";
 
-// The page's elements, from those of the tools and the notice, and from parts that have an element; a list of parts is the charts.
+// The page's elements, from those of the tools and the notice, and from elements or parts that have one; a list of parts is the charts.
 export function layout({ tools, notice, main, side }) {
   return [
     el(
@@ -26,4 +26,4 @@ export function layout({ tools, notice, main, side }) {
 }
 
 const elementOf = (part) =>
-  Array.isArray(part) ? el("div", { class: "charts" }, ...part.map(elementOf)) : part.element;
+  Array.isArray(part) ? el("div", { class: "charts" }, ...part.map(elementOf)) : (part.element ?? part);

@@ -99,7 +99,7 @@ export function optimizersPanel(act) {
     drawAt(t, runs) {
       runs.forEach((run, k) => {
         const lost = t > run.end;
-        const text = lost ? `diverged at ${run.end + 1}` : format(run.loss[t], 3);
+        const text = lost ? `${run.reason} at ${run.end + 1}` : format(run.loss[t], 3);
         if (cards[k]) {
           setText(cards[k].reading, text);
           cards[k].reading.classList.toggle("lost", lost);

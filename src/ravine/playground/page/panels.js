@@ -6,9 +6,9 @@ import { LONGEST_FORMULA } from "./parse.js";
 import { PRESETS, SURFACES } from "./generated.js";
 import { knobRow } from "./knobs.js";
 import { NOISES } from "./noise.js";
-import { chooseSurface, surfaceNamed } from "./state.js";
+import { chooseSurface, parameterKnob, surfaceNamed } from "./state.js";
 
-export function scenarioPanel(open) {
+export function scenarioPanel({ open, reset }) {
   const select = el(
     "select",
     { "aria-label": "Scenario", onchange: () => open(select.value) },
@@ -16,13 +16,21 @@ export function scenarioPanel(open) {
   );
   const own = el("option", { value: "", disabled: true }, "Your own");
   select.prepend(own);
+  const again = el(
+    "button",
+    { type: "button", class: "quiet", title: "Back to the scenario as it was", onclick: reset },
+    "Reset",
+  );
   const story = el("p", { class: "story" });
   return {
-    element: el("div", { class: "scenario" }, select, story),
-    show(state) {
+    element: el("div", { class: "scenario" }, el("div", { class: "choice" }, select, again), story),
+    // `changed`: the story no longer tells what is seen.
+    show(state, changed) {
       const preset = PRESETS.find((p) => p.name === state.preset);
       select.value = preset ? preset.name : "";
-      setText(story, preset ? preset.story : "");
+      const words = changed ? `You have changed “${preset.title}”, so its story is not told here.` : preset?.story;
+      setText(story, words ?? "");
+      story.classList.toggle("hint", changed);
       story.hidden = !preset;
     },
   };
@@ -76,24 +84,10 @@ export function surfacePanel(act) {
       if (state.surface === shown) return rows.forEach((row, k) => row.show(state.parameters[k]));
       shown = state.surface;
       rows = (surface?.parameters ?? []).map((p, k) =>
-        knobRow(range(p), state.parameters[k], (v, done) => act((s) => (s.parameters[k] = v), done)),
+        knobRow(parameterKnob(p), state.parameters[k], (v, done) => act((s) => (s.parameters[k] = v), done)),
       );
       knobs.replaceChildren(...rows.map((row) => row.element));
     },
-  };
-}
-
-// A surface's parameter as a knob: a positive number counts decades, others go a few units either way.
-function range({ name, value }) {
-  const positive = value > 0;
-  return {
-    name,
-    value,
-    low: positive ? 0 : value - 2,
-    high: positive ? null : value + 2,
-    lowOpen: positive,
-    highOpen: false,
-    legal: positive ? "> 0" : `from ${value - 2} to ${value + 2}`,
   };
 }
 

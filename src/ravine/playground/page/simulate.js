@@ -5,7 +5,8 @@ import { NOISES } from "./noise.js";
 // One optimizer from one start. Row t of each array is the situation after t steps:
 //   x: position; loss: value there; size: length of the step that led there, gradients: what that step was given
 //   (both NaN in row 0); slots: one array for each slot, with one or `dimensions` columns.
-// A run that leaves the finite numbers ends there: `end` is its last finite row.
+// A run that leaves the finite numbers, or the ground (where the surface has no value), ends: `end` is its last row,
+// `reason` "diverged" or "left the ground", "" if it came to its end.
 export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }) {
   const n = surface.dimensions;
   const x = Float64Array.from(start.slice(0, n));
@@ -20,8 +21,10 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
     size: new Float64Array(steps + 1).fill(NaN),
     slots: slots.map((s) => new Float64Array((steps + 1) * s.length).fill(NaN)),
     end: 0,
+    reason: "",
   };
   record(0);
+  if (isOffGround(surface, x)) return { ...result, reason: "left the ground" };
   for (let t = 1; t <= steps; t++) {
     if (rule.ahead) {
       rule.ahead(x, slots, hyper, point);
@@ -31,7 +34,9 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
     }
     if (draw) for (let k = 0; k < n; k++) g[k] += draw(t, k);
     rule.step(x, g, slots, t, hyper);
-    if (!x.every(Number.isFinite)) break;
+    const asked = rule.ahead ? point : result.x.subarray((t - 1) * n, t * n);
+    result.reason = [asked, x].some((p) => isOffGround(surface, p)) ? "left the ground" : diverged(x);
+    if (result.reason) break;
     record(t);
   }
   return result;
@@ -51,7 +56,15 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
   }
 }
 
-// The loss that a run ends with, without its history: what a map of two knobs needs many of.
+const diverged = (x) => (x.every(Number.isFinite) ? "" : "diverged");
+
+// Whether a surface has no value at a point. Far out, where sums of infinities may have none, a run has diverged.
+const DEFINED_WITHIN = 1e100;
+function isOffGround(surface, p) {
+  return Boolean(surface.hasHoles) && p.every((v) => Math.abs(v) < DEFINED_WITHIN) && Number.isNaN(surface.value(p));
+}
+
+// The loss that a run ends with, without its history: what a map of two knobs needs many of. NaN if it leaves the ground.
 export function finalLoss(rule, hyper, surface, start, steps) {
   const n = surface.dimensions;
   const x = Float64Array.from(start.slice(0, n));
@@ -62,6 +75,7 @@ export function finalLoss(rule, hyper, surface, start, steps) {
     if (rule.ahead) rule.ahead(x, slots, hyper, point);
     surface.gradient(point, g);
     rule.step(x, g, slots, t, hyper);
+    if (isOffGround(surface, x)) return NaN;
   }
   return surface.value(x);
 }

@@ -7,6 +7,7 @@
 import { el, prepare, strokeCased } from "./dom.js";
 import { CURVE_PART, paintGround } from "./ground.js";
 import { StartHandle } from "./start.js";
+import { withEqualAxes } from "./view.js";
 
 const FAR = 1e5; // pixels: what a diverging path is clipped to
 
@@ -23,7 +24,7 @@ export class Stage {
         { type: "button", class: "quiet", title: label, "aria-label": label, onclick: () => zoom(factor) },
         text,
       );
-    this.element = el(
+    this.picture = el(
       "div",
       { class: "stage", role: "group", "aria-label": "Surface and paths" },
       this.base,
@@ -31,14 +32,10 @@ export class Stage {
       this.paths,
       this.points,
       this.handle.element,
-      el(
-        "div",
-        { class: "zoom" },
-        button("+", "Zoom in", 0.7),
-        button("−", "Zoom out", 1 / 0.7),
-        button("fit", "Show all paths", 0),
-      ),
     );
+    this.legend = el("p", { class: "hint holes", hidden: true }, el("span", { class: "hatch" }), " the formula has no value here");
+    const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Show all paths", 0)];
+    this.below = el("div", { class: "below" }, this.legend, el("div", { class: "zoom" }, ...buttons));
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
     this.drawn = [];
     this.width = this.height = 0;
@@ -46,7 +43,9 @@ export class Stage {
 
   // Take over a new situation. What is the same object as before is not drawn again.
   show({ surface, view, runs, looks, start, steps, selected, theme }) {
-    const { width, height } = this.element.getBoundingClientRect();
+    const { width, height } = this.picture.getBoundingClientRect();
+    this.flat = surface.dimensions === 2;
+    if (this.flat && width && height) view = withEqualAxes(view, width, height);
     const sized = width !== this.width || height !== this.height;
     const moved = JSON.stringify(view) !== JSON.stringify(this.view);
     const scaled = sized || moved || steps !== this.steps || surface !== this.surface;
@@ -56,15 +55,14 @@ export class Stage {
     const redraw = scaled || !samePaths || !sameLooks || selected !== this.selected;
     Object.assign(this, { surface, view, runs, looks, start, steps, selected, theme, width, height });
     if (width < 10 || height < 10) return;
-    this.flat = surface.dimensions === 2;
-    if (repaint) paintGround(this);
+    if (repaint) this.legend.hidden = !paintGround(this);
     if (redraw) this.clearPaths();
     const [x, y] = this.flat ? this.toPixel(start[0], start[1]) : this.onCurve(start[0]);
     this.handle.show([clamp(x, 0, width), clamp(y, 0, height)], start, view, surface.dimensions);
   }
 
   colors() {
-    const style = getComputedStyle(this.element);
+    const style = getComputedStyle(this.picture);
     const rgb = (name) => style.getPropertyValue(name).trim().split(/\s+/).map(Number);
     return {
       low: rgb("--low"),
@@ -85,7 +83,7 @@ export class Stage {
   }
 
   toPoint(clientX, clientY) {
-    const box = this.element.getBoundingClientRect();
+    const box = this.picture.getBoundingClientRect();
     const [x0, x1, y0, y1] = this.view;
     const u = clamp((clientX - box.left) / box.width, 0, 1);
     const v = clamp((clientY - box.top) / box.height, 0, 1);
@@ -98,7 +96,8 @@ export class Stage {
   // In one dimension the vertical place of a value, scaled to what the view shows of the curve.
   onCurve(x) {
     const [low, high] = this.range;
-    const value = this.surface.value([x]);
+    const found = this.surface.value([x]);
+    const value = Number.isNaN(found) ? low : found;
     const v = 0.1 + 0.8 * ((high - value) / (high - low || 1));
     return [this.toPixel(x, 0)[0], clamp(v * CURVE_PART * this.height, -FAR, FAR)];
   }
@@ -130,6 +129,13 @@ export class Stage {
       if ((k !== -1 && k === this.selected) || !this.runs[index]) continue;
       this.drawPoint(points, this.runs[index], this.looks[index], time, casing, index === this.selected);
     }
+  }
+
+  // Put all layers on the lowest one: on paper transparent canvases are white.
+  flatten() {
+    const context = this.base.getContext("2d");
+    for (const layer of [this.casings, this.paths, this.points])
+      context.drawImage(layer, 0, 0, this.width, this.height);
   }
 
   lineWidth(isSelected) {

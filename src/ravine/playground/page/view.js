@@ -8,6 +8,14 @@ export function zoomed([x0, x1, y0, y1], factor) {
   return [...around(x0, x1, factor), ...around(y0, y1, factor)].map((v) => Number(v.toPrecision(6)));
 }
 
+// The view, widened along one axis until a unit is as long across as upward in a picture of this size: then gradients
+// are at right angles to level lines.
+export function withEqualAxes([x0, x1, y0, y1], width, height) {
+  const unit = Math.max((x1 - x0) / width, (y1 - y0) / height); // of the surface, in a pixel
+  const grown = (low, high, pixels) => [(low + high - unit * pixels) / 2, (low + high + unit * pixels) / 2];
+  return [...grown(x0, x1, width), ...grown(y0, y1, height)];
+}
+
 function around(low, high, factor) {
   const [middle, half] = [(low + high) / 2, (factor * (high - low)) / 2];
   return [middle - half, middle + half];
