@@ -20,13 +20,23 @@ def run(*args: str, cwd: Path | None = None, columns: int = 80) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, check=False)
 
 
-@pytest.mark.parametrize("columns", [64, 80, 120])
+@pytest.mark.parametrize("columns", [32, 40, 64, 80, 120])
 def test_list_names_every_rule(columns: int) -> None:
     out = run("list", columns=columns).stdout
     assert max(map(cell_len, out.splitlines())) <= columns
     assert all(name in out for name in ravine.rules())
     hyper = {f"{n}={h.default:g}" for rule in ravine.rules().values() for n, h in rule.hyperparameters.items()}
     assert all(default in out for default in hyper)  # none is cut off
+    assert "…" not in out
+
+
+@pytest.mark.parametrize("columns", [28, 44, 60, 80])
+def test_explain_cuts_no_word(columns: int) -> None:
+    for names in (["radam"], ["adam", "rmsprop_momentum"]):
+        out = run("explain", *names, columns=columns).stdout
+        assert "…" not in out
+        words = {f"{h.default:g}" for name in names for h in ravine.rule(name).hyperparameters.values()}
+        assert words <= set(out.replace("│", " ").split())
 
 
 def test_explain_shows_equation_hyperparameters_state_paper_and_kin() -> None:

@@ -12,6 +12,7 @@ from ravine.cli.difference import is_foreign
 from ravine.cli.family import explain
 from ravine.dialects import keras, optax, tensorflow, torch
 from ravine.dialects.compare import DROP, compare
+from ravine.dialects.order import order
 
 RMS = {"epsilon": 1e-7}
 PLAIN = {"learning_rate": 0.01, "momentum": 0.9}
@@ -134,6 +135,27 @@ def test_two_are_shown_side_by_side() -> None:
     assert "decay = 0.9 (default)" in shown
     assert "alpha = 0.99 (default)" in shown
     assert "What matters most: start of s (1 against 0)." in shown
+
+
+def test_momentum_of_rescaled_steps_is_told_from_rescaling_of_an_average() -> None:
+    shown = " ".join(run("adam", "rmsprop_momentum").split())
+    assert (
+        "adam rescales an average of gradients: its momentum comes before rescaling; rmsprop_momentum adds up "
+        "rescaled gradients: its momentum is of rescaled steps." in shown
+    )
+    assert "adam: g ─► average (m) ─► rescale (÷ √v) ─► step" in shown
+    assert "rmsprop_momentum: g ─► rescale (÷ √s) ─► add up (Δ) ─► step" in shown
+    shown = run("optax.adam(0.1)", "torch.RMSprop(momentum=0.9)")
+    assert "torch.RMSprop: g ─► rescale (÷ √s) ─► add up (b) ─► step" in shown
+    assert "─►" not in run("adam", "nadam")
+    assert "─►" not in run("adam", "rmsprop")
+
+
+@pytest.mark.parametrize(
+    "name", ["gd", "momentum", "rmsprop", "adagrad", "adadelta", "momentum_ema", "rmsprop_centered"]
+)
+def test_a_rule_that_does_not_both_remember_and_rescale_has_no_order(name: str) -> None:
+    assert order(recipe(name)) is None
 
 
 def test_one_alone_and_rules_of_the_family() -> None:

@@ -169,7 +169,9 @@ def test_drag_the_start_with_mouse_keyboard_and_finger(page: Page) -> None:
     assert f"Start at x {x:.3g}" in handle.get_attribute("aria-label")
 
     handle.send_keys(keys().ARROW_RIGHT)
-    assert float(page.link()["start"][0].split(",")[0]) == pytest.approx(x + 0.12 * box["width"] / box["height"], abs=2e-3)
+    assert float(page.link()["start"][0].split(",")[0]) == pytest.approx(
+        x + 0.12 * box["width"] / box["height"], abs=2e-3
+    )
 
     finger = ActionBuilder(page.browser, mouse=PointerInput("touch", "finger"))
     finger.pointer_action.move_to(handle).pointer_down().move_by(-100, 0).pointer_up()
@@ -219,7 +221,9 @@ def test_ground_without_a_value_is_hatched_and_a_walk_ends_there(page: Page) -> 
     page.open("surface=oblong_bowl&opt=gd,lr=0.2&steps=2000&t=2000")
     assert not page.find(".holes").is_displayed()
     assert page.readings()[0].startswith("diverged at")
-    page.open("surface=formula&f=" + quote("sqrt(x - 1)") + "&start=0&opt=gd&steps=20&t=20")  # a curve, and from nowhere
+    page.open(
+        "surface=formula&f=" + quote("sqrt(x - 1)") + "&start=0&opt=gd&steps=20&t=20"
+    )  # a curve, and from nowhere
     assert page.find(".holes").is_displayed()
     assert page.readings() == ["left the ground at 1"]
 
@@ -239,7 +243,9 @@ def test_hatching_marks_exactly_what_has_no_value(blank: Any) -> None:
           }
           return [...set];
         };
-        const whole = paintContour(new ImageData(80, 40), { value: (p) => p[0] }, [-1, 1, -1, 1], [250, 250, 250], [180, 190, 200], [60, 80, 90]);
+        const slope = { value: (p) => p[0] };
+        const gray = [250, 180, 60].map((c) => [c, c, c]);
+        const whole = paintContour(new ImageData(80, 40), slope, [-1, 1, -1, 1], ...gray);
         return [holes, whole, colors(0, 38), colors(44, 80)];"""
     )
     holes, whole, left, right = found

@@ -183,7 +183,8 @@ for (let k = 0; k < 500; k++) {
   chooseSurface(state, pick([...SURFACES.map((s) => s.name), "formula"]));
   state.preset = pick(["", ...PRESETS.map((p) => p.name)]);
   if (state.surface === "formula") state.formula = pick(["x^2+y", "a & b = #c %20", "<b>é·√</b>", "x,y:z(1)"]);
-  state.parameters = state.parameters.map((v) => pick([v, v > 0 ? random() * 10 ** pick([-5, 0, 5]) : 4 * random() - 2]));
+  const other = (v) => (v > 0 ? random() * 10 ** pick([-5, 0, 5]) : 4 * random() - 2);
+  state.parameters = state.parameters.map((v) => pick([v, other(v)]));
   state.start = [random() * 20 - 10, random() * 2 - 1];
   if (random() < 0.5) state.view = [-random(), random(), -random() * 1e-3, random() * 1e3];
   state.steps = pick([10, 10000, 777]);

@@ -1,5 +1,6 @@
 """Pictures: every kind of file, the films' frames, the pages; the command line in front of them."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -86,7 +87,7 @@ def test_a_film_of_what_happens_early_gives_the_early_steps_more_time():
     assert files.moments(slow)[:4] == [0, 1, 2, 3]
     assert files.moments(slow)[-1] == slow.last
     assert files.moments(even)[1] == 14
-    assert files.moments(maps(rules=("momentum",), size=2, steps=2)) == [0]
+    assert files.moments(maps(rules=("momentum",), size=2, steps=2)) == [0, 1, 2]
 
 
 def test_the_svg_is_xml_and_the_page_is_inert():
@@ -94,12 +95,61 @@ def test_the_svg_is_xml_and_the_page_is_inert():
     ET.fromstring(files.svg(o))
     hostile = type(o)(**{**vars(o), "title": "<script>alert(1)</script>", "story": "a & <b>"})
     text = page(hostile, files.svg(hostile))
-    assert "<script" not in text
+    assert "<script" not in text  # without a film
     assert "&lt;script&gt;alert(1)" in text
     assert "a &amp; &lt;b&gt;" in text
-    assert "http" not in text.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
-        "http://creativecommons.org", ""
-    ).replace("https://matplotlib.org", "")
+    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_level_lines_do_not_make_an_svg_heavy(name):
+    small = {"size": 20} if name == "maps" else {"steps": 60} if name in ("bowl", "paths", "knobs") else {}
+    assert len(files.svg(SCENARIOS[name](**small))) < 600_000
+
+
+def test_a_page_s_film_is_the_pictures_of_the_gif(short):
+    """Each picture is the one before with what differs put on it."""
+    pictures = list(files.frames(short))
+    film = files.reel(iter(pictures), files.moments(short))
+    assert [step for step, _ in film.pictures] == files.moments(short)
+    canvas = Image.new("RGBA", (film.width, film.height))
+    for picture, (_, (x, y, data)) in zip(pictures, film.pictures, strict=True):
+        if data:
+            patch = Image.open(io.BytesIO(data)).convert("RGBA")
+            canvas.alpha_composite(patch, (x, y))
+        few = np.asarray(canvas.convert("RGB"), dtype=int)
+        assert np.mean(np.abs(few - picture).max(axis=-1) > 24) < 0.02
+    assert sum(len(data) for _, (_, _, data) in film.pictures) < 300_000
+
+
+def test_a_page_plays_and_stands_still_for_those_who_ask(short, tmp_path, browser):
+    target = files.save(short, tmp_path / "x.html")
+    assert target.stat().st_size < 1_000_000
+
+    def label():
+        return browser.find_element("css selector", ".player span").text
+
+    def wait(condition):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: condition())
+
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    )
+    browser.get(target.as_uri())
+    wait(lambda: label() == "step 20")
+    pixels = "const c = document.querySelector('canvas'); return c.toDataURL();"
+    last = browser.execute_script(pixels)
+    browser.find_element("css selector", ".player input").send_keys("\ue011")  # Home
+    assert label() == "step 0"
+    assert browser.execute_script(pixels) != last
+    browser.find_element("css selector", ".player button").click()
+    wait(lambda: label() == "step 20")
+    assert browser.execute_script(pixels) == last
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
 def command(*arguments):

@@ -76,6 +76,19 @@ def test_the_first_rescaled_gradients_are_longer_and_the_limit_comes_from_above(
     np.testing.assert_allclose(-r.step[:, 0], 0.01 / np.sqrt(1 - 0.9**t + 1e-7), rtol=1e-11)
     assert not holds(accumulate(), "from below")
     assert holds(accumulate(mu=0.0), "toward")
+
+
+def test_too_few_steps_are_no_verdict_and_it_is_said_how_many_it_takes():
+    o = accumulate(mu=0.99, steps=50)
+    claim = next(c for c in o.claims if "toward" in c.text)
+    assert (claim.holds, claim.mark) == (None, "?")
+    needed = int(re.search(r"it takes (\d+)", claim.evidence)[1])
+    assert holds(accumulate(mu=0.99, steps=needed), "toward")
+    speeds = np.abs(accumulate(mu=0.99, steps=needed + 500).runs["rmsprop_momentum"].step[:, 0]) / 0.01 / 100
+    assert np.all(np.abs(speeds[needed - 1 :] - 1) < 0.05)
+    assert abs(speeds[needed - 2] - 1) >= 0.05
+    assert json.loads(o.to_json())["claims"][1]["holds"] is None
+    assert "? RMSprop with momentum" in gallery.page([(gallery.EXHIBITS[0], o)])
     from_one = run(recipe("rmsprop_momentum", start={"s": 1.0}, lr=0.01), "constant_slope", steps=300)
     assert np.max(np.abs(from_one.step)) <= 0.1  # an average that starts at one, as TensorFlow 1's, has no excess
 
@@ -238,10 +251,27 @@ def test_what_each_knob_does():
 
 def test_a_map_holds_what_single_runs_give():
     o = maps(rules=("momentum", "adam"), size=5, steps=40)
-    assert column(o.tables[0], "rule").keys() == {"momentum", "adam"}
-    lr, mu, best = (column(o.tables[0], h)["momentum"] for h in ("at lr", "at μ", "best"))
+    assert list(column(o.tables[0], "rule")) == ["momentum, μ", "adam, β₁"]
+    lr, mu, best = (column(o.tables[0], h)["momentum, μ"] for h in ("at lr", "at momentum", "best"))
     alone = run("momentum", "oblong_bowl", lr=lr, mu=mu, steps=40)
     assert best == pytest.approx(float(alone.value[-1] / alone.value[0]), rel=1e-12)
+
+
+def test_a_map_moves_from_the_first_step_to_the_last_one():
+    from matplotlib.figure import Figure
+
+    o = maps(rules=("momentum",), size=6, steps=30)
+    figure = Figure(figsize=o.size)
+    moving = o.draw(figure)
+    (mesh,) = [a for a in moving.artists if hasattr(a, "get_array")]
+    lr, mu = np.geomspace(1e-4, 10, 6), 1 - np.geomspace(1, 0.01, 6)
+    for t in (1, 30):
+        moving(t)
+        r = run("momentum", "oblong_bowl", steps=t, lr=lr[None, :], mu=mu[:, None])
+        expected = r.value[-1] / r.value[0]
+        shown = np.ma.filled(mesh.get_array().reshape(6, 6), 2.0)
+        np.testing.assert_array_equal(shown < 1, expected < 1)
+        np.testing.assert_allclose(shown[expected < 1], np.clip(expected[expected < 1], 1e-8, 1), rtol=1e-12)
 
 
 def test_momentums_edge_on_the_map_is_its_bound():

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ravine import dialects
+from ravine.cli.tables import show_table
 from ravine.dialects.compare import Comparison, Effect, compare
+from ravine.dialects.order import order
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments, element
 from ravine.recipe import Recipe
@@ -83,6 +85,7 @@ def show(names: list[str], lr: float | None, let: Mapping[str, float]) -> None:
     _values(console, sides)
     if len(sides) == 2:
         _differences(console, compare(sides[0].recipe, sides[1].recipe))
+        _order(console, sides)
     others = [s.constructor.framework for s in sides[1:] if s.constructor] or [
         f for f in dialects.FRAMEWORKS if sides[0].constructor is None or f != sides[0].constructor.framework
     ]
@@ -116,32 +119,25 @@ def _equations(console: Console, sides: list[Side]) -> None:
 
 
 def _values(console: Console, sides: list[Side]) -> None:
-    table = Table()
-    table.add_column("")
-    table.add_column("value")
-    for one in sides:
-        table.add_column(Text(one.name.partition("(")[0]))
+    rows = []
     printer = text.TextPrinter()
     for name in dict.fromkeys(n for s in sides for n in s.recipe.hyper):
         values = {s.recipe.hyper.get(name) for s in sides}
         row = [MARK if len(values) > 1 else "", printer.name(name), *(s.value(name) for s in sides)]
-        table.add_row(*map(Text, row))
+        rows.append(row)
     starts = [{n: s.recipe.start.get(n, d.start) for n, d in s.recipe.rule.slots.items()} for s in sides]
     for slot in dict.fromkeys(n for s in starts for n in s):
         found = [f"{s[slot]:g}" if slot in s else "–" for s in starts]
         differs = len({s.get(slot) for s in starts}) > 1
-        table.add_row(MARK if differs else "", f"start of {printer.name(slot)}", *found)
-    console.print(table)
+        rows.append([MARK if differs else "", f"start of {printer.name(slot)}", *found])
+    show_table(console, ("", "value", *(one.name.partition("(")[0] for one in sides)), rows)
 
 
 def _differences(console: Console, found: Comparison) -> None:
     if found.differences:
-        table = Table(title="Each difference alone")
-        for heading in ("term", "first", "second", "parts at", "by", "at worst by"):
-            table.add_column(heading)
-        for d in found.differences:
-            table.add_row(*map(Text, (d.term, d.a, d.b, *_effect(d.effect))))
-        console.print(table)
+        headings = ("term", "first", "second", "parts at", "by", "at worst by")
+        rows = [(d.term, d.a, d.b, *_effect(d.effect)) for d in found.differences]
+        show_table(console, headings, rows, "Each difference alone")
     if found.same:
         console.print("They move alike: on the test stream the trajectories never part.")
         return
@@ -151,6 +147,20 @@ def _differences(console: Console, found: Comparison) -> None:
     if found.responsible is not None:
         d = found.responsible
         console.print(Text(f"What matters most: {d.term} ({d.a} against {d.b}).", style="bold"))
+
+
+def _order(console: Console, sides: list[Side]) -> None:
+    """Where one takes momentum of rescaled steps and the other rescales an average: a sentence and a picture of it."""
+    orders = [order(s.recipe) for s in sides]
+    first, second = orders
+    if first is None or second is None or first.rescales_first == second.rescales_first:
+        return
+    names = [s.name.partition("(")[0] for s in sides]
+    console.print()
+    console.print(Text(f"{names[0]} {first.words}; {names[1]} {second.words}.", style="bold"))
+    for name, found in zip(names, (first, second), strict=True):
+        console.print(Text(f"  {name}: {found.picture}"))
+    console.print()
 
 
 def _effect(effect: Effect | None) -> tuple[str, str, str]:

@@ -5,20 +5,32 @@ from __future__ import annotations
 import click
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from ravine import palette
+from ravine.cli.tables import show_table
 from ravine.registry import rule, rules
 from ravine.rule import Rule
 from ravine.spelling import read
 from ravine.trace import text
+
+NARROW = 60
+"""Columns below which a table of the family would have no room for numbers."""
+LEGEND = "State in bytes per float32 parameter. `ravine explain RULE` shows one with its equation."
 
 
 @click.command("list")
 def list_rules() -> None:
     """The family at a glance: every optimizer with its hyperparameters and the state it keeps."""
     console = Console()
+    if console.width < NARROW:
+        for name, found in rules().items():
+            console.print(Text.assemble((name, palette.style(name).color), f"  {slots(found)}"))
+            console.print(Padding(Text(defaults(found)), (0, 0, 0, 2)))
+        console.print(f"\n{LEGEND}")
+        return
     is_wide = console.width >= 78  # in a narrower terminal titles would leave no room for the hyperparameters
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("rule", no_wrap=True)
@@ -30,7 +42,7 @@ def list_rules() -> None:
         title = [Text(found.title)] if is_wide else []
         table.add_row(Text(name, style=palette.style(name).color), *title, defaults(found), slots(found))
     console.print(table)
-    console.print("\nState in bytes per float32 parameter. `ravine explain RULE` shows one with its equation.")
+    console.print(f"\n{LEGEND}")
 
 
 @click.command()
@@ -60,13 +72,9 @@ def explain(name: str, other: str | None, lr: float | None, let: tuple[str, ...]
     console.print()
     console.print(Text(equation))
     console.print()
-    table = Table()
-    for heading in ("hyperparameter", "symbol", "default", "legal"):
-        table.add_column(heading)
     printer = text.TextPrinter()
-    for name, h in found.hyperparameters.items():
-        table.add_row(name, printer.name(name), f"{h.default:g}", str(h.range))
-    console.print(table)
+    rows = [(n, printer.name(n), f"{h.default:g}", str(h.range)) for n, h in found.hyperparameters.items()]
+    show_table(console, ("hyperparameter", "symbol", "default", "legal"), rows)
     state = ", ".join(f"{n}{' (one number)' if s.is_scalar else ''} from {s.start:g}" for n, s in found.slots.items())
     console.print(f"State: {state or 'none'}; {found.state_words} bytes per float32 parameter", highlight=False)
     if found.paper:

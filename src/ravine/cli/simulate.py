@@ -111,8 +111,8 @@ def show(outcome: Outcome) -> None:
     if outcome.claims:
         console.print()
     for claim in outcome.claims:
-        mark, color = ("✓", "green") if claim.holds else ("✗", "red")
-        console.print(Text.assemble((f"{mark} ", color), claim.text, (f": {claim.evidence}", "dim")))
+        color = {True: "green", False: "red", None: "yellow"}[claim.holds]
+        console.print(Text.assemble((f"{claim.mark} ", color), claim.text, (f": {claim.evidence}", "dim")))
 
 
 def _table(t: Numbers, room: int) -> Table:

@@ -147,8 +147,10 @@ def terrain(axes: Axes, surface: Surface, view: Any = None, levels: int = 18) ->
     low = surface.minimum if surface.minimum is not None else float(np.min(z))
     height = np.log1p(np.maximum(z - low, 0)) if surface.log_contours else np.sqrt(np.maximum(z - low, 0))
     marks = np.linspace(0, float(np.max(height)), levels + 1)
-    axes.contourf(x, y, height, marks, cmap=_greys(), antialiased=True)
-    axes.contour(x, y, height, marks[1:], colors="#9FA8B2", linewidths=0.5)
+    ground = axes.contourf(x, y, height, marks, cmap=_greys(), antialiased=True)
+    lines = axes.contour(x, y, height, marks[1:], colors="#9FA8B2", linewidths=0.5)
+    for part in (ground, lines):
+        part.set_rasterized(True)  # as paths they would be megabytes of an SVG
     for point in surface.minima:
         axes.plot(*point, "+", color=INK, markersize=11, markeredgewidth=1.8)
     axes.set(xlim=(x0, x1), ylim=(y0, y1))

@@ -16,7 +16,7 @@ from ravine import palette
 from ravine.errors import missing, require
 from ravine.simulate.figures import INK, Moving, look
 from ravine.simulate.outcome import Outcome
-from ravine.simulate.page import page
+from ravine.simulate.page import Reel, page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,8 +25,8 @@ SUFFIXES = (".png", ".svg", ".gif", ".mp4", ".html")
 FRAMES, FRAMES_A_SECOND, HOLD = 72, 18, 1.5
 """A film: how many frames it has, its speed, and for how many seconds the last frame stays."""
 STILL_DPI, FILM_DPI = 120, 80
-COLORS = 160
-"""The colours of a gif: pictures of few colours, which so stay small."""
+COLORS, UNCHANGED = 160, 255
+"""The colours of a gif: pictures of few colours, which so stay small; and in a page's film the one that is none."""
 
 
 def figure(outcome: Outcome) -> tuple[Figure, Moving]:
@@ -59,7 +59,7 @@ def check(path: str | Path) -> Path:
 
 
 def save(outcome: Outcome, path: str | Path) -> Path:
-    """Write the picture: .png or .svg a still, .gif or .mp4 a film, .html a page with the still and the tables.
+    """Write the picture: .png or .svg a still, .gif or .mp4 a film, .html a page with the film and the tables.
 
     Raises ValueError for another ending or a folder that is not there; ImportError, naming what to install, where
     Matplotlib or (for .mp4) ffmpeg is missing.
@@ -67,7 +67,7 @@ def save(outcome: Outcome, path: str | Path) -> Path:
     target = check(path)
     suffix = target.suffix.lower()
     if suffix == ".html":
-        target.write_text(page(outcome, svg(outcome)), encoding="utf-8")
+        target.write_text(page(outcome, svg(outcome), reel(frames(outcome), moments(outcome))), encoding="utf-8")
     elif suffix == ".svg":
         target.write_text(svg(outcome), encoding="utf-8")
     elif suffix == ".png":
@@ -84,7 +84,7 @@ def svg(outcome: Outcome) -> str:
     made, _ = figure(outcome)
     text = io.StringIO()
     with look():
-        made.savefig(text, format="svg", metadata={"Date": None})
+        made.savefig(text, format="svg", dpi=STILL_DPI, metadata={"Date": None})
     return text.getvalue()
 
 
@@ -125,6 +125,33 @@ def _gif(pictures: list[Any], target: Path) -> None:
     first, *rest = [i.quantize(palette=few, dither=Image.Dither.NONE) for i in images]
     times = [1000 // FRAMES_A_SECOND] * len(rest) + [int(1000 * HOLD)]
     first.save(target, save_all=True, append_images=rest, duration=times, loop=0, optimize=True)
+
+
+def reel(pictures: Iterator[Any], steps: list[int]) -> Reel:
+    """A film for a page: each picture as what differs from the one before it, in the colours of a gif."""
+    from PIL import Image
+
+    every = list(pictures)
+    few = Image.fromarray(_with_swatches(every[-1])).quantize(COLORS, dither=Image.Dither.NONE)
+    colors = few.getpalette()
+    assert colors is not None
+    before, changes = None, []
+    for picture in every:
+        now = np.asarray(Image.fromarray(picture).quantize(palette=few, dither=Image.Dither.NONE))
+        differs = np.ones(now.shape, dtype=bool) if before is None else now != before
+        rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
+        if len(rows):
+            box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            patch = Image.fromarray(np.where(differs, now, UNCHANGED).astype(np.uint8)[box])
+            patch.putpalette(colors)
+            data = io.BytesIO()
+            patch.save(data, format="png", optimize=True, transparency=UNCHANGED)
+            changes.append((int(columns[0]), int(rows[0]), data.getvalue()))
+        else:
+            changes.append((0, 0, b""))
+        before = now
+    height, width = every[0].shape[:2]
+    return Reel(width, height, FRAMES_A_SECOND, list(zip(steps, changes, strict=True)))
 
 
 def _with_swatches(picture: Any) -> Any:

@@ -99,7 +99,7 @@ def page(shown: Iterable[tuple[Exhibit, Outcome]]) -> str:
     """The Markdown page."""
     sections = [HEAD]
     for exhibit, o in shown:
-        claims = "\n".join(f"- {'✓' if c.holds else '✗'} {c.text}: {c.evidence}." for c in o.claims)
+        claims = "\n".join(f"- {c.mark} {c.text}: {c.evidence}." for c in o.claims)
         sections.append(
             f"## {o.title}\n\n{o.story}\n\n![{o.title}](gallery/{exhibit.file})\n\n```sh\n{command(exhibit)}\n```\n\n"
             + (f"{claims}\n\n" if claims else "")

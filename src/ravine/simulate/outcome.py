@@ -31,11 +31,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, whether these numbers bear it out, and the numbers."""
+    """A statement, whether these numbers bear it out (None where they are too few to tell), and the numbers."""
 
     text: str
-    holds: bool
+    holds: bool | None
     evidence: str
+
+    @property
+    def mark(self) -> str:
+        """Yes, no or undecided, in one character."""
+        return "?" if self.holds is None else "✓" if self.holds else "✗"
 
 
 @dataclass(frozen=True)

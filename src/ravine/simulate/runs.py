@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,25 @@ def final(
     columns = np.concatenate(ends, axis=1)
     x = np.moveaxis(columns.reshape(-1, *plan.batch), 0, -1)
     return x, plan.surface.at(columns)[0].reshape(plan.batch)
+
+
+def values_at(
+    method: Recipe | Rule | str,
+    surface: Surface | str,
+    *,
+    at: Sequence[int],
+    start: Any = None,
+    noise: Noise | None = None,
+    streams: Any = 0,
+    **hyper: Any,
+) -> list[Any]:
+    """The values of runs after each of the steps `at` (rising, from 1), of shape (…). Arguments as for `run`."""
+    plan = make_plan(method, surface, start, at[-1], noise, streams, hyper)
+    parts = []
+    for block in plan.blocks():
+        moments = enumerate(_steps(block, at[-1], 0), start=1)
+        parts.append([plan.surface.at(moment.x)[0] for t, moment in moments if t in at])
+    return [np.concatenate(values).reshape(plan.batch) for values in zip(*parts, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
