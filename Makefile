@@ -34,6 +34,7 @@ types: $(VENV)/.installed-dev  ## check types
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-dev  ## the tests alone
+	@$(BIN)/python tools/axe.py
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test: lint types unit  ## lint, types and the whole suite

@@ -100,6 +100,9 @@ def page(browser: Any, file: Path) -> Iterator[Page]:
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+THEME = '[title="Colours: automatic, light or dark"]'
+
+
 def keys() -> Any:
     from selenium.webdriver.common.keys import Keys
 
@@ -314,7 +317,7 @@ def test_paper_gets_the_picture_in_light_colours_and_no_controls(page: Page) -> 
 
 def test_a_link_to_a_file_says_that_it_is_one(page: Page) -> None:
     page.open("preset=bowl&t=3")
-    page.named("Copy a link to exactly this view").click()
+    page.named("Copy link to exactly this view").click()
     page.wait(lambda: "opens here only" in page.find(".notice").text)
 
 
@@ -439,7 +442,7 @@ def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
 
     def seen() -> tuple[str, int, str]:
         surface = page.find('select[aria-label="Surface"]').get_attribute("value")
-        return surface, len(page.all(".card")), page.named("Colours: automatic, light or dark").text
+        return surface, len(page.all(".card")), page.find(THEME).text
 
     page.open("preset=bowl&theme=dark")
     assert seen() == (wanted["surface"][0], len(wanted["opt"]), "☾ dark")
@@ -698,7 +701,7 @@ def test_it_fits_a_phone_and_follows_the_system_s_colours(page: Page) -> None:
     dark = {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", dark)
     page.wait(lambda: paper() != light)
-    button = page.named("Colours: automatic, light or dark")
+    button = page.find(THEME)
     button.click()
     assert paper() == light
     assert page.link()["theme"] == ["light"]

@@ -74,7 +74,7 @@ export class Playground {
     this.theme = button("", "Colours: automatic, light or dark", () =>
       act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true),
     );
-    this.share = button("Copy link", "Copy a link to exactly this view", () => this.copyLink());
+    this.share = button("Copy link", "Copy link to exactly this view", () => this.copyLink());
     this.notice = el("p", { class: "notice", role: "status", "aria-live": "polite" });
     this.root.classList.add("ravine");
     this.root.replaceChildren(
@@ -198,6 +198,7 @@ export class Playground {
     this.inside.show({ state, run: runs[selected], look: looks[selected], surface });
     this.map.show({ state, surface, theme });
     setText(this.theme, THEMES[state.theme]);
+    this.theme.setAttribute("aria-label", `Colours: ${THEMES[state.theme]}`);
     this.undoButton.disabled = !this.history.past.length;
     this.redoButton.disabled = !this.history.future.length;
     this.textTime = -Infinity;

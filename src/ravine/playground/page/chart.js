@@ -9,7 +9,7 @@ const MARGIN = { left: 52, right: 10, top: 8, bottom: 20 };
 export class Chart {
   constructor(title, scrub) {
     this.canvas = el("canvas", { class: "plot", role: "img", "aria-label": title });
-    this.heading = el("h3", {}, title);
+    this.heading = el("h2", {}, title);
     this.element = el("figure", { class: "chart" }, this.heading, this.canvas);
     this.title = title;
     this.pale = document.createElement("canvas");

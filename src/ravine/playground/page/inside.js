@@ -39,15 +39,15 @@ export class Inside {
     const column = (text) => el("th", { scope: "col" }, text);
     const names = surface.dimensions === 2 ? ["x", "y"] : ["x"];
     this.cells = [];
-    const row = (head, count) => {
+    const row = (head, count, name) => {
       const cells = Array.from({ length: count }, () =>
         el("td", count < names.length ? { colspan: names.length } : {}),
       );
       this.cells.push(cells);
-      return el("tr", {}, el("th", { scope: "row" }, head), ...cells);
+      return el("tr", {}, el("th", { scope: "row", "aria-label": name }, head), ...cells);
     };
     const rows = [row("position", names.length), row("gradient", names.length), row("step Δ", names.length)];
-    rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), slot.scalar ? 1 : names.length)));
+    rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), slot.scalar ? 1 : names.length, slot.name)));
     this.choice = names.map((name, k) =>
       el(
         "button",
@@ -73,7 +73,7 @@ export class Inside {
       el(
         "div",
         { class: "slots" },
-        el("table", {}, el("thead", {}, el("tr", {}, column(""), ...names.map(column))), el("tbody", {}, ...rows)),
+        el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...names.map(column))), el("tbody", {}, ...rows)),
       ),
     );
     lowerSubscripts(this.element);

@@ -34,7 +34,7 @@ export class Stage {
       this.handle.element,
     );
     this.legend = el("p", { class: "hint holes", hidden: true }, el("span", { class: "hatch" }), " the formula has no value here");
-    const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Show all paths", 0)];
+    const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Zoom to fit all paths", 0)];
     this.below = el("div", { class: "below" }, this.legend, el("div", { class: "zoom" }, ...buttons));
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
     this.drawn = [];
