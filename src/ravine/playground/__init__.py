@@ -15,6 +15,7 @@ from ravine.playground import generate
 from ravine.playground.bundle import PAGE, bundle
 from ravine.registry import rules
 from ravine.rule import Rule
+from ravine.trace.graph import CUTS
 
 STYLES = ("base", "layout", "stage", "panels", "inside", "narrow", "print")
 """The parts of the page's style, in `page/style`: a later one overrides earlier ones."""
@@ -39,8 +40,13 @@ def write(path: str | Path, extra: Iterable[Rule] = ()) -> Path:
 
 def script(entry: str, extra: Iterable[Rule] = ()) -> str:
     """The page's modules from `entry` on as one script, with the family's rules and `extra` ones."""
-    chosen = rules() | {r.name: r for r in extra}
+    chosen = family() | {r.name: r for r in extra}
     return bundle(entry, {"generated.js": generate.module(chosen.values())})
+
+
+def family() -> dict[str, Rule]:
+    """The rules that a page of points can show: those that read one element at a time, no rows and columns."""
+    return {name: found for name, found in rules().items() if not any(n.op in CUTS for n in found.graph.nodes)}
 
 
 def stylesheet() -> str:
