@@ -192,9 +192,10 @@ for (let k = 0; k < 500; k++) {
   state.speed = pick([1, 1000, 12.5]);
   const kind = pick(["none", "gaussian", "heavy_tailed", "minibatch"]);
   if (kind !== "none") state.noise = { kind, level: random(), seed: pick([0, 7, 2 ** 31]) };
+  const setting = (h) => pick([h.value, 0.5 * random() + 1e-9].filter((v) => legal(h, v)));
   for (let j = 0; j < pick([0, 1, 5, 24]); j++) {
     const rule = pick(RULES);
-    state.optimizers.push({ rule: rule.name, hyper: rule.hyper.map((h) => pick([h.value, 0.5 * random() + 1e-9])) });
+    state.optimizers.push({ rule: rule.name, hyper: rule.hyper.map(setting) });
   }
   state.selected = Math.floor(random() * Math.max(1, state.optimizers.length));
   state.coordinate = pick([0, 1]);

@@ -104,18 +104,19 @@ def trail(axes: Axes, x: Any, look: Mapping[str, Any], label: str = "", dots: bo
     """A path (time, 2) on a map, haloed, with its point at the end, and if wanted a dot for every step."""
     from matplotlib.patheffects import Normal, Stroke
 
-    marks = {"marker": "o", "markersize": 3.2} if dots else {}
-    (line,) = axes.plot(x[:, 0], x[:, 1], label=label, **{"linewidth": 1.4 if dots else 2.0, **marks, **look})
+    (line,) = axes.plot(x[:, 0], x[:, 1], label=label, **{"linewidth": 1.4 if dots else 2.0, **look})
     line.set_path_effects([Stroke(linewidth=3.6, foreground="white", alpha=0.8), Normal()])
+    marks = axes.plot(x[:, 0], x[:, 1], "o", markersize=3.2, color=look["color"]) if dots else []
     (head,) = axes.plot([], [], "o", color=look["color"], markersize=9, markeredgecolor="white", markeredgewidth=1.4)
     x = np.where(np.isfinite(x), x, np.nan)
 
     def show(t: int) -> None:
         now = min(t, len(x) - 1)
-        line.set_data(x[: now + 1, 0], x[: now + 1, 1])
+        for part in (line, *marks):
+            part.set_data(x[: now + 1, 0], x[: now + 1, 1])
         head.set_data(x[now : now + 1, 0], x[now : now + 1, 1])
 
-    return Moving((line, head), show)
+    return Moving((line, *marks, head), show)
 
 
 def balls(axes: Axes, x: Any, surface: Surface, look: Mapping[str, Any], label: str = "") -> Moving:
@@ -147,10 +148,9 @@ def terrain(axes: Axes, surface: Surface, view: Any = None, levels: int = 18) ->
     low = surface.minimum if surface.minimum is not None else float(np.min(z))
     height = np.log1p(np.maximum(z - low, 0)) if surface.log_contours else np.sqrt(np.maximum(z - low, 0))
     marks = np.linspace(0, float(np.max(height)), levels + 1)
-    ground = axes.contourf(x, y, height, marks, cmap=_greys(), antialiased=True)
-    lines = axes.contour(x, y, height, marks[1:], colors="#9FA8B2", linewidths=0.5)
-    for part in (ground, lines):
-        part.set_rasterized(True)  # as paths they would be megabytes of an SVG
+    axes.contourf(x, y, height, marks, cmap=_greys(), antialiased=True, zorder=0)
+    axes.contour(x, y, height, marks[1:], colors="#9FA8B2", linewidths=0.5, zorder=0.5)
+    axes.set_rasterization_zorder(0.9)  # as paths they would be megabytes of an SVG
     for point in surface.minima:
         axes.plot(*point, "+", color=INK, markersize=11, markeredgewidth=1.8)
     axes.set(xlim=(x0, x1), ylim=(y0, y1))

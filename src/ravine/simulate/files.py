@@ -25,8 +25,8 @@ SUFFIXES = (".png", ".svg", ".gif", ".mp4", ".html")
 FRAMES, FRAMES_A_SECOND, HOLD = 72, 18, 1.5
 """A film: how many frames it has, its speed, and for how many seconds the last frame stays."""
 STILL_DPI, FILM_DPI = 120, 80
-COLORS, UNCHANGED = 160, 255
-"""The colours of a gif: pictures of few colours, which so stay small; and in a page's film the one that is none."""
+COLORS = 160
+"""The colours of a gif: pictures of few colours, which so stay small."""
 
 
 def figure(outcome: Outcome) -> tuple[Figure, Moving]:
@@ -133,8 +133,8 @@ def reel(pictures: Iterator[Any], steps: list[int]) -> Reel:
 
     every = list(pictures)
     few = Image.fromarray(_with_swatches(every[-1])).quantize(COLORS, dither=Image.Dither.NONE)
-    colors = few.getpalette()
-    assert colors is not None
+    colors = (few.getpalette() or [])[: 3 * COLORS]
+    unchanged = len(colors) // 3  # one more colour, which is none
     before, changes = None, []
     for picture in every:
         now = np.asarray(Image.fromarray(picture).quantize(palette=few, dither=Image.Dither.NONE))
@@ -142,10 +142,10 @@ def reel(pictures: Iterator[Any], steps: list[int]) -> Reel:
         rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
         if len(rows):
             box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-            patch = Image.fromarray(np.where(differs, now, UNCHANGED).astype(np.uint8)[box])
-            patch.putpalette(colors)
+            patch = Image.fromarray(np.where(differs, now, unchanged).astype(np.uint8)[box])
+            patch.putpalette([*colors, 0, 0, 0])
             data = io.BytesIO()
-            patch.save(data, format="png", optimize=True, transparency=UNCHANGED)
+            patch.save(data, format="png", optimize=True, transparency=unchanged)
             changes.append((int(columns[0]), int(rows[0]), data.getvalue()))
         else:
             changes.append((0, 0, b""))
