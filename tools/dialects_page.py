@@ -15,8 +15,8 @@ HEAD = """# Dialects
 <!-- Written by `make docs` from src/ravine/dialects/. Do not edit; the words are in tools/dialects_page.py. -->
 
 "RMSprop" and "Adam" mean other arithmetic in each framework. A dialect is that knowledge: every constructor of
-TensorFlow 1 (`tf.compat.v1.train`), Keras 3, torch and optax, under its own name, with its own arguments and defaults,
-returns a recipe, and the recipe runs everywhere.
+TensorFlow 1 (`tf.compat.v1.train`), Keras 3, Keras's legacy classes, torch and optax, under its own name, with its own
+arguments and defaults, returns a recipe, and the recipe runs everywhere.
 
 ```python
 from ravine import dialects
@@ -52,6 +52,8 @@ More that the runs showed:
   some of them, and keeps the learning rate in `floatx`. The recorded float64 runs pass numbers of the right type; two
   of TensorFlow's are recorded with Python numbers as well, and are followed by the rounded ones.
 - torch keeps NAdam's product in the default type, float32 unless set, for float64 parameters too.
+- Keras's legacy optimizers keep their hyperparameters in float32. Their Nadam keeps its product for float32 variables
+  alone; with others each step is taken as the first, and float64 runs of it are not recorded.
 - optax computes 1 − βᵗ in float32 for float32 parameters, which is off by 1.3e-5 at β₂ = 0.999 and t = 1;
   `recipe.optax()` is not.
 - optax's RMSprop, centred and bias-corrected, divides by the root of a rounding error at the first step unless
@@ -153,12 +155,19 @@ $ ravine convert keras.npz --from keras --to torch --optimizer 'keras.Adam(0.01)
 $ ravine convert last.ckpt --from torch --to keras --optimizer torch.AdamW --key optimizer_states.0
 ```
 
-Reads and writes `.safetensors` and `.npz` under the frameworks' own names, and reads torch's `.pt`, `.pth`, `.bin`,
-`.ckpt` and `.tar` (tensors and plain values only) with an optimizer's state dict anywhere inside, Keras's `.keras`,
-`.h5` and `.weights.h5` (in the first and last the parameters have numbers, in the order of
-`model.trainable_variables`), and flax's `.msgpack`; nothing is unpickled. In optax's states the optimizer is found
-inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these
-keep beside is named as left behind. bfloat16 is held in float32. The optimizer's call and the step go into the
+STATE is a file or a folder:
+
+| from | what is read |
+|---|---|
+| any framework | `.safetensors` and `.npz` under the framework's own names (also written) |
+| torch | `.pt`, `.pth`, `.bin`, `.ckpt`, `.tar` with an optimizer's state dict anywhere inside, Lightning's among them; the folders of Accelerate, transformers' Trainer and `torch.distributed.checkpoint`; state dicts by name, flattened ones too |
+| Keras | `.keras`, `.h5`, `.weights.h5` (h5py); in `.keras` and `.weights.h5` parameters have numbers, in the order of `model.trainable_variables` |
+| TensorFlow | checkpoints of TensorFlow 1's Saver, of `tf.train.Checkpoint`, and saved models, by folder, prefix or index, without TensorFlow: Keras's optimizers (`--from keras`), the legacy ones (`--from keras_legacy`) and TensorFlow 1's |
+| optax | flax's `.msgpack`; the optimizer is found inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind |
+
+Nothing that could run code is unpickled: torch's files are read as tensors and plain values, a distributed checkpoint's
+`.metadata` by an unpickler that knows descriptions of tensors alone, TensorFlow's tables with their checksums. What a
+file doesn't say is asked for by name. bfloat16 is held in float32. The optimizer's call and the step go into the
 metadata. Groups with settings of their own become files of their own. The command first says what it took the file
 for. A parameter group is a torch class's only if it has just the keys that the class gives it from torch 2.7 on: an
 older checkpoint's, which does not tell AdamW from Adam with L2, and another library's are refused by name, and
@@ -168,17 +177,15 @@ differs by the factor lr is kept in float64 on the way, so that float32 comes ba
 training goes on there: exactly, exactly while lr is constant, or otherwise and why; and if the source counts no
 steps, that a schedule would begin anew unless `--step` tells. Parameters without state (frozen, or plain gradient
 descent's) stay without; those at steps of their own keep them in torch and Ravine, and go elsewhere only if the
-equation counts no steps. `--rename OLD=NEW` and `--transpose NAME` (torch has a linear layer's weight as (out, in))
-fit the parameters' names and layout. `make check-conversion` lets the real Keras and TensorFlow go on from converted
-torch states.
+equation counts no steps. `make check-conversion` lets the real Keras and TensorFlow go on from converted torch states.
 
-| framework | a slot of parameter `w` | the step |
-|---|---|---|
-| torch | `w.exp_avg`: the parameter's name, or its number | `w.step` |
-| keras | `w_momentum`: the last part of the variable's path; Nadam's product `u_product` | `iteration` |
-| tensorflow | `w/rms`: `get_slot`'s names | `beta1_power`, `beta2_power` (Adam) |
-| optax | `0.mu.w`: the leaf's path | `0.count`; `count` where the optimizer has none |
-| ravine | `w.m`: the rule's own names | `w.step` |
+**Names and layouts.** torch numbers parameters group by group, those with weight decay first in many programs. Where a
+model's state dict is in the same file or folder, the numbers get its names, if order and shape tell them in just one
+way; `resume` takes the live model's. `--rename` takes `OLD=NEW`, `'encoder.*=enc.*'`, or a file of such lines or of
+JSON. `--like MODEL.pt` (or .safetensors, .npz) takes a model's names by shape and order, shows them in a table and asks
+(`--yes`). `--transpose NAME` turns matrices and kernels round: torch has (out, in, height, width), Keras and most JAX
+libraries (height, width, in, out).
+
 
 **Going on by the source's own arithmetic.** torch.optim has no Keras RMSprop. `--to ravine` keeps the equation and
 changes the names alone, and in a program two lines go on where another framework stopped:

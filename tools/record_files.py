@@ -128,7 +128,13 @@ def torch_files(found: dict[str, np.ndarray]) -> None:
     torch_files.record(OUT, functools.partial(keep, found), lambda t: gradients(t, MODEL), BEFORE, AFTER)
 
 
-RECORDERS = {f.__name__: f for f in (keras_files, optax_files, timm_files, torch_files)}
+def tensorflow_files(found: dict[str, np.ndarray]) -> None:
+    from recorders import tensorflow_files
+
+    tensorflow_files.record(OUT, functools.partial(keep, found), gradients, SHAPES, BEFORE, AFTER)
+
+
+RECORDERS = {f.__name__: f for f in (keras_files, optax_files, timm_files, torch_files, tensorflow_files)}
 
 
 def main() -> None:

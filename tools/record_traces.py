@@ -78,6 +78,21 @@ def run_keras(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
         yield x.numpy(), {n: v for n, v in state.items() if n not in ("iteration", "learning_rate")}
 
 
+def run_keras_legacy(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
+    import tensorflow as tf
+
+    arguments.pop("python_numbers")
+    optimizer = constructor(f"keras_legacy.{name}")(**arguments)
+    x = tf.Variable(x0, name="x")
+    for g, lr in zip(gs, lrs(arguments["learning_rate"]), strict=True):
+        optimizer.learning_rate = lr
+        optimizer.apply_gradients([(tf.constant(g), x)])
+        state = {n: optimizer.get_slot(x, n).numpy() for n in optimizer.get_slot_names()}
+        if name == "Nadam":
+            state["momentum_cache"] = optimizer._m_cache.numpy()
+        yield x.numpy(), state
+
+
 def run_torch(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
     import torch
 
@@ -114,6 +129,7 @@ def run_optax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
 RUNNERS: dict[str, Callable[..., Run]] = {
     "tensorflow": run_tensorflow,
     "keras": run_keras,
+    "keras_legacy": run_keras_legacy,
     "torch": run_torch,
     "optax": run_optax,
 }
@@ -149,6 +165,15 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "Nadam": {lr: [None]},
             "Adamax": {lr: [None]},
             "Lion": {"weight_decay": [None, 0.01]},
+        },
+        "keras_legacy": {
+            "SGD": {"momentum": [None, 0.9], "nesterov": [None, True], "decay": [None, 0.05]},
+            "RMSprop": {"momentum": [None, 0.9], "centered": [None, True]},
+            "Adagrad": {lr: [None, 0.05]},
+            "Adadelta": {lr: [None, 1.0]},
+            "Adam": {"amsgrad": [None, True], "decay": [None, 0.1]},
+            "Nadam": {lr: [None], "schedule_decay": [None, 1.0]},
+            "Adamax": {lr: [None], "clipvalue": [None, 0.5]},
         },
         "torch": {
             "SGD": {lr: [0.01], "momentum": [None, 0.9], "weight_decay": [None, 0.01]},
@@ -248,6 +273,10 @@ def constructor(name: str) -> Any:
         import keras
 
         return getattr(keras.optimizers, function)
+    if framework == "keras_legacy":
+        import tf_keras
+
+        return getattr(tf_keras.optimizers.legacy, function)
     if framework == "torch":
         import torch
 
@@ -272,6 +301,8 @@ def record(framework: str) -> dict[str, np.ndarray]:
     if framework == "tensorflow":  # which then rounds them to float32
         configurations.append(("tensorflow.AdadeltaOptimizer", {"learning_rate": 1.0, "python_numbers": True}))
         configurations.append(("tensorflow.RMSPropOptimizer", {"learning_rate": 0.01, "python_numbers": True}))
+    if framework == "keras_legacy":  # which keeps them in float32
+        configurations = [(n, as_kept(n, a)) for n, a in configurations]
     index: list[dict[str, Any]] = []
     data: dict[str, list[np.ndarray]] = {"float32": [], "float64": []}
     lr_name = "lr" if framework == "torch" else "learning_rate"
@@ -279,6 +310,8 @@ def record(framework: str) -> dict[str, np.ndarray]:
         arguments = {lr_name: default_lr(name)} | arguments if lr_name not in arguments else arguments
         kind = "gentle" if arguments.get("centered") else "wide"
         for dtype in data:
+            if name == "keras_legacy.Nadam" and dtype == "float64":
+                continue  # its product is kept for float32 variables alone: for others every step is taken as the first
             rows: dict[str, list[np.ndarray]] = {"x": []}
             given = dict(arguments)
             run = RUNNERS[framework](name.partition(".")[2], given, x0.astype(dtype), streams[kind].astype(dtype))
@@ -290,7 +323,7 @@ def record(framework: str) -> dict[str, np.ndarray]:
             entry = {"call": f"{name}({call})", "dtype": dtype, "stream": kind, "arrays": shapes}
             index.append(entry | ({"python_numbers": True} if "python_numbers" in arguments else {}))
             data[dtype] += [np.ravel(values) for values in rows.values()]
-    package = {"tensorflow": "tensorflow_cpu"}.get(framework, framework)
+    package = {"tensorflow": "tensorflow_cpu", "keras_legacy": "tf_keras"}.get(framework, framework)
     names = dict.fromkeys(n for n, _ in configurations)
     about = {
         "framework": framework,
@@ -305,12 +338,24 @@ def record(framework: str) -> dict[str, np.ndarray]:
     return {"about": np.array(json.dumps(about)), "x0": x0, **arrays, **{d: np.concatenate(v) for d, v in data.items()}}
 
 
+def as_kept(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """All arguments with their numbers rounded to float32."""
+    every = {n: p.default for n, p in inspect.signature(constructor(name)).parameters.items() if n != "kwargs"}
+    every = {n: v for n, v in every.items() if n != "name"} | arguments
+    rounded = {n: float(np.float32(v)) if isinstance(v, float) else v for n, v in every.items()}
+    return {**rounded, "python_numbers": True}
+
+
 def signature(name: str) -> dict[str, Any]:
     """The real constructor's arguments and defaults; "required" for those without one."""
     parameters = inspect.signature(constructor(name)).parameters.values()
+    beside: dict[str, Any] = {}
+    if name.startswith("keras_legacy."):  # what goes through **kwargs
+        beside = {"clipnorm": None, "clipvalue": None, "global_clipnorm": None}
+        beside |= {"schedule_decay": 0.004} if name.endswith("Nadam") else {"decay": 0.0}
     return {
         p.name: "required" if p.default is p.empty else p.default for p in parameters if p.kind is not p.VAR_KEYWORD
-    }
+    } | beside
 
 
 def main() -> None:

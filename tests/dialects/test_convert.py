@@ -322,7 +322,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
             return (Path.touch, (tmp_path / "harm",))
 
     torch.save({"state": Harm(), "param_groups": []}, tmp_path / "bad.pt")
-    with pytest.raises(ValueError, match=r"bad\.pt is damaged, or holds more than tensors and plain values$"):
+    with pytest.raises(ValueError, match=r"bad\.pt holds an object of \w+, and more than tensors"):
         convert.load(tmp_path / "bad.pt", "torch")
     assert not (tmp_path / "harm").exists()
 

@@ -19,7 +19,7 @@ import numpy as np
 import ravine
 from ravine import Recipe, Rule, State, dialects
 
-FRAMEWORKS = ("tensorflow", "keras", "torch", "optax")
+FRAMEWORKS = ("tensorflow", "keras", "keras_legacy", "torch", "optax")
 
 
 @dataclass(frozen=True)

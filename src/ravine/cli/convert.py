@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ravine import dialects
@@ -14,11 +18,14 @@ from ravine.convert.state import OptimizerState, Outcome
 from ravine.dialects.identities import CONSTANT, EXACT, IMPOSSIBLE
 from ravine.dialects.lines import given_names
 
+if TYPE_CHECKING:
+    from ravine.convert.renaming import Pair
+
 FRAMEWORK = click.Choice(list(FRAMEWORKS))
 
 
 @click.command()
-@click.argument("state", type=click.Path(path_type=Path, exists=True))
+@click.argument("state", type=click.Path(path_type=Path))
 @click.option("--from", "source", type=FRAMEWORK, required=True, help="Whose state it is.")
 @click.option(
     "--to", "target", type=FRAMEWORK, required=True, help="Whose state it is to be; ravine keeps the equation."
@@ -29,8 +36,19 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
 @click.option("--key", help="Which optimizer of a torch checkpoint with several, as in 'optimizer_states.0'.")
 @click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer stands for.")
 @click.option("--step", type=click.IntRange(min=0), help="The number of finished steps, where the file doesn't say.")
-@click.option("--rename", metavar="OLD=NEW", multiple=True, help="Another name for a parameter; may be repeated.")
-@click.option("--transpose", metavar="NAME", multiple=True, help="A matrix kept the other way round; may be repeated.")
+@click.option(
+    "--rename",
+    metavar="OLD=NEW",
+    multiple=True,
+    help="Another name for a parameter, with * for any text, or a file of such lines; may be repeated.",
+)
+@click.option("--transpose", metavar="NAME", multiple=True, help="A matrix or kernel kept the other way round; with *.")
+@click.option(
+    "--like",
+    type=click.Path(path_type=Path),
+    help="A file of the model that goes on: its names and layouts, matched by shape and order.",
+)
+@click.option("--yes", is_flag=True, help="Take the names that --like gives without being asked.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Default: STATE.TO.npz beside it.")
 @click.option("--allow-rounding", is_flag=True, help="Round float64 buffers that differ by the factor lr.")
 def convert(
@@ -43,6 +61,8 @@ def convert(
     step: int | None,
     rename: tuple[str, ...],
     transpose: tuple[str, ...],
+    like: Path | None,
+    yes: bool,
     out: Path | None,
     allow_rounding: bool,
 ) -> None:
@@ -53,12 +73,11 @@ def convert(
     their own become files of their own.
     """
     from ravine import convert as conversion
+    from ravine.convert import renaming
 
-    if wrong := [pair for pair in rename if "=" not in pair]:
-        raise click.BadParameter(f"expected OLD=NEW, got {wrong[0]!r}", param_hint="--rename")
+    given = renaming.rules(rename)
     suffix = state.suffix if state.suffix in (".npz", ".safetensors") else ".npz"
     out = out or state.with_name(f"{state.stem}.{target}{suffix}")
-    names = {old: new for old, _, new in (pair.partition("=") for pair in rename)}
     if optimizer and "(" in optimizer and dialects.is_line(optimizer):
         optimizer = dialects.canonical(optimizer, given_names(let))
     console = Console()
@@ -67,11 +86,32 @@ def convert(
         console.print(Text(f"{state} was taken for {each.taken_for}: {_size(each.state)}"))
     for note in dict.fromkeys(note for each in loaded for note in each.notes):
         console.print(Text(note))
-    renamed = conversion.renamed([each.state for each in loaded], names, transpose)
+    states = [each.state for each in loaded]
+    everywhere = [p for s in states for p in s.slots]
+    names = renaming.by_rules(given, everywhere)
+    turned = list(renaming.by_rules([(name, name) for name in transpose], everywhere))
+    if like is not None:
+        pairs = renaming.by_shape(conversion.renamed(states, names), renaming.model(like))
+        _table(console, pairs)
+        if not yes:
+            click.confirm("Are these the same parameters?", abort=True)
+        olds = {names.get(p, p): p for p in everywhere}
+        names |= {olds[p.old]: p.new for p in pairs}
+        turned += [olds[p.old] for p in pairs if p.is_turned and olds[p.old] not in turned]
+    renamed = conversion.renamed(states, names, turned)
     outcomes = [conversion.move(each, target, allow_rounding=allow_rounding) for each in renamed]
     for outcome, path in zip(outcomes, conversion.targets(out, len(outcomes)), strict=True):
         conversion.save(path, outcome.state)
         _report(console, path, outcome)
+
+
+def _table(console: Console, pairs: Sequence[Pair]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for heading in ("parameter", "shape", "becomes", ""):
+        table.add_column(heading)
+    for pair in pairs:
+        table.add_row(Text(pair.old), Text(str(pair.shape)), Text(pair.new), "transposed" if pair.is_turned else "")
+    console.print(table)
 
 
 def _size(state: OptimizerState) -> str:

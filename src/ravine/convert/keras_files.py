@@ -25,6 +25,9 @@ WEIGHTS = "model.weights.h5"
 LARGEST = 1 << 36
 """More bytes than this in an archive are taken for a bomb."""
 
+LEGACY = {"decay", "schedule_decay"}
+"""What only the legacy optimizers' configurations have."""
+
 ADAM = (("momentum", "velocity"), ("velocity_hat",))
 LAYOUT = {
     "RMSprop": (("velocity",), ("momentum",), ("average_gradient",)),
@@ -79,10 +82,11 @@ def _read(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
 
 def spelled(config: Any) -> str:
     """The call of a serialised optimizer. Raises ValueError for one of no dialect, and for a schedule."""
-    name, given = config["class_name"], dict(config["config"])
-    known = dialects.constructors("keras")
+    name, given = config["class_name"].rpartition(">")[2], dict(config["config"])
+    framework = "keras_legacy" if LEGACY & given.keys() else "keras"
+    known = dialects.constructors(framework)
     if name not in known:
-        raise ValueError(f"the file's optimizer is keras.{name}, which no rule of Ravine's is")
+        raise ValueError(f"the file's optimizer is {framework}.{name}, which no rule of Ravine's is")
     if isinstance(given.get("learning_rate"), dict):
         raise ValueError(
             f"the file's learning rate is the schedule {given['learning_rate'].get('class_name')}: give the optimizer "
@@ -90,9 +94,16 @@ def spelled(config: Any) -> str:
         )
     defaults = known[name].defaults
     chosen = {n: v for n, v in given.items() if n in defaults and n != "name" and v != defaults[n]}
-    if "learning_rate" in chosen:  # Keras keeps it in float32
-        chosen["learning_rate"] = float(np.format_float_positional(np.float32(chosen["learning_rate"])))
-    return f"keras.{name}({', '.join(f'{n}={v!r}' for n, v in chosen.items())})"
+    # Keras keeps the rate in float32, the legacy optimizers all but ε; those that were meant are the shortest.
+    meant = {
+        n: float(np.format_float_positional(np.float32(v))) for n, v in chosen.items() if _is_kept(n, v, framework)
+    }
+    chosen = {n: v for n, v in (chosen | meant).items() if v != defaults[n]}
+    return known[name].call(chosen)
+
+
+def _is_kept(name: str, value: Any, framework: str) -> bool:
+    return isinstance(value, float) and name != "epsilon" and (name == "learning_rate" or framework == "keras_legacy")
 
 
 def _named(group: Any) -> Tensors:
@@ -103,7 +114,10 @@ def _named(group: Any) -> Tensors:
 
     def visit(name: str, value: Any) -> None:
         if isinstance(value, h5py.Dataset):
-            found[name.rpartition("/")[2]] = np.array(value)
+            # Keras 3 has its variables' names in the last part; the legacy optimizers have paths, from their own name.
+            path = name.removesuffix(":0")
+            is_legacy = name.endswith(":0")
+            found[path.partition("/")[2] if is_legacy else path.rpartition("/")[2]] = np.array(value)
 
     group.visititems(visit)
     return found

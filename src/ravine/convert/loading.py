@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ravine.convert import files, flax_files, keras_files, sharded, torch_files
+from ravine.convert import files, flax_files, keras_files, sharded, tensorflow_files, torch_files
 from ravine.convert.kept import RAVINE, kept, spelled
 from ravine.convert.names import Tensors, read, write
 from ravine.convert.recognise import Recognised
@@ -15,7 +15,7 @@ from ravine.convert.state import OptimizerState, Outcome, move
 from ravine.convert.torch_names import Entry, named
 from ravine.convert.torch_state import groups, has_numbers
 
-FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA)
+FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA, "*.index", "variables/variables.index")
 """What makes a folder a checkpoint."""
 
 
@@ -61,6 +61,10 @@ def load_groups(
         if framework not in ("torch", RAVINE):
             raise ValueError(f"{path} is torch's, not {framework}'s")
         return _torch(torch_files.load(path, key), call, step, model)
+    if (prefix := tensorflow_files.prefix(path)) is not None:
+        call = _own(path, spelled(call, framework), framework) if call else None
+        tensors, call, counted = tensorflow_files.load(prefix, framework, call, key)
+        return [_loaded(tensors, Recognised(call, call), counted if step is None else step, {})]
     if path.is_dir():
         raise ValueError(f"{path} is a folder with no checkpoint in it that is known: none of {', '.join(FOLDERS)}")
     metadata: dict[str, Any] = {}
@@ -76,8 +80,7 @@ def load_groups(
         raise ValueError(
             f"{path} doesn't say which optimizer it is from: give it, as in --optimizer '{framework}.…(…)'"
         )
-    if (source := kept(call)).framework != framework:
-        raise ValueError(f"{path} is from {source}, not from {framework}")
+    source = kept(_own(path, call, framework))
     known = metadata.get("step")
     if framework == "tensorflow" and step is None:
         step = known  # its powers of β tell the step only until they underflow
@@ -86,6 +89,13 @@ def load_groups(
     )
     state = loaded.state
     return [loaded if state.t is not None else replace(loaded, state=replace(state, t=known))]
+
+
+def _own(path: Path, call: str, framework: str) -> str:
+    """The call, if it is the framework's. Raises ValueError otherwise."""
+    if (source := kept(call)).framework != framework:
+        raise ValueError(f"{path} is from {source}, not from {framework}")
+    return call
 
 
 def _torch(found: torch_files.Found, call: str | None, step: int | None, model: Sequence[Entry]) -> list[Loaded]:

@@ -4,6 +4,7 @@
 |---|---|---|
 | torch | `weight.exp_avg` (the parameter's name or number) | `weight.step`, for each parameter |
 | keras | `weight_momentum`, the last part of the variable's path | `iteration` |
+| keras_legacy | `weight/rms`, by the slots' names | `iter` |
 | tensorflow | `weight/rms`, by `get_slot`'s names | `beta1_power` and `beta2_power`, Adam alone |
 | optax | `0.mu.weight`, the leaf's path | `0.count`, or `count` where the state itself has none |
 | ravine | `weight.m`, by the rule's own names | `weight.step`, for each parameter |
@@ -27,12 +28,12 @@ from ravine.trace.graph import evaluate
 
 Tensors = dict[str, np.ndarray]
 
-SEPARATOR = {"torch": ".", "keras": "_", "tensorflow": "/", "optax": ".", "ravine": "."}
+SEPARATOR = {"torch": ".", "keras": "_", "keras_legacy": "/", "tensorflow": "/", "optax": ".", "ravine": "."}
 COUNTED_EACH = ("torch", "ravine")
 """Who counts the steps of each parameter, under this name."""
 
 STEP = "step"
-GLOBAL = {"keras": ("u_product",)}
+GLOBAL = {"keras": ("u_product",), "keras_legacy": ("momentum_cache",)}
 """Scalar slots that a framework keeps once for all parameters."""
 
 _UNNAMED = re.compile(r"variable(_\d+)?")
@@ -80,6 +81,8 @@ def write(state: OptimizerState) -> Tensors:
     if framework == "keras":
         tensors["iteration"] = np.array(_steps(state), np.int64)
         tensors["learning_rate"] = np.array(state.recipe.hyper["lr"], np.float32)
+    if framework == "keras_legacy":
+        tensors["iter"] = np.array(_steps(state), np.int64)
     if framework == "optax" and ("t" in form.state or state.t is not None):
         tensors[form.state.get("t", "count")] = np.array(_steps(state), np.int32)
     if framework == "tensorflow" and form.rule == "adam_eps_hat":
@@ -130,6 +133,7 @@ def read(
 def _is_global(framework: str, name: str, shared: set[str]) -> bool:
     pattern = {
         "keras": r"iteration|learning_rate|variable(_\d+)?",
+        "keras_legacy": r"iter|learning_rate|decay|beta_[12]|rho|momentum|momentum_cache",
         "tensorflow": r"beta[12]_power",
         "optax": r"(\d+\.)?count",
         "torch": r"(?!)",
@@ -182,7 +186,7 @@ def _counted(source: Kept, scalars: Tensors) -> int | None:
             if f"beta{which}_power" in scalars:
                 return _from_power(float(scalars[f"beta{which}_power"]), source.recipe.hyper[f"beta{which}"])
         return None
-    name = "iteration" if source.framework == "keras" else "count"
+    name = {"keras": "iteration", "keras_legacy": "iter"}.get(source.framework, "count")
     return int(np.asarray(scalars[name]).item()) if name in scalars else None
 
 

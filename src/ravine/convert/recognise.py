@@ -131,7 +131,7 @@ def _classes() -> tuple[Constructor, ...]:
 def _called(constructor: Constructor, known: Group) -> Recognised:
     given = {n: tuple(v) if isinstance(v, list) else v for n, v in known.items() if n in constructor.defaults}
     given = {n: v for n, v in given.items() if constructor.defaults[n] != v}
-    call = f"{constructor}({', '.join(f'{n}={v!r}' for n, v in given.items())})"
+    call = constructor.call(given)
     return Recognised(call, call)
 
 

@@ -52,8 +52,9 @@ class OptimizerState:
     def renamed(self, names: Mapping[str, str], transposed: Collection[str] = ()) -> OptimizerState:
         """The same under other names of parameters; matrices named in `transposed` (by their old names) turned round.
 
-        torch keeps a linear layer's weight as (out, in), Keras and most JAX libraries as (in, out). Raises ValueError
-        for a parameter that isn't there, a name taken twice, and for transposing what is no matrix.
+        torch keeps a linear layer's weight as (out, in), Keras and most JAX libraries as (in, out); a convolution's
+        kernel as (out, in, height, width) and (height, width, in, out). Raises ValueError for a parameter that isn't
+        there, a name taken twice, and for transposing what is neither.
         """
         for name in (*names, *transposed):
             if name not in self.slots:
@@ -61,12 +62,16 @@ class OptimizerState:
         if len({names.get(p, p) for p in self.slots}) < len(self.slots):
             raise ValueError("two parameters would have one name")
         for name in transposed:
-            if any(v.ndim not in (0, 2) for v in self.slots[name].values()):
-                raise ValueError(f"{name!r} is no matrix, so it can't be transposed")
-        turned = {p: {n: v.T if p in transposed else v for n, v in own.items()} for p, own in self.slots.items()}
+            if any(v.ndim == 1 for v in self.slots[name].values()):
+                raise ValueError(f"{name!r} is no matrix and no kernel, so it can't be transposed")
+        is_torch = self.kept.framework in ("torch", RAVINE)
+        slots = {
+            p: {n: turned(v, is_torch) if p in transposed and v.ndim else v for n, v in own.items()}
+            for p, own in self.slots.items()
+        }
         return replace(
             self,
-            slots={names.get(p, p): own for p, own in turned.items()},
+            slots={names.get(p, p): own for p, own in slots.items()},
             steps={names.get(p, p): t for p, t in self.steps.items()},
         )
 
@@ -101,8 +106,7 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     else:
         constructor, chosen, base = _nearest(parts, framework, spelled.reasons)
     slots, types = _carried(state, parts, base, allow_rounding)
-    call = f"{constructor}({', '.join(f'{n}={v!r}' for n, v in chosen.items())})"
-    moved = replace(state, call=call, slots=slots, types=types)
+    moved = replace(state, call=constructor.call(chosen), slots=slots, types=types)
     return Outcome(moved, spelled.grade, spelled.reasons, _notes(state, framework))
 
 
@@ -132,6 +136,12 @@ def renamed(
         s.renamed({o: n for o, n in names.items() if o in s.slots}, [n for n in transposed if n in s.slots])
         for s in states
     ]
+
+
+def turned(array: np.ndarray, is_torch: bool) -> np.ndarray:
+    """A matrix or kernel the other way round: torch's (out, in, *space) to (*space, in, out), or back."""
+    n = array.ndim
+    return array.transpose((*range(2, n), 1, 0) if is_torch else (n - 1, n - 2, *range(n - 2)))
 
 
 def _spelled(chosen: Recipe, framework: str) -> Spelling:

@@ -60,6 +60,13 @@ def load(path: Path, key: str | None = None) -> Found:
     return Found(found, model_in(whole, found))
 
 
+def model(path: Path) -> list[Entry]:
+    """The parameters of the largest model in a file, in order. Raises ValueError for a file without one."""
+    if found := model_in(_unpickled(path), {}):
+        return found
+    raise ValueError(f"{path} holds no model's state dict")
+
+
 def _files(folder: Path) -> Iterator[Path]:
     for pattern in OPTIMIZERS:
         yield from sorted(folder.glob(pattern))

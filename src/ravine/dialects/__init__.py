@@ -11,15 +11,32 @@ import ast
 from collections.abc import Mapping
 from types import ModuleType
 
-from ravine.dialects import keras, lines, optax, tensorflow, torch
+from ravine.dialects import keras, keras_legacy, lines, optax, tensorflow, torch
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
 from ravine.errors import unknown
 
-FRAMEWORKS: dict[str, ModuleType] = {"tensorflow": tensorflow, "keras": keras, "torch": torch, "optax": optax}
+FRAMEWORKS: dict[str, ModuleType] = {
+    "tensorflow": tensorflow,
+    "keras": keras,
+    "keras_legacy": keras_legacy,
+    "torch": torch,
+    "optax": optax,
+}
 """Every dialect by its framework's name."""
 
-__all__ = ["FRAMEWORKS", "Constructor", "constructors", "find", "keras", "optax", "parse", "tensorflow", "torch"]
+__all__ = [
+    "FRAMEWORKS",
+    "Constructor",
+    "constructors",
+    "find",
+    "keras",
+    "keras_legacy",
+    "optax",
+    "parse",
+    "tensorflow",
+    "torch",
+]
 
 
 def constructors(framework: str) -> dict[str, Constructor]:
@@ -37,7 +54,7 @@ def is_line(text: str) -> bool:
 def canonical(line: str, let: Mapping[str, float] | None = None) -> str:
     """The call that a line comes down to, as "torch.RMSprop(lr=0.01)". Raises ValueError as `parse` does."""
     constructor, given = parse(line, let)
-    return f"{constructor}({', '.join(f'{n}={v!r}' for n, v in given.items())})"
+    return constructor.call(given)
 
 
 def find(name: str) -> Constructor:

@@ -37,8 +37,8 @@ COMMON = {
     "name": None,
 }
 GONE = {
-    "decay": "Keras 3 ignores it. What it was in the legacy optimizers, lr/(1 + decay·t), is the transform lr_decay, "
-    "as in recipe('lr_decay(adam_eps_hat)', lr=0.001, lr_decay=1e-4, eps=1e-7)"
+    "decay": "Keras 3 ignores it. What it was in the legacy optimizers (keras_legacy), lr/(1 + decay·t), is the "
+    "transform lr_decay, as in recipe('lr_decay(adam_eps_hat)', lr=0.001, lr_decay=1e-4, eps=1e-7)"
 }
 spelling = functools.partial(any_spelling, "keras", wraps=WRAPS, common=COMMON, refuses=REFUSES, gone=GONE)
 

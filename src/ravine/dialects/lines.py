@@ -24,12 +24,21 @@ MODULES = {
     "tf.optimizers": "keras",
     "tensorflow.optimizers": "keras",
     "optimizers": "keras",
+    "tf.keras.optimizers.legacy": "keras_legacy",
+    "tensorflow.keras.optimizers.legacy": "keras_legacy",
+    "keras.optimizers.legacy": "keras_legacy",
+    "tf_keras.optimizers.legacy": "keras_legacy",
+    "optimizers.legacy": "keras_legacy",
+    "legacy": "keras_legacy",
     "tf.compat.v1.train": "tensorflow",
     "tensorflow.compat.v1.train": "tensorflow",
     "tf.train": "tensorflow",
     "tf1.train": "tensorflow",
 }
 """Where a program finds the optimizers, if not in a module of the dialect's name."""
+
+PREFIXED = ("keras_legacy",)
+"""Whose names are never written without their module."""
 
 SCALARS: dict[str, Callable[[float], float]] = {
     **{f"{m}.{f}": float for m in ("np", "numpy") for f in ("float64", "array", "asarray")},
@@ -107,7 +116,7 @@ def candidates(target: ast.expr, known: Mapping[str, Mapping[str, Constructor]])
     """
     module, _, name = ast.unparse(target).rpartition(".")
     if not module:
-        if found := [own[name] for own in known.values() if name in own]:
+        if found := [own[name] for framework, own in known.items() if name in own and framework not in PREFIXED]:
             return found
         raise unknown("optimizer", name, {n for own in known.values() for n in own})
     framework = MODULES.get(module, module)

@@ -21,6 +21,7 @@ from ravine.registry import rule
 PREFIX = {
     "tensorflow": "tf.compat.v1.train.",
     "keras": "keras.optimizers.",
+    "keras_legacy": "tf.keras.optimizers.legacy.",
     "torch": "torch.optim.",
     "optax": "optax.",
 }

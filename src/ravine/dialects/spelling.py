@@ -75,6 +75,10 @@ class Constructor(Table):
         means = {hyper for form in everywhere for hyper, a in form.names.items() if name in (hyper, place(a)[0])}
         return sorted({place(a)[0] for form in self.forms for hyper, a in form.names.items() if hyper in means})
 
+    def call(self, given: Mapping[str, Any]) -> str:
+        """The call with these arguments as text, for `dialects.parse`."""
+        return f"{self}({', '.join(f'{n}={v!r}' for n, v in given.items())})"
+
     def __str__(self) -> str:
         return f"{self.framework}.{self.name}"
 
