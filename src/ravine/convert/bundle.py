@@ -43,7 +43,8 @@ def load(prefix: Path) -> Tensors:
     try:
         entries = dict(_table(index.read_bytes()))
         header = dict(_fields(entries.pop(b"")))
-        shards = [prefix.with_name(f"{prefix.name}.data-{i:05d}-of-{header[1]:05d}") for i in range(int(header[1]))]
+        count = int(header[1])
+        shards = [prefix.with_name(f"{prefix.name}.data-{i:05d}-of-{count:05d}") for i in range(count)]
         found: Tensors = {}
         for name, value in entries.items():
             entry = _entry(value)
