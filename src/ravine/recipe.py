@@ -122,11 +122,12 @@ class Recipe:
         hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper
         return self.rule.look_ahead(state.slots, hyper)
 
-    def torch(self, params: Iterable[Any]) -> torch.optim.Optimizer:
-        """A `torch.optim.Optimizer` over `params` that follows this recipe."""
+    def torch(self, params: Iterable[Any], **options: Any) -> torch.optim.Optimizer:
+        """A `torch.optim.Optimizer` over `params` that follows this recipe; `options` are `ravine.torch.from_recipe`'s,
+        such as state="int8"."""
         from ravine.torch import from_recipe
 
-        return from_recipe(params, self)
+        return from_recipe(params, self, **options)
 
     def optax(self, lr: Any = None) -> optax.GradientTransformationExtraArgs:
         """An `optax.GradientTransformationExtraArgs` that follows this recipe: `ravine.optax.from_recipe`.

@@ -30,6 +30,7 @@ def rule(
     ranges: Mapping[str, Range] | None = None,
     start: Mapping[str, float] | None = None,
     scalar: tuple[str, ...] = (),
+    wide: tuple[str, ...] = (),
     look_ahead: Callable[..., Any] | None = None,
     kin: tuple[str, ...] = (),
     view: str = MATRIX,
@@ -49,6 +50,8 @@ def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
     - `ranges`: legal values, where the usual ones of that name don't fit;
     - `start`: what a slot holds before the first step, if not zero;
     - `scalar`: the slots that are one number instead of an array;
+    - `wide`: the slots that are kept in float32 where state is stored in fewer bits, such as those whose difference
+      the equation takes;
     - `look_ahead`: a function of slots and hyperparameters (by name) that gives the offset from the parameter to the
       point where the gradient is taken;
     - `kin`: names of rules to compare it with;

@@ -29,10 +29,12 @@ MATRIX, STACK = "matrix", "stack"
 @dataclass(frozen=True)
 class Slot:
     """One piece of state, holding `start` before step 1: an array, whose shape follows from the equation (for most that
-    of the parameter), or one number (`is_scalar`), which no array has a part in."""
+    of the parameter), or one number (`is_scalar`), which no array has a part in. `is_wide`: never in less than float32.
+    """
 
     start: float = 0.0
     is_scalar: bool = False
+    is_wide: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,9 +153,13 @@ class Rule:
         """What an evaluation of the graph is told of a parameter's shape: its rows and columns by the graph's names."""
         return {SIZES[dim]: float(n) for dim, n in zip(WHOLE, self.seen(shape)[-2:], strict=True)}
 
+    def has_whole_slot(self, name: str) -> bool:
+        """Whether an array slot has the shape of the parameter, whatever that is."""
+        return self.graph.input(name).shape in (None, WHOLE)
+
     def slot_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of an array slot of a parameter: its own, or rows and columns where the slot has fewer of them."""
-        return shape if self.graph.input(name).shape in (None, WHOLE) else self.seen_as(name, shape)
+        return shape if self.has_whole_slot(name) else self.seen_as(name, shape)
 
     def state_bytes(self, shape: tuple[int, ...]) -> int:
         """Bytes of state for a float32 parameter of a shape, without what is kept once for all of it."""
@@ -232,6 +238,7 @@ def declare(
     ranges: Mapping[str, Range] | None = None,
     start: Mapping[str, float] | None = None,
     scalar: tuple[str, ...] = (),
+    wide: tuple[str, ...] = (),
     look_ahead: Callable[..., Any] | None = None,
     kin: tuple[str, ...] = (),
     view: str = MATRIX,
@@ -268,7 +275,7 @@ def declare(
         if not is_number(default) or default not in legal:
             raise TypeError(f"rule {name}: hyperparameter {key} needs a default that is a number {legal}")
         hyperparameters[key] = Hyperparameter(float(default), legal)
-    for argument, names in {"ranges": ranges, "start": start, "scalar": scalar}.items():
+    for argument, names in {"ranges": ranges, "start": start, "scalar": scalar, "wide": wide}.items():
         for key in names:
             known = hyperparameters if argument == "ranges" else slot_names
             if key not in known:
@@ -279,7 +286,7 @@ def declare(
         title=title or name,
         paper=paper,
         summary=inspect.cleandoc(function.__doc__ or ""),
-        slots=MappingProxyType({n: Slot(float(start.get(n, 0.0)), n in scalar) for n in slot_names}),
+        slots=MappingProxyType({n: Slot(float(start.get(n, 0.0)), n in scalar, n in wide) for n in slot_names}),
         hyperparameters=MappingProxyType(hyperparameters),
         needs_x=needs_x,
         needs_t=needs_t,

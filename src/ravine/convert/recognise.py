@@ -25,6 +25,7 @@ CARRIED = frozenset(
         *("params", "param_names", "name", "lr_scale"),
         *("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum"),  # a scheduler's notes
         *("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps"),  # Ravine's guards
+        *("state", "state_rounding"),  # in how many bits Ravine stores it
     )
 )
 """Keys that say nothing about the arithmetic: what is in the group, and what schedulers and guards remember."""

@@ -9,6 +9,7 @@ from ravine.registry import rule
     title="ASGD",
     paper="Polyak & Juditsky 1992, doi:10.1137/0330046",
     scalar=("eta", "w"),
+    wide=("a",),
     start={"w": 1.0},
     ranges={"lambd": NON_NEGATIVE, "alpha": NON_NEGATIVE},
     kin=("gd",),

@@ -42,7 +42,7 @@ def rmsprop_nesterov(g, s, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
     return delta, s, delta
 
 
-@rule(title="RMSprop, centred", paper=GRAVES, kin=("rmsprop", "rmsprop_torch_centered"))
+@rule(title="RMSprop, centred", paper=GRAVES, kin=("rmsprop", "rmsprop_torch_centered"), wide=("s", "a"))
 def rmsprop_centered(g, s, a, *, lr=0.001, rho=0.9, eps=1e-7):
     """Divides by the standard deviation of recent gradients, √(s − a² + ε), where a is their average.
 
@@ -54,7 +54,9 @@ def rmsprop_centered(g, s, a, *, lr=0.001, rho=0.9, eps=1e-7):
     return -lr * g / sqrt(variance(s, a) + eps), s, a
 
 
-@rule(title="RMSprop with momentum, centred", paper=GRAVES, kin=("rmsprop_momentum", "rmsprop_centered"))
+@rule(
+    title="RMSprop with momentum, centred", paper=GRAVES, kin=("rmsprop_momentum", "rmsprop_centered"), wide=("s", "a")
+)
 def rmsprop_momentum_centered(g, s, a, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
     """Graves's RMSprop: centred, heavy ball on the rescaled gradient, lr inside the buffer, ε inside the root."""
     s = ema_square(s, g, rho)
@@ -63,7 +65,13 @@ def rmsprop_momentum_centered(g, s, a, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=
     return delta, s, a, delta
 
 
-@rule(title="RMSprop with Nesterov momentum, centred", paper=GRAVES, look_ahead=ahead, kin=("rmsprop_nesterov",))
+@rule(
+    title="RMSprop with Nesterov momentum, centred",
+    paper=GRAVES,
+    look_ahead=ahead,
+    kin=("rmsprop_nesterov",),
+    wide=("s", "a"),
+)
 def rmsprop_nesterov_centered(g, s, a, delta, *, lr=0.001, rho=0.9, mu=0.9, eps=1e-7):
     """Graves's RMSprop with everything taken at the look-ahead point x + μΔ; ε inside the root."""
     s = ema_square(s, g, rho)
@@ -87,7 +95,7 @@ def rmsprop_torch_momentum(g, s, b, *, lr=0.01, rho=0.99, mu=0.9, eps=1e-8):
     return -lr * b, s, b
 
 
-@rule(title="RMSprop, centred (torch)", paper=GRAVES, kin=("rmsprop_centered", "rmsprop_torch"))
+@rule(title="RMSprop, centred (torch)", paper=GRAVES, kin=("rmsprop_centered", "rmsprop_torch"), wide=("s", "a"))
 def rmsprop_torch_centered(g, s, a, *, lr=0.01, rho=0.99, eps=1e-8):
     """Centred RMSprop with ε outside the root: √(s − a²) + ε. torch.optim.RMSprop with centered=True.
 
@@ -99,7 +107,7 @@ def rmsprop_torch_centered(g, s, a, *, lr=0.01, rho=0.99, eps=1e-8):
     return -lr * g / (sqrt(variance(s, a)) + eps), s, a
 
 
-@rule(title="RMSprop with momentum, centred (torch)", paper=GRAVES, kin=("rmsprop_momentum_centered",))
+@rule(title="RMSprop with momentum, centred (torch)", paper=GRAVES, kin=("rmsprop_momentum_centered",), wide=("s", "a"))
 def rmsprop_torch_momentum_centered(g, s, a, b, *, lr=0.01, rho=0.99, mu=0.9, eps=1e-8):
     """Centred, momentum with lr outside the buffer, ε outside the root. torch.optim.RMSprop."""
     s = ema_square(s, g, rho)
@@ -141,6 +149,7 @@ def rmsprop_torch_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=1e-8):
     ranges={"rho": DECAY},
     start={"s": 0.1},
     kin=("rmsprop_centered", "rmsprop_debiased"),
+    wide=("s", "a"),
 )
 def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.01):
     """Centred RMSprop with both averages corrected for a start at zero; ε inside the root.
@@ -161,6 +170,7 @@ def rmsprop_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.01):
     ranges={"rho": DECAY},
     start={"s": 0.1},
     kin=("rmsprop_torch_centered", "rmsprop_debiased_centered"),
+    wide=("s", "a"),
 )
 def rmsprop_torch_debiased_centered(g, s, a, *, t, lr=0.001, rho=0.9, eps=0.1):
     """As `rmsprop_debiased_centered`, ε outside the root. optax.rmsprop with eps_in_sqrt=False as well."""

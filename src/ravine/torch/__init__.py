@@ -18,6 +18,7 @@ try:
         Rprop,
     )
     from ravine.torch.generic import RuleOptimizer, from_recipe
+    from ravine.torch.narrow import float32_parameters, float32_state, set_float32_parameters
     from ravine.torch.roles import Roles, roles
     from ravine.torch.sets import SetOptimizer
     from ravine.torch.sparse import SparseAdam
@@ -41,6 +42,9 @@ __all__ = [
     "RuleOptimizer",
     "SetOptimizer",
     "SparseAdam",
+    "float32_parameters",
+    "float32_state",
     "from_recipe",
     "roles",
+    "set_float32_parameters",
 ]

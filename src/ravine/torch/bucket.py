@@ -14,9 +14,13 @@ from torch._C import _dispatch_keys as dispatch_keys
 
 from ravine.engines.fused import jit
 from ravine.engines.fused.kernel import LATER, Table
-from ravine.engines.fused.storage import ADDRESSES, LENGTH, SIZES, Storage
+from ravine.engines.fused.storage import ADDRESSES, CODED, LENGTH, NARROW, SIZES, Storage
+from ravine.engines.storage.codes import BLOCK, blocks
+from ravine.torch.codes import KINDS
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
+from ravine.torch.narrow import is_coded, scale_key
+from ravine.torch.rounding import NEAREST, REMAINDER, How
 
 REAL = {
     torch.float64: "float64",
@@ -28,18 +32,29 @@ REAL = {
 }
 PLAIN = (Tensor, torch.nn.Parameter)
 
+STORED = REAL | KINDS
+"""With the codes of state, and the remainder of a parameter."""
+
 address = Tensor.data_ptr
 is_contiguous = Tensor.is_contiguous
 
 
-def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Storage | str:
+def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method, how: How = NEAREST) -> Storage | str:
     """How a parameter is stored, if the fused engine can take it as it is; else why not, in words."""
     named = {"the parameter": p, "the gradient": g, **{key: state[key] for key in method.arrays.values()}}
+    coded = [key for key in method.arrays.values() if is_coded(state, key)]
+    has_remainder = how.of(p) == REMAINDER
+    if has_remainder:
+        named[REMAINDER] = state[REMAINDER]
     for name, a in named.items():
-        if not is_plain(a) or a.dtype not in REAL:
+        if not is_plain(a) or (a.dtype not in REAL and name not in coded and name != REMAINDER):
             return f"{name} is {_words(a)}"
         if a.shape != p.shape or a.is_complex() != p.is_complex():
             return f"{name} is {_words(a)}, the parameter {_words(p)}"
+    for key in map(scale_key, coded):
+        scale = state[key]
+        if not is_plain(scale) or scale.dtype is not torch.float32 or scale.shape != (blocks(p.numel()),):
+            return f"{key} is {_words(scale)}"
     for key in method.counters:
         c = state[key]
         if not is_plain(c) or c.numel() != 1 or c.dtype not in COUNTS:
@@ -51,10 +66,21 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method) -> Stor
         for name, a in named.items():
             if a.stride() != p.stride():
                 return f"{name} is laid out with strides {a.stride()}, the parameter with {p.stride()}"
-    types = [REAL[a.dtype] for a in arrays]
-    found = Storage(types[0], types[1], tuple(types[2:]), tuple(COUNTS[state[key].dtype] for key in method.counters))
-    narrow = any(SIZES[kind] < 4 for kind in types)
-    if narrow and found.compute == "float64":
+    if coded and not is_contiguous(p):
+        return f"codes are in the order of a contiguous tensor, the parameter has strides {p.stride()}"
+    x, of_g, *types = (STORED[a.dtype] for a in arrays)
+    slots = tuple(types[: len(types) - has_remainder])
+    found = Storage(
+        x,
+        of_g,
+        slots,
+        tuple(COUNTS[state[key].dtype] for key in method.counters),
+        is_stochastic=how.of(p) == "stochastic",
+        is_state_stochastic=how.is_state_random and any(kind in NARROW for kind in slots),
+        has_remainder=has_remainder,
+    )
+    types = [x, of_g, *slots]
+    if found.compute == "float64" and any(SIZES[kind] < 4 and kind not in CODED for kind in types):
         return "narrow numbers stand beside a float64 parameter"
     if "float16" in types and not jit.has_half():
         return "this processor does not convert float16"
@@ -117,7 +143,9 @@ class Bucket:
         self.size = len(params)
         self.all_rows = self.rows = list(range(self.size))
         self.fresh = {k for k, fresh in enumerate(is_fresh) if fresh} if not storage.scalars else set()
-        self.keys = [*method.arrays.values(), *method.counters]
+        arrays = list(method.arrays.values())
+        beside = [REMAINDER] * storage.has_remainder + [scale_key(arrays[k]) for k in storage.scales]
+        self.keys = [*arrays, *beside, *method.counters]
         standing = self._standing(params, states)
         self.likeness = Likeness([*standing, *grads])
         self.fixed = list(map(address, standing))
@@ -177,8 +205,12 @@ class Bucket:
     def overlaps(self) -> bool:
         """Whether two of its arrays share memory, so that the order of updates would matter."""
         rows = self.table.rows
-        starts = rows[:, ADDRESSES : ADDRESSES + len(self.storage.arrays)]
-        ends = starts + rows[:, LENGTH, None] * np.array([SIZES[kind] for kind in self.storage.arrays])
+        kinds = (*self.storage.arrays, *self.storage.beside)
+        starts = rows[:, ADDRESSES : ADDRESSES + len(kinds)]
+        lengths = np.repeat(rows[:, LENGTH, None], len(kinds), axis=1)
+        if scales := len(self.storage.scales):
+            lengths[:, -scales:] = -(-lengths[:, -scales:] // BLOCK)
+        ends = starts + lengths * np.array([SIZES[kind] for kind in kinds])
         order = np.argsort(starts[ends > starts], kind="stable")
         return bool(np.any(starts[ends > starts][order][1:] < ends[ends > starts][order][:-1]))
 

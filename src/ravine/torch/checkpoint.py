@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ravine.torch import guards
+from ravine.torch import guards, local, narrow
+from ravine.torch.rounding import REMAINDER
 
 if TYPE_CHECKING:
     from ravine.torch.method import Method
@@ -33,6 +34,20 @@ def with_empty_groups(state_dict: StateDict) -> StateDict:
     return state_dict
 
 
+def with_whole_state(state_dict: StateDict) -> StateDict:
+    """A state dict in which codes of distributed tensors are float32, so that it can be loaded on other ranks: blocks
+    are each rank's own. On as many ranks the codes come back as they were."""
+    states = {
+        index: narrow.widened(state) if isinstance(state, dict) and _has_distributed_codes(state) else state
+        for index, state in state_dict["state"].items()
+    }
+    return {**state_dict, "state": states}
+
+
+def _has_distributed_codes(state: dict[str, Any]) -> bool:
+    return any(narrow.is_coded(state, key) and local.is_distributed(value) for key, value in state.items())
+
+
 def load(optimizer: Stepper, torch_load: Callable[[StateDict], None], state_dict: StateDict) -> None:
     """Load by torch's own method. The last of the hooks before it takes a copy of what the user's hooks made."""
     handle = optimizer.register_load_state_dict_pre_hook(_prepare)
@@ -54,6 +69,10 @@ def _prepare(optimizer: Any, state_dict: StateDict) -> StateDict:
         for key, value in {**kept, **carried.get(str(number), {})}.items():
             if key != "params":
                 group.setdefault(key, value)
+        for key in guards.STORED:  # in how many bits state is, is this optimizer's to say
+            group.pop(key, None)
+            if key in old:
+                group[key] = old[key]
     optimizer._loaded = own
     return own
 
@@ -61,10 +80,11 @@ def _prepare(optimizer: Any, state_dict: StateDict) -> StateDict:
 def restore(optimizer: Stepper, own: StateDict) -> None:
     """Put right what torch's load of `own` has lost, before the hooks after it."""
     for saved, group in zip(own["param_groups"], optimizer.param_groups, strict=True):
-        method = optimizer._method(group)
+        method = optimizer._stored(group)
         for index, p in zip(saved["params"], group["params"], strict=True):
             if index in own["state"]:
                 _restore_types(method, own["state"][index], optimizer.state[p])
+                _restore_codes(method, p, own["state"][index], optimizer.state[p])
 
 
 def _copied(state_dict: StateDict) -> StateDict:
@@ -96,6 +116,20 @@ def _restore_types(method: Method, saved: dict[str, Any], state: dict[str, Any])
                 state[name] = value.to(loaded.device, wanted)
     if isinstance(state.get("step"), (int, float)):
         state["step"] = torch.tensor(float(state["step"]), dtype=torch.float32, device="cpu")
+
+
+def _restore_codes(method: Method, p: Tensor, saved: dict[str, Any], state: dict[str, Any]) -> None:
+    """Put what is in codes, or is to be, and a remainder, in the place of what torch has made of them."""
+    for name, key in method.arrays.items():
+        if (
+            key in saved
+            and isinstance(saved[key], Tensor)
+            and (narrow.is_coded(saved, key) or method.state is not None)
+        ):
+            state.pop(narrow.scale_key(key), None)
+            state.update(narrow.fitted(method, p, saved, key, name))
+    if isinstance(saved.get(REMAINDER), Tensor):
+        state[REMAINDER] = saved[REMAINDER].to(p.device)
 
 
 def _type(method: Method, name: str, saved: torch.dtype, cast: torch.dtype) -> torch.dtype:

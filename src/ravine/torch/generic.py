@@ -66,14 +66,17 @@ def from_recipe(
     on_nonfinite: str = "propagate",
     rounding: str = "nearest",
     rounding_seed: int = 0,
+    state: str | None = None,
+    state_rounding: str = "stochastic",
     **hyper: float,
 ) -> RuleOptimizer:
     """An optimizer over `params` for a recipe, or for a rule (or its name) with hyperparameters.
 
     `params` is what every torch optimizer takes: tensors, named tensors, or groups. `weight_decay` adds coupled decay
     to a rule that has none (decoupled decay is a rule of its own: "decoupled_weight_decay(…)"), `maximize` goes uphill.
-    `state_dtype` stores the state in another type than the parameter's, for instance torch.bfloat16. The guards are
-    those of every class (see `Stepper`). Raises as `ravine.recipe` does, and TypeError for a state_dtype that is no
+    `state_dtype` stores all state in another type than the parameter's, for instance torch.bfloat16; `state`
+    ("float32", "bfloat16", "int8") that of parameters of at least 4,096 elements. The guards are those of every class
+    (see `Stepper`). Raises as `ravine.recipe` does, and TypeError for a state_dtype that is no
     floating type.
     """
     chosen = recipe_or_rule if isinstance(recipe_or_rule, Recipe) else recipe(recipe_or_rule)
@@ -86,4 +89,5 @@ def from_recipe(
         rule = transforms.maximize(rule)
     chosen = recipe(rule, start=chosen.start, **{**values, **hyper})
     guards = {"on_nonfinite": on_nonfinite, "rounding": rounding, "rounding_seed": rounding_seed}
-    return RuleOptimizer(params, chosen, state_dtype, **guards)
+    stored = {"state": state, "state_rounding": state_rounding}
+    return RuleOptimizer(params, chosen, state_dtype, **guards, **stored)

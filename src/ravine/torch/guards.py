@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ravine.engines.storage import policy
 from ravine.errors import unknown
 from ravine.torch import delegate, local
 
@@ -19,41 +20,66 @@ if TYPE_CHECKING:
     from ravine.torch.stepper import Stepper
 
 ON_NONFINITE = ("propagate", "skip", "error")
-ROUNDING = ("nearest", "stochastic")
+ROUNDING = ("nearest", "stochastic", "remainder")
+STATE_ROUNDING = ("stochastic", "nearest")
 
-KEYS = ("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps")
+STORED = ("state", "state_rounding")
+"""Of the following, what a group's own choice decides, whatever is loaded."""
+
+KEYS = ("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps", *STORED)
 """The keys of a group that torch's classes don't have."""
 
-OPTIONS = (
-    inspect.Parameter("on_nonfinite", inspect.Parameter.KEYWORD_ONLY, default="propagate", annotation="str"),
-    inspect.Parameter("rounding", inspect.Parameter.KEYWORD_ONLY, default="nearest", annotation="str"),
-    inspect.Parameter("rounding_seed", inspect.Parameter.KEYWORD_ONLY, default=0, annotation="int"),
+OPTIONS = tuple(
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    for name, default, annotation in (
+        ("on_nonfinite", "propagate", "str"),
+        ("rounding", "nearest", "str"),
+        ("rounding_seed", 0, "int"),
+        ("state", None, "str | None"),
+        ("state_rounding", "stochastic", "str"),
+    )
 )
 """What every constructor accepts beyond torch's options."""
 
 
-def options(on_nonfinite: str, rounding: str, rounding_seed: int) -> dict[str, Any]:
+def options(
+    on_nonfinite: str, rounding: str, rounding_seed: int, state: str | None, state_rounding: str
+) -> dict[str, Any]:
     """The group keys that were asked for; none by default."""
     asked: dict[str, Any] = {}
     if on_nonfinite != "propagate":
         asked["on_nonfinite"] = on_nonfinite
     if rounding != "nearest":
-        asked |= {"rounding": rounding, "rounding_seed": rounding_seed}
+        asked["rounding"] = rounding
+    if state is not None:
+        asked["state"] = state
+    if state_rounding != "stochastic":
+        asked["state_rounding"] = state_rounding
+    if rounding_seed != 0 or rounding != "nearest":
+        asked["rounding_seed"] = rounding_seed
     return asked
 
 
 def complete(group: MutableMapping[str, Any]) -> None:
     """Check a group's guards and start their counts. Raises ValueError or TypeError for an illegal value."""
-    for key, legal in (("on_nonfinite", ON_NONFINITE), ("rounding", ROUNDING)):
+    for key, legal in (("on_nonfinite", ON_NONFINITE), ("rounding", ROUNDING), ("state_rounding", STATE_ROUNDING)):
         if group.get(key, legal[0]) not in legal:
             raise unknown(key, str(group[key]), legal)
+    if "state" in group:
+        policy.check(group["state"])
     if _is_guarded(group):
         group.setdefault("skipped_steps", 0)
-    if group.get("rounding", "nearest") != "nearest":
-        seed = group.setdefault("rounding_seed", 0)
-        if isinstance(seed, bool) or not isinstance(seed, int):
-            raise TypeError(f"rounding_seed must be an integer, got {seed!r} of type {type(seed).__name__}")
-        group.setdefault("rounding_steps", 0)
+    is_narrow = group.get("state", "float32") != "float32" and group.get("state_rounding") != "nearest"
+    if is_narrow or group.get("rounding", "nearest") != "nearest":
+        count_rounding(group)
+
+
+def count_rounding(group: MutableMapping[str, Any]) -> None:
+    """Start the count of what is rounded at random. Raises TypeError for a seed that is no integer."""
+    seed = group.setdefault("rounding_seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"rounding_seed must be an integer, got {seed!r} of type {type(seed).__name__}")
+    group.setdefault("rounding_steps", 0)
 
 
 def are_asked_for(groups: list[dict[str, Any]]) -> bool:

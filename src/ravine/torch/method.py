@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from ravine.engines.storage.policy import SMALL, kinds
 from ravine.rule import Rule
+from ravine.torch.codes import DTYPES
 
 Key = str | tuple[str, int]
 """A key of a parameter group, or one item of a pair there, as β₁ is betas[0]."""
@@ -21,7 +23,8 @@ class Method:
 
     `step` is None where torch keeps no count (SGD): then t is 1 when a parameter has no state yet, and 2 ever after.
     `start` overrides what slots hold before the first step. Scalar slots are float64, or (`counts_like_torch`) of the
-    step count's type, as torch keeps them. `dtype` is that of new array slots, None for the parameter's own.
+    step count's type, as torch keeps them. `dtype` is that of new array slots, None for the parameter's own; or `state`
+    says in how many bits they are ("float32", "bfloat16", "int8"), by `ravine.engines.storage.policy`.
     """
 
     rule: Rule
@@ -32,6 +35,36 @@ class Method:
     step: str | None = "step"
     counts_like_torch: bool = False
     dtype: torch.dtype | None = None
+    state: str | None = None
+
+    def stored_as(self, state: str) -> Method:
+        """The same with its state in so many bits; the same object for the same choice."""
+        if state not in self._stored:
+            self._stored[state] = replace(self, state=state)
+        return self._stored[state]
+
+    @cached_property
+    def _stored(self) -> dict[str, Method]:
+        return {}
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether its state was asked to be in bfloat16 or less."""
+        return self.state in ("bfloat16", "int8") or self.dtype is torch.bfloat16
+
+    def slot_dtype(self, name: str, p: torch.Tensor) -> torch.dtype | None:
+        """The type of an array slot of a parameter; None for the parameter's own."""
+        if p.is_complex():
+            return None
+        return self.dtype if self.state is None else DTYPES[self._kinds(p.numel())[name]]
+
+    @cached_property
+    def _kinds(self) -> Callable[[int], dict[str, str]]:
+        sizes = {
+            is_small: kinds(self.rule, self.state or "", size, self.start)
+            for is_small, size in ((True, 1), (False, SMALL))
+        }
+        return lambda size: sizes[size < SMALL]
 
     @property
     def counters(self) -> tuple[str, ...]:

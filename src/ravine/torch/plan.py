@@ -17,6 +17,8 @@ from ravine.torch import local, rounding
 from ravine.torch.bucket import Bucket, is_plain, storage
 from ravine.torch.likeness import look
 from ravine.torch.method import Method
+from ravine.torch.narrow import is_coded
+from ravine.torch.rounding import How
 from ravine.torch.stand_ins import GRADIENT, Columns, Roles, StandIns, moving_ids, placed, share_memory, stand_ins
 from ravine.torch.states import complete, eager_step
 from ravine.torch.walk import Walk, walk
@@ -49,11 +51,12 @@ class Plan:
         unfinished: dict[int, Tensor],
         *,
         is_scaled: bool,
-        is_rounded: bool,
+        how: How,
         is_seen: bool = False,
         idle: Mapping[int, Tensor] | None = None,
     ) -> None:
-        self.method, self.is_scaled, self.is_rounded = method, is_scaled, is_rounded
+        self.method, self.is_scaled, self.how = method, is_scaled, how
+        self._seeds: dict[int, int] = {}
         self.size = len(params)
         self.numbers = {id(p): number for number, p in enumerate(params)}
         self.is_distributed = any(map(local.is_distributed, params))
@@ -64,7 +67,7 @@ class Plan:
             )
         grads: list[Any] = [p.grad if p.grad is not None else (idle or {})[id(p)] for p in params]
         taken = [number for number, p in enumerate(params) if p.grad is not None]
-        fresh = [complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
+        fresh = [complete(method, p, s, counts, unfinished, how) for p, s in zip(params, states, strict=True)]
         if self.is_distributed:
             keys = list(method.arrays.values())
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
@@ -115,11 +118,12 @@ class Plan:
         copied: dict[int, Roles] = {}
         whole = "" if self.method.rule.graph.is_elementwise else WHOLE
         for i, (p, g, state) in enumerate(zip(*columns, strict=True)):
-            found = SEEN if is_seen else whole or storage(p, g, state, self.method)
+            found = SEEN if is_seen else whole or storage(p, g, state, self.method, self.how)
             if isinstance(found, str) and not is_seen and not whole:
-                in_order = self.is_rounded and p.dtype is torch.bfloat16
+                keys = self.method.arrays.values()
+                in_order = self.how.of(p) != "nearest" or any(is_coded(state, key) for key in keys)
                 roles = stand_ins(p, g, state, self.method, in_order=in_order)
-                copy = storage(*placed(p, g, state, roles), self.method)
+                copy = storage(*placed(p, g, state, roles), self.method, self.how)
                 if isinstance(copy, Storage) and not (self.is_scaled and GRADIENT in roles):
                     tell(tuple(p.shape), f"{found}, so that is copied in every step")
                     found, copied[i] = copy, roles
@@ -127,8 +131,7 @@ class Plan:
                 tell(tuple(p.shape), f"{found}, so torch's operations step it one by one")
                 kinds.append(None)
             else:
-                is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
-                kinds.append(replace(found, is_stochastic=is_stochastic, is_scaled=self.is_scaled))
+                kinds.append(replace(found, is_scaled=self.is_scaled))
         if any(role != GRADIENT for roles in copied.values() for role in roles):
             rows = [row for row, kind in zip(zip(*columns, strict=True), kinds, strict=True) if kind is not None]
             written = [a for p, _, state in rows for a in (p, *(state[key] for key in self.method.arrays.values()))]
@@ -144,7 +147,7 @@ class Plan:
     def _is_brief(self) -> bool:
         """Whether all of it is done by one short call."""
         kinds = [b.storage for _, b in self.buckets]
-        is_plain = not any(kind.is_stochastic or kind.is_scaled for kind in kinds)
+        is_plain = not any(kind.is_seeded or kind.is_scaled for kind in kinds)
         is_whole = not self.rest and self.stand_ins is None and not self.is_distributed
         return is_plain and is_whole and all(b.table.is_brief for _, b in self.buckets)
 
@@ -154,7 +157,7 @@ class Plan:
         found: dict[int, Tensor] = {}
         for p in params:
             memory = self._gradients[self.numbers[id(p)]] if p.grad is None and id(p) in self.numbers else None
-            own = state.get(p, {}) if self.method.keeps_state else {}
+            own = state.get(p, {}) if self.keeps_state else {}
             is_whole = all(isinstance(own.get(key), Tensor) for key in self._keys)
             if memory is not None and memory[0] == p.shape and is_whole and is_plain(p):
                 found[id(p)] = torch.empty_strided(memory[0], memory[1], dtype=memory[2], device="cpu")
@@ -178,9 +181,14 @@ class Plan:
             self._walks_to_try -= 1
             self._walk = walk(params, state, self.numbers, self.idle(params, state), self.buckets)
 
-    def is_for(self, method: Method, is_scaled: bool, is_rounded: bool) -> bool:
+    @property
+    def keeps_state(self) -> bool:
+        """Whether anything is remembered from step to step."""
+        return self.method.keeps_state or self.how.parameter == rounding.REMAINDER
+
+    def is_for(self, method: Method, is_scaled: bool, how: How) -> bool:
         """Whether it was made for what the group asks for now."""
-        return method is self.method and is_scaled is self.is_scaled and is_rounded is self.is_rounded
+        return method is self.method and is_scaled is self.is_scaled and how == self.how
 
     def is_current(
         self, params: Sequence[Tensor], grads: Sequence[Tensor], state: Mapping[Tensor, dict[str, Any]]
@@ -189,7 +197,7 @@ class Plan:
         taken: list[Any] = list(map(self.numbers.get, map(id, params)))
         if None in taken or self.is_distributed:
             return False
-        states: Sequence[Any] = _own(state, params) if self.method.keeps_state else [{}] * len(params)
+        states: Sequence[Any] = _own(state, params) if self.keeps_state else [{}] * len(params)
         columns: Columns = tuple([None] * self.size for _ in range(3))  # type: ignore[assignment]
         for i, *row in zip(taken, params, grads, states, strict=True):
             columns[0][i], columns[1][i], columns[2][i] = row
@@ -232,10 +240,10 @@ class Plan:
 
     def draw_seeds(self, group: MutableMapping[str, Any], params: Sequence[Tensor]) -> None:
         """Those of the next step's rounding."""
-        self.seeds = dict(zip(self._taken, rounding.next_seeds(group, params), strict=True))
+        self._seeds = dict(zip(self._taken, rounding.next_seeds(group, params), strict=True))
         for members, bucket in self.buckets:
-            if bucket.storage.is_stochastic:
-                bucket.table.set_seeds([self.seeds[members[row]] for row in bucket.rows], bucket.rows)
+            if bucket.storage.is_seeded:
+                bucket.table.set_seeds([self._seeds[members[row]] for row in bucket.rows], bucket.rows)
 
     def unscale(self, scale: float, grads: Sequence[Tensor]) -> None:
         """Have gradients divided by `scale`, as torch does it in place: in the next launch, those of the rest now."""
@@ -261,14 +269,8 @@ class Plan:
 
     def _step_rest(self, hyper: tuple[float, ...]) -> None:
         for i, p, g, state in self._columns:
-            is_first = i in self._first_of_rest
-            if self.is_rounded and p.dtype is torch.bfloat16:
-                wide = p.detach().float()
-                eager_step(self.method, wide, g, state, hyper, is_first=is_first)
-                with torch.no_grad():
-                    p.copy_(rounding.stochastic(wide, self.seeds[i]))
-            else:
-                eager_step(self.method, p, g, state, hyper, is_first=is_first)
+            is_first, seed = i in self._first_of_rest, self._seeds.get(i, 0)
+            eager_step(self.method, p, g, state, hyper, is_first=is_first, how=self.how, seed=seed)
             self._first_of_rest.discard(i)
 
 

@@ -42,7 +42,7 @@ def stand_ins(p: Tensor, g: Any, state: Mapping[str, Any], method: Method, *, in
         return {}
     found: dict[Role, Tensor] = {}
     x = p
-    if not is_dense(p):
+    if not is_dense(p) or (in_order and not p.is_contiguous()):
         order = torch.contiguous_format if in_order else torch.preserve_format
         x = found[PARAMETER] = torch.empty_like(p, requires_grad=False, memory_format=order)
     if _differs(g, x):

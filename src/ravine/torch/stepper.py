@@ -30,7 +30,10 @@ class Stepper(torch.optim.Optimizer):
 
     Every constructor takes, beyond torch's options, `on_nonfinite`: what to do when a gradient holds NaN or infinity:
     "propagate" it (the default, as torch), "skip" the step, or raise FloatingPointError ("error"); `rounding`: how
-    bfloat16 parameters are rounded: to the "nearest" (the default, as torch) or "stochastic"; and `rounding_seed`.
+    bfloat16 parameters are rounded: to the "nearest" (the default, as torch), "stochastic", or with the next eight bits
+    kept in the state ("remainder"); `state`: in how many bits the state is, "float32", "bfloat16" or "int8" (by default
+    in the parameter's type, as torch); `state_rounding`: how narrow state is rounded, "stochastic" (the default) or to
+    the "nearest", which freezes slow averages; and `rounding_seed`, for all that is left to chance.
     """
 
     _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
@@ -45,9 +48,11 @@ class Stepper(torch.optim.Optimizer):
         on_nonfinite: str = "propagate",
         rounding: str = "nearest",
         rounding_seed: int = 0,
+        state: str | None = None,
+        state_rounding: str = "stochastic",
         **kwargs: Any,
     ) -> None:
-        asked = guards.options(on_nonfinite, rounding, rounding_seed)
+        asked = guards.options(on_nonfinite, rounding, rounding_seed, state, state_rounding)
         guards.complete(dict(asked))
         super().__init__(in_order(params), *args, **kwargs)
         self.defaults.update(asked)
@@ -68,6 +73,11 @@ class Stepper(torch.optim.Optimizer):
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         raise NotImplementedError
+
+    def _stored(self, group: Mapping[str, Any]) -> Method:
+        """The method, with its state in as many bits as the group asks for."""
+        method = self._method(group)
+        return method.stored_as(group["state"]) if "state" in group else method
 
     @property
     def skipped_steps(self) -> int:
@@ -98,10 +108,10 @@ class Stepper(torch.optim.Optimizer):
         is_settled = not is_seen and self._is_settled
         for number, group in enumerate(self.param_groups):
             params: list[Tensor] = group["params"]
-            method = self._method(group)
-            is_rounded = "rounding" in group and rounding.is_asked_for(group)
+            method = self._stored(group)
+            how = rounding.asked(group, method)
             plan = self._plans.get(number) if is_settled else None
-            if plan is not None and not plan.is_for(method, is_scaled, is_rounded):
+            if plan is not None and not plan.is_for(method, is_scaled, how):
                 plan = None
             if plan is not None and plan.advance(params, state, method.values(group)):
                 continue
@@ -116,10 +126,10 @@ class Stepper(torch.optim.Optimizer):
                 if delegate.is_needed(group, params) or (is_seen and delegate.is_traced(self, method)):
                     self._step_elsewhere(group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
-                plan = self._plan(number, method, params, is_scaled, is_rounded, is_seen)
+                plan = self._plan(number, method, params, is_scaled, how, is_seen)
             else:
                 plan.learn(all_params, state)
-            if plan.is_rounded:
+            if how.is_seeded:
                 plan.draw_seeds(group, params)
             if scale is not None:
                 plan.unscale(scale, grads)
@@ -134,6 +144,11 @@ class Stepper(torch.optim.Optimizer):
 
     def _step_elsewhere(self, group: dict[str, Any], *, is_divided: bool) -> None:
         """Step a group that the engines have no part in (`delegate.is_needed`)."""
+        if self._stored(group).is_narrow or group.get("rounding") == rounding.REMAINDER:
+            raise RuntimeError(
+                "sparse gradients, differentiable=True and captured graphs are stepped by torch, which knows no narrow "
+                "state and no remainder: leave state= and rounding= out"
+            )
         delegate.step(self, group, is_divided=is_divided)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -155,28 +170,29 @@ class Stepper(torch.optim.Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """What torch's class would give; where a group has no parameters, another one carries its values too."""
-        return checkpoint.with_empty_groups(super().state_dict())
+        return checkpoint.with_empty_groups(checkpoint.with_whole_state(super().state_dict()))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict()` of this class or of torch's gave. The tensors are copied and keep their types."""
         checkpoint.load(self, super().load_state_dict, state_dict)
 
     def _plan(
-        self, number: int, method: Method, params: list[Tensor], is_scaled: bool, is_rounded: bool, is_seen: bool
+        self, number: int, method: Method, params: list[Tensor], is_scaled: bool, how: rounding.How, is_seen: bool
     ) -> Plan:
         """One for these parameters of a group, which have gradients, and for those that its last plan was for."""
         group = self.param_groups[number]
         before = self._plans.get(number)
         idle: dict[int, Tensor] = {}
-        if before is not None and before.method is method and not is_seen:
+        if before is not None and before.is_for(method, before.is_scaled, how) and not is_seen:
             idle = before.idle(group["params"], self.state)
             if idle:
                 params = [p for p in group["params"] if p.grad is not None or id(p) in idle]
-        states = [self.state[p] if method.keeps_state else {} for p in params]
+        keeps_state = method.keeps_state or how.parameter == rounding.REMAINDER
+        states = [self.state[p] if keeps_state else {} for p in params]
         self._unfinished = unfinished = dict(self._unfinished)
         counts = counts_type(is_fused=bool(group.get("fused")))
-        asked = {"is_scaled": is_scaled, "is_rounded": is_rounded, "is_seen": is_seen}
-        plan = Plan(method, params, states, counts, unfinished, **asked, idle=idle)
+        asked = {"is_scaled": is_scaled, "is_seen": is_seen}
+        plan = Plan(method, params, states, counts, unfinished, how=how, **asked, idle=idle)
         self._plans = {**self._plans, number: plan}
         return plan
 
