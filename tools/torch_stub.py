@@ -27,12 +27,14 @@ from ravine.rule import Rule
 
 """
 
-AS_THEY_ARE = {"ravine.torch.roles", "ravine.torch.sets"}
+AS_THEY_ARE = {"ravine.torch.narrow", "ravine.torch.roles", "ravine.torch.sets"}
 """Modules whose classes and functions have all their signatures in the source."""
 
 CHOICES = {
     "on_nonfinite": 'Literal["propagate", "skip", "error"]',
-    "rounding": 'Literal["nearest", "stochastic"]',
+    "rounding": 'Literal["nearest", "stochastic", "remainder"]',
+    "state": 'Literal["float32", "bfloat16", "int8"] | None',
+    "state_rounding": 'Literal["stochastic", "nearest"]',
 }
 
 

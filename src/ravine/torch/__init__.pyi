@@ -6,6 +6,7 @@ import torch
 
 from ravine.recipe import Recipe
 from ravine.rule import Rule
+from ravine.torch.narrow import float32_parameters, float32_state, set_float32_parameters
 from ravine.torch.roles import Roles, roles
 from ravine.torch.sets import SetOptimizer
 from ravine.torch.stepper import Stepper
@@ -27,8 +28,11 @@ __all__ = [
     "RuleOptimizer",
     "SetOptimizer",
     "SparseAdam",
+    "float32_parameters",
+    "float32_state",
     "from_recipe",
     "roles",
+    "set_float32_parameters",
 ]
 
 class RuleOptimizer(Stepper):
@@ -39,8 +43,10 @@ class RuleOptimizer(Stepper):
         state_dtype: torch.dtype | None = None,
         *,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
     @property
     def recipe(self) -> Recipe: ...
@@ -57,8 +63,10 @@ class Lion(Stepper):
         *,
         maximize: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class ASGD(Stepper, torch.optim.ASGD):
@@ -76,8 +84,10 @@ class ASGD(Stepper, torch.optim.ASGD):
         capturable: bool = False,
         *,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class Adadelta(Stepper, torch.optim.Adadelta):
@@ -94,8 +104,10 @@ class Adadelta(Stepper, torch.optim.Adadelta):
         maximize: bool = False,
         differentiable: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class Adagrad(Stepper, torch.optim.Adagrad):
@@ -113,8 +125,10 @@ class Adagrad(Stepper, torch.optim.Adagrad):
         differentiable: bool = False,
         fused: bool | None = None,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class Adam(Stepper, torch.optim.Adam):
@@ -134,8 +148,10 @@ class Adam(Stepper, torch.optim.Adam):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class Adamax(Stepper, torch.optim.Adamax):
@@ -152,8 +168,10 @@ class Adamax(Stepper, torch.optim.Adamax):
         differentiable: bool = False,
         capturable: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class NAdam(Stepper, torch.optim.NAdam):
@@ -172,8 +190,10 @@ class NAdam(Stepper, torch.optim.NAdam):
         capturable: bool = False,
         differentiable: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class RAdam(Stepper, torch.optim.RAdam):
@@ -191,8 +211,10 @@ class RAdam(Stepper, torch.optim.RAdam):
         capturable: bool = False,
         differentiable: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class RMSprop(Stepper, torch.optim.RMSprop):
@@ -211,8 +233,10 @@ class RMSprop(Stepper, torch.optim.RMSprop):
         differentiable: bool = False,
         *,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class Rprop(Stepper, torch.optim.Rprop):
@@ -228,8 +252,10 @@ class Rprop(Stepper, torch.optim.Rprop):
         maximize: bool = False,
         differentiable: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class SGD(Stepper, torch.optim.SGD):
@@ -247,8 +273,10 @@ class SGD(Stepper, torch.optim.SGD):
         differentiable: bool = False,
         fused: bool | None = None,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class SparseAdam(Stepper, torch.optim.SparseAdam):
@@ -261,8 +289,10 @@ class SparseAdam(Stepper, torch.optim.SparseAdam):
         maximize: bool = False,
         *,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class AdamW(Adam, torch.optim.AdamW):
@@ -281,8 +311,10 @@ class AdamW(Adam, torch.optim.AdamW):
         differentiable: bool = False,
         fused: bool | None = None,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-        rounding: Literal["nearest", "stochastic"] = "nearest",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 def from_recipe(
@@ -293,7 +325,9 @@ def from_recipe(
     maximize: bool = False,
     state_dtype: torch.dtype | None = None,
     on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
-    rounding: Literal["nearest", "stochastic"] = "nearest",
+    rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
     rounding_seed: int = 0,
+    state: Literal["float32", "bfloat16", "int8"] | None = None,
+    state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     **hyper: float,
 ) -> RuleOptimizer: ...
