@@ -17,6 +17,7 @@ from ravine.engines.fused.kernel import LATER, Table
 from ravine.engines.fused.storage import ADDRESSES, CODED, LENGTH, NARROW, SIZES, Storage
 from ravine.engines.storage.codes import BLOCK, blocks
 from ravine.torch.codes import KINDS
+from ravine.torch.layout import is_dense
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 from ravine.torch.narrow import is_coded, scale_key
@@ -110,16 +111,6 @@ def _plain_keys() -> set[int]:
 
 
 COUNTS = {torch.float32: "float32", torch.float64: "float64"}
-
-
-def is_dense(p: Tensor) -> bool:
-    """Whether the elements fill their memory without gap or overlap, in whatever order (channels_last does)."""
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(p.stride(), p.shape, strict=True) if size != 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
 
 
 class Bucket:

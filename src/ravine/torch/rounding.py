@@ -11,6 +11,7 @@ from torch import Tensor
 from ravine.engines.storage import noise
 from ravine.torch import guards
 from ravine.torch.codes import cut, words
+from ravine.torch.layout import is_dense
 
 if TYPE_CHECKING:
     from ravine.torch.method import Method
@@ -61,8 +62,6 @@ def next_seeds(group: MutableMapping[str, Any], params: Sequence[Tensor]) -> lis
 def places(x: Tensor) -> Tensor:
     """The number of each element: by its place in memory where the elements fill that, in whatever order."""
     numbers = torch.arange(x.numel(), device=x.device)
-    from ravine.torch.bucket import is_dense
-
     return numbers.as_strided(x.shape, x.stride()) if is_dense(x) else numbers.reshape(x.shape)
 
 

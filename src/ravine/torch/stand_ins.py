@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ravine.torch.bucket import PLAIN, REAL, address, is_dense, is_plain
+from ravine.torch.bucket import PLAIN, REAL, address, is_plain
+from ravine.torch.layout import is_dense
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 
