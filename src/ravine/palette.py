@@ -56,6 +56,7 @@ _CHOSEN = {
     "adam": ("green", SOLID),
     "adamw": ("green", DASHED),
     "adam_eps_hat": ("green", DOTTED),
+    "adam_uncorrected": ("grey", DASHDOT),
     "amsgrad": ("green", DASHDOT),
     "nadam": ("blue", DASHED),
     "radam": ("blue", DASHDOT),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
+import numpy as np
 import pytest
 
 import ravine
@@ -474,6 +475,8 @@ def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
         ("surface=oblong_bowl&opt=gd&param=tilt:9", "param tilt must be from -2 to 2, not “9”"),
         ("surface=oblong_bowl&opt=gd&param=depth:3", "param “depth”: the surface has condition, tilt"),
         ("surface=oblong_bowl&opt=gd&f=x", "f counts only with surface=formula"),
+        ("opt=gd&chart=speed", "chart must be a quantity, or one and log; not “speed”"),
+        ("opt=gd&versus=4", "versus must be a number from 0 to 0"),
     ],
 )
 def test_nothing_in_a_link_is_left_out_in_silence(page: Page, link: str, words: str) -> None:
@@ -656,6 +659,83 @@ def test_nothing_moves_by_itself_for_those_who_ask_for_no_motion(page: Page) -> 
     assert page.all('[aria-label="Play"]')
     page.named("Play").click()
     page.wait(lambda: page.step() > 0)
+
+
+def chart(page: Page, number: int) -> Any:
+    return page.all(".chart")[number - 1]
+
+
+def chart_values(page: Page, number: int) -> list[str]:
+    return [e.text for e in chart(page, number).find_elements("css selector", ".legend .value")]
+
+
+def test_a_chart_shows_any_quantity_and_reads_it_where_the_pointer_is(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    from ravine.simulate.runs import run
+
+    page.open("surface=oblong_bowl&steps=40&opt=adam,lr=0.1&opt=gd,lr=0.05&t=20&coord=1")
+    r = run("adam", "oblong_bowl", steps=40, lr=0.1)
+    m, v = r.slots["m"][:, 1], r.slots["v"][:, 1]
+    expected = {
+        "m, y": m[20],
+        "m̂, y": m[20] / (1 - 0.9**20),
+        "v, y": v[20],
+        "v̂, y": v[20] / (1 - 0.999**20),
+        "Effective rate, y": 0.1 / (np.sqrt(v[20] / (1 - 0.999**20)) + 1e-8),
+        "Gradient, y": r.gradient[19, 1],
+        "Step Δ, y": r.step[19, 1],
+        "y": r.x[20, 1],
+        "x": r.x[20, 0],
+        "Loss": r.value[20],
+        "Step size": np.hypot(*r.step[19]),
+    }
+    for name, value in expected.items():
+        page.choose("Quantity of chart 1", name)
+        assert chart_values(page, 1)[0] == f"{value:.4g}".replace("-", "−"), name
+    page.choose("Quantity of chart 1", "m̂, y")
+    assert chart_values(page, 1)[1] == "–"  # gradient descent has none
+    assert page.link()["chart"] == ["=m̂", "size,log"]
+    canvas = chart(page, 1).find_element("css selector", "canvas")
+    ActionChains(page.browser).move_to_element_with_offset(canvas, 21, 0).perform()  # the middle of the axis: step 20
+    assert chart(page, 1).find_element("css selector", ".head .hint:last-child").text == "at step 20"
+    ActionChains(page.browser).move_to_element_with_offset(canvas, 70, 0).perform()
+    at = int(chart(page, 1).find_element("css selector", ".head .hint:last-child").text.split()[-1])
+    assert chart_values(page, 1)[0] == f"{m[at] / (1 - 0.9**at):.4g}".replace("-", "−")
+    assert page.step() == 20
+    page.browser.refresh()
+    assert page.named("Quantity of chart 1").get_attribute("value") == "=m̂"
+
+
+def test_arrows_show_directions_and_bars_the_rate_of_each_axis(page: Page) -> None:
+    page.open("surface=oblong_bowl&steps=40&opt=momentum,lr=0.02&opt=rmsprop,lr=0.05&sel=1&t=5")
+    plain = page.picture()
+    page.find(".below input").click()
+    assert page.link()["arrows"] == ["1"]
+    assert page.picture() != plain
+    rates = [float(e.text) for e in page.all(".slots tr:nth-child(4) td span:first-child")]
+    from ravine.simulate.runs import run
+
+    s = run("rmsprop", "oblong_bowl", steps=40, lr=0.05).slots["s"][5]
+    assert rates == [float(f"{v:.4g}") for v in 0.05 / np.sqrt(s + 1e-7)]
+    parts = [
+        float(page.browser.execute_script("return arguments[0].style.getPropertyValue('--part')", bar))
+        for bar in page.all(".slots .bar")
+    ]
+    assert parts == [pytest.approx(1), pytest.approx(rates[1] / rates[0], rel=1e-3)]  # large gradients, a small rate
+
+
+def test_two_optimizers_side_by_side_with_what_differs_marked(page: Page) -> None:
+    page.open("surface=oblong_bowl&opt=adam,lr=0.02&opt=adam_uncorrected&t=5")
+    assert page.all(".differs") == []
+    page.choose("Compare with", "Adam without bias correction")
+    assert page.link()["versus"] == ["1"]
+    marked = (
+        "return [...document.querySelectorAll('.inside > .equation .line')].map((e) => !!e.querySelector('.differs'))"
+    )
+    assert page.browser.execute_script(marked) == [False, True, False, True, True]  # m, m̂, v, v̂, x
+    assert len(page.all(".versus .differs")) == 1
+    assert "Knobs: lr 0.001 instead of 0.02." in page.find(".versus .hint").text
 
 
 def test_play_and_step_from_the_keyboard(page: Page) -> None:

@@ -17,12 +17,12 @@ from click.testing import CliRunner
 import ravine
 from ravine.cli import group
 from ravine.engines import javascript
-from ravine.playground import equations, generate, html, script
+from ravine.playground import equations, family, generate, html, script
 from ravine.playground.bundle import PAGE, bundle
 from ravine.playground.presets import PRESETS
 from ravine.rule import declare
 from ravine.simulate.noise import KINDS, Noise
-from ravine.trace.graph import CUTS, OPERATIONS, node
+from ravine.trace.graph import CUTS, OPERATIONS, node, topological
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3.0, -7.25, 5e-324, 1e308, -1e308, math.inf, -math.inf, math.nan]
 WHOLE = (0.0, 1.0, 2.0, 3.0, 1000.0, 2.0**40)
@@ -127,7 +127,7 @@ def test_names_of_a_rule_never_become_code() -> None:
     assert not re.search(r"\b(lr|beta1|beta2|eps)\b", functions)
 
 
-@pytest.mark.parametrize("name", ravine.rules())
+@pytest.mark.parametrize("name", family())
 def test_the_places_of_an_equation_have_values(name: str) -> None:
     """The numbers that the page fills in add up: the last line's value is x plus the step."""
     rule = ravine.rule(name)
@@ -200,6 +200,9 @@ for (let k = 0; k < 500; k++) {
   state.selected = Math.floor(random() * Math.max(1, state.optimizers.length));
   state.coordinate = pick([0, 1]);
   state.map = pick([null, ["lr", "mu"]]);
+  state.charts = state.charts.map(() => pick([{ what: "loss", log: true }, { what: "=m̂", log: false }]));
+  state.arrows = pick([false, true]);
+  state.versus = pick([null, 0]);
   state.theme = pick(["auto", "light", "dark"]);
   const { state: found, problems } = decode(encode(state));
   if (JSON.stringify(found) !== JSON.stringify(state) || problems.length) bad.push([encode(state), problems]);
@@ -212,3 +215,38 @@ def test_the_whole_state_survives_a_link(blank: Any) -> None:
     extra = ravine.rule("weight_decay(clip_value(adam))")  # brackets in a name
     text = bundle("link.js", {"generated.js": generate.module([*ravine.rules().values(), extra])})
     assert blank.execute_script(text + ROUND_TRIP) == []
+
+
+@pytest.mark.parametrize("name", family())
+def test_a_rule_s_effective_rate_is_what_it_multiplies_a_direction_by(name: str) -> None:
+    """Where gradients stay the same, and so the averages are at rest, step over direction is it."""
+    from ravine.engines.reference import step
+    from ravine.playground.rate import rate
+
+    found = ravine.rule(name)
+    if name in ("lion", "rprop", "radam", "adadelta") or "centered" in name or "dampened" in name:
+        pytest.skip("its step is not proportional, or never at rest")
+    g, hyper = np.array([0.5]), {n: h.default for n, h in found.hyperparameters.items()}
+    x, slots = np.zeros(1), {n: s.start if s.is_scalar else np.full(1, s.start) for n, s in found.slots.items()}
+    steps = 8000 if "beta2" in hyper else 400
+    for t in range(1, steps + 1):
+        x, slots = step(found, np.zeros(1), g, slots, t, hyper)
+    moved = float(abs(x[0]))
+    inputs = {**hyper, "t": steps, "g": g, "x": np.zeros(1), **slots}
+    value = _value(rate(found), inputs)
+    gain = 1 / (1 - hyper["mu"]) if "mu" in hyper else 1.0
+    damped = 1 - hyper.get("dampening", 0.0)
+    assert moved == pytest.approx(value * 0.5 * gain * damped, rel=2e-2)
+
+
+def _value(n: Any, inputs: dict[str, Any]) -> float:
+    known: dict[Any, Any] = {}
+    for each in topological([n]):
+        known[each] = (
+            each.value
+            if each.op == "const"
+            else inputs[each.name]
+            if each.is_leaf
+            else OPERATIONS[each.op](*(known[a] for a in each.args))
+        )
+    return float(np.asarray(known[n]).reshape(-1)[0])

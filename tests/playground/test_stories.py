@@ -9,7 +9,6 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 
-from ravine import rules
 from ravine.playground.presets import PRESETS, Preset
 from ravine.simulate import SURFACES
 from ravine.simulate.noise import Noise
@@ -107,6 +106,16 @@ def sizes(r: Run) -> np.ndarray:
 
 def floor_of_the_valley(r: Run) -> int:
     return first(abs(r.x[:, 1] - r.x[:, 0] ** 2) < 0.1)
+
+
+def near(r: Run, coordinate: int) -> int:
+    return first(abs(r.x[:, coordinate]) < 0.1)
+
+
+def share(r: Run, coordinate: int) -> float:
+    """How much of the first ten gradients' lengths is left in their sum."""
+    g = r.gradient[:10, coordinate]
+    return float(abs(g.sum()) / abs(g).sum())
 
 
 def leaves(r: Run) -> int:
@@ -249,9 +258,52 @@ CLAIMS: dict[str, dict[str, Callable[[Scene], bool] | str]] = {
         ),
     },
     "family": {
-        "Most of the family on one surface, with one learning rate.": lambda s: (
-            len(s) > len(rules()) / 2 and len({r.hyper["lr"] for r in s}) == 1
+        "Twenty of the family on one surface, with one learning rate.": lambda s: (
+            len({r.rule.name for r in s}) == 20 and len({r.hyper["lr"] for r in s}) == 1
         ),
+    },
+    "bias_off": {
+        "The same Adam with and without it.": lambda s: (
+            s[0].hyper == s[1].hyper and all(np.array_equal(s[0].slots[n], s[1].slots[n]) for n in "mv")
+        ),
+        "Its averages m and v begin at zero; divided by 1 − βᵗ, as m̂ and v̂, both are right from the first step on.": (
+            lambda s: all(
+                s[0].slots[n][0, 0] == 0
+                and np.allclose(s[0].slots[n][1:, 0] / (1 - b ** np.arange(1.0, 61)), 1, rtol=1e-9)
+                for n, b in (("m", 0.9), ("v", 0.999))
+            )
+        ),
+        "Without it v is too small for longer than m, and v divides: the first step is 3.2 times lr, and the twelfth "
+        "6.6 times.": lambda s: (
+            s[1].slots["m"][-1, 0] > 0.99
+            and s[1].slots["v"][-1, 0] < 0.06
+            and [round(abs(s[1].step[t, 0]) / 0.01, 1) for t in (0, 11)] == [3.2, 6.6]
+        ),
+        "The charts show v and the corrected v̂.": PICTURE,
+    },
+    "infrequent": {
+        "A round bowl on which y hears of its gradient in every tenth step only.": lambda s: all(
+            r.surface.parameters["condition"] == 1
+            and list(np.flatnonzero(r.gradient[:35, 1]) + 1) == [10, 20, 30]
+            and bool(r.gradient[:35, 0].all())
+            for r in s
+        ),
+        "Gradient descent moves x and y alike for each gradient, so y takes ten times as many steps as x.": lambda s: (
+            np.array_equal(s[0].x[1:60, 0], s[0].x[10:600:10, 1]) and near(s[0], 1) == 10 * near(s[0], 0)
+        ),
+        "RMSprop and Adam move y further for each: they need less than four times as many.": lambda s: all(
+            near(r, 1) < 4 * near(r, 0) for r in s[1:]
+        ),
+    },
+    "average": {
+        "Momentum as an average of gradients, v = βv + (1−β)g.": lambda s: bool(
+            np.allclose(s[1].slots["v"][1:], 0.5 * s[1].slots["v"][:-1] + 0.5 * s[1].gradient, rtol=1e-12)
+        ),
+        "Across the valley gradients of both signs cancel in v; along it they all point one way and reinforce each "
+        "other.": lambda s: (
+            share(s[0], 1) < 0.1 and share(s[1], 0) > 0.9 and abs(s[1].slots["v"][8, 1]) < abs(s[0].gradient[7, 1]) / 2
+        ),
+        "Watch the arrows.": PICTURE,
     },
 }
 

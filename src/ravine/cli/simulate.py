@@ -27,7 +27,9 @@ HELP = {
     "rules": "A rule with momentum. Give it again for another.",
     "surface": "A surface, or FILE.py:FUNCTION for a function of your own.",
     "start": "Where to start: numbers with a comma between.",
-    "noise": "Noise on the gradient: gaussian, heavy_tailed or minibatch, with a scale: gaussian:0.5.",
+    "noise": "Noise on the gradient: gaussian, heavy_tailed or minibatch, with a scale: gaussian:0.5. With "
+    "infrequent:10 the last coordinate has a gradient only at every tenth step.",
+    "every": "Every how many steps the infrequent coordinate has a gradient.",
     "sigma": "Standard deviation of the noise on the gradient.",
     "seed": "Seed of the noise.",
     "condition": "The bowl's condition number.",

@@ -46,7 +46,7 @@ def order(chosen: Recipe) -> Order | None:
     """The order in which a recipe's rule remembers and rescales; None for one that does not do both."""
     graph = chosen.rule.graph
     for name in graph.slots:
-        if not _follows_the_sign(chosen, name):
+        if not sign_handed_on(chosen, name):
             continue
         own, later = _root(graph.slots[name]), _root(graph.step)
         under = own or later
@@ -66,11 +66,11 @@ def _root(n: Node) -> str:
 
 
 def _after(chosen: Recipe, slot: str, value: float, g: float) -> tuple[float, float]:
-    """(step, slot) after one step from a slot's value and a gradient, the other slots where they start."""
+    """(step, slot) after a step from a value and a gradient, other slots where they start; the first may be special."""
     x = np.zeros(1)
     slots = {n: v if chosen.rule.slots[n].is_scalar else np.full(1, v) for n, v in _starts(chosen).items()}
     slots[slot] = np.full(1, value)
-    moved, new = step(chosen.rule, x, np.full(1, g), slots, 1, chosen.hyper)
+    moved, new = step(chosen.rule, x, np.full(1, g), slots, 2, chosen.hyper)
     return float(moved[0]), float(new[slot][0])
 
 
@@ -78,13 +78,13 @@ def _starts(chosen: Recipe) -> dict[str, float]:
     return {n: chosen.start.get(n, s.start) for n, s in chosen.rule.slots.items()}
 
 
-def _follows_the_sign(chosen: Recipe, slot: str) -> bool:
-    """Whether a slot takes the gradient's sign over, and hands it on to a step without a gradient."""
+def sign_handed_on(chosen: Recipe, slot: str) -> int:
+    """1 or −1 for a slot that takes the gradient's sign over and hands it, or its opposite, on to the step; else 0."""
     if chosen.rule.slots[slot].is_scalar:
-        return False
+        return 0
     up, down = (_after(chosen, slot, 0.0, g)[1] for g in (1.0, -1.0))
     ahead, back = (_after(chosen, slot, value, 0.0)[0] for value in (1.0, -1.0))
-    return up != 0 and up == -down and ahead != 0 and ahead == -back
+    return int(np.sign(ahead)) if up != 0 and up == -down and ahead == -back else 0
 
 
 def _averages(chosen: Recipe, slot: str) -> bool:

@@ -11,14 +11,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from ravine import palette
+from ravine.dialects.order import sign_handed_on
 from ravine.engines import javascript
 from ravine.hyperparameter import Hyperparameter
 from ravine.playground import equations
 from ravine.playground.presets import PRESETS, Preset
+from ravine.playground.rate import rate
+from ravine.recipe import recipe
 from ravine.rule import Rule
 from ravine.simulate import SURFACES, Surface
 from ravine.simulate.surface import COORDINATES
+from ravine.trace.definitions import lines
 from ravine.trace.graph import node
+from ravine.trace.text import TextPrinter
 
 
 def module(rules: Iterable[Rule]) -> str:
@@ -37,7 +42,7 @@ def module(rules: Iterable[Rule]) -> str:
 def rule_object(rule: Rule) -> str:
     """A rule as a JavaScript object: what it is called and looks like, its knobs, slots, functions and equation."""
     color, dash = palette.style(rule.name)
-    lines, nodes = equations.equation(rule)
+    shown, nodes = equations.equation(rule)
     data = {
         "name": rule.name,
         "title": ", ".join([rule.title, *(name.replace("_", " ") for name in reversed(rule.transforms))]),
@@ -50,14 +55,29 @@ def rule_object(rule: Rule) -> str:
             {"name": name, "symbol": equations.symbol(name), "start": slot.start, "scalar": slot.is_scalar}
             for name, slot in rule.slots.items()
         ],
-        "lines": lines,
+        "lines": [line | {"name": name} for line, name in zip(shown, _names(rule), strict=True)],
+        "momentum": _momentum(rule),
     }
     code = {
         "step": javascript.step(rule),
         "ahead": javascript.look_ahead(rule) or "null",
         "values": javascript.values(rule, nodes),
+        "rate": javascript.values(rule, [rate(rule)]),
     }
     return _object(data, code)
+
+
+def _momentum(rule: Rule) -> dict[str, int] | None:
+    """Which slot is a rule's momentum, and whether it points along the step (1) or against it (−1)."""
+    for k, name in enumerate(rule.slots):
+        if sign := sign_handed_on(recipe(rule), name):
+            return {"slot": k, "sign": sign}
+    return None
+
+
+def _names(rule: Rule) -> list[str]:
+    """What the lines of a rule's equation define, as text: m, m̂, v, v̂, x."""
+    return [left.replace("ₜ", "") for left, _ in lines(rule, TextPrinter())]
 
 
 def surface_object(surface: Surface) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -16,10 +17,15 @@ class Preset(NamedTuple):
 
 
 def _link(
-    surface: str, optimizers: list[tuple[str, dict[str, float]]], param: list[str] | None = None, **settings: str
+    surface: str,
+    optimizers: list[tuple[str, dict[str, float]]],
+    param: Sequence[str] = (),
+    charts: Sequence[str] = (),
+    **settings: str,
 ) -> str:
     """The state of a page as the text of a link. The page's state.js reads it."""
-    fields = [("surface", surface), *(("param", p) for p in param or []), *settings.items()]
+    fields = [("surface", surface), *(("param", p) for p in param), *settings.items()]
+    fields += [("chart", c) for c in charts]
     for rule, hyper in optimizers:
         fields.append(("opt", ",".join([rule, *(f"{name}={value!r}" for name, value in hyper.items())])))
     return "&".join(f"{key}={quote(value, safe=',:=()')}" for key, value in fields)
@@ -132,6 +138,57 @@ PRESETS = (
             steps="60",
             speed="6",
             sel="2",
+        ),
+    ),
+    Preset(
+        "bias_off",
+        "Bias correction, switched off",
+        "The same Adam with and without it. Its averages m and v begin at zero; divided by 1 − βᵗ, as m̂ and v̂, both "
+        "are right from the first step on. Without it v is too small for longer than m, and v divides: the first step "
+        "is 3.2 times lr, and the twelfth 6.6 times. The charts show v and the corrected v̂.",
+        _link(
+            "constant_slope",
+            [("adam", {"lr": 0.01}), ("adam_uncorrected", {"lr": 0.01})],
+            steps="60",
+            speed="6",
+            sel="0",
+            charts=["=v", "=v̂"],
+        ),
+    ),
+    Preset(
+        "infrequent",
+        "Infrequent gradients",
+        "A round bowl on which y hears of its gradient in every tenth step only. Gradient descent moves x and y alike "
+        "for each gradient, so y takes ten times as many steps as x. RMSprop and Adam move y further for each: they "
+        "need less than four times as many.",
+        _link(
+            "oblong_bowl",
+            [("gd", {"lr": 0.05}), ("rmsprop", {"lr": 0.02}), ("adam", {"lr": 0.02})],
+            param=["condition:1"],
+            start="3,3",
+            steps="1000",
+            speed="80",
+            sel="1",
+            noise="infrequent,10,0",
+            charts=["y", "rate,log"],
+            coord="1",
+        ),
+    ),
+    Preset(
+        "average",
+        "Averaged momentum on the bowl",
+        "Momentum as an average of gradients, v = βv + (1−β)g. Across the valley gradients of both signs cancel in v; "
+        "along it they all point one way and reinforce each other. Watch the arrows.",
+        _link(
+            "oblong_bowl",
+            [("gd", {"lr": 0.095}), ("momentum_ema", {"lr": 0.19, "beta": 0.5})],
+            start="-4.5,1",
+            steps="60",
+            speed="6",
+            sel="1",
+            charts=["=v", "y"],
+            coord="1",
+            arrows="1",
         ),
     ),
     Preset(
@@ -260,7 +317,7 @@ PRESETS = (
     Preset(
         "family",
         "Twenty at once",
-        "Most of the family on one surface, with one learning rate.",
+        "Twenty of the family on one surface, with one learning rate.",
         _link("styblinski_tang", [(name, {"lr": 0.02}) for name in TWENTY], steps="600", speed="60", sel="12"),
     ),
 )

@@ -33,6 +33,7 @@ EXHIBITS = (
     Exhibit("bowl.gif", "bowl", {}),
     Exhibit("knobs.gif", "knobs", {}),
     Exhibit("maps.png", "maps", {}),
+    Exhibit("infrequent.gif", "infrequent", {}),
     Exhibit("rosenbrock.gif", "paths", {}),
     Exhibit(
         "saddle.gif",

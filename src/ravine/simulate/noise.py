@@ -1,4 +1,4 @@
-"""Gradient noise from a generator that is small enough to be written in any language.
+"""Gradient noise from a generator that is small enough to be written in any language; and infrequent gradients.
 
 **The generator.** All arithmetic is on 32-bit unsigned numbers, modulo 2³² (in JavaScript `Math.imul` and `>>> 0`).
 mix is the bijection of Chris Wellons's search for integer hashes (hash-prospector, constants found by "TheIronBorn"):
@@ -18,6 +18,9 @@ bits(seed, stream, t, coordinate, k). So runs can be made in any order, and two 
   visited in a new order each epoch, `batch` at a time; the noise is the batch's mean, σ·√3/batch·(Σ(2i − 63)/64), and
   over an epoch it is zero. A coordinate's order in epoch e (from 0) is i = 0 … 63 sorted by
   bits(seed, stream, e, coordinate, i); step t is in epoch (t − 1) ÷ (64/batch), rounded down.
+
+One kind adds nothing but leaves out: infrequent, with which the last coordinate has a gradient only at steps t where
+t + seed is a multiple of σ (rounded, at least 1), as the weight of a rare word has; at the others it is zero.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ import numpy as np
 from ravine.errors import unknown
 
 KINDS = ("gaussian", "heavy_tailed", "minibatch")
+"""The kinds that add to the gradient."""
+INFREQUENT = "infrequent"
 EXAMPLES = 64
 
 
@@ -64,14 +69,18 @@ class Noise:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise unknown("kind of noise", self.kind, KINDS)
+        if self.kind not in (*KINDS, INFREQUENT):
+            raise unknown("kind of noise", self.kind, (*KINDS, INFREQUENT))
         if not (np.isfinite(self.scale) and self.scale >= 0):
             raise ValueError(f"the scale of noise must be finite and ≥ 0, got {self.scale!r}")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"the seed of noise must be a whole number from 0 to 2³² − 1, got {self.seed!r}")
         if self.kind == "minibatch" and (self.batch < 1 or EXAMPLES % self.batch):
             raise ValueError(f"the batch must divide the {EXAMPLES} examples, got {self.batch!r}")
+
+    def comes(self, t: int) -> bool:
+        """Whether at step t an infrequent gradient comes."""
+        return (t + self.seed) % max(1, round(self.scale)) == 0
 
     def sampler(self, streams: Any, dimension: int) -> Callable[[int], Any]:
         """A function from the step t (from 1) to the noise: shape (dimension, n) for the streams' numbers (n,)."""

@@ -12,7 +12,7 @@ import numpy as np
 from ravine.engines import reference
 from ravine.recipe import Recipe, recipe
 from ravine.rule import STACK, Rule
-from ravine.simulate.noise import Noise
+from ravine.simulate.noise import INFREQUENT, Noise
 from ravine.simulate.surface import Surface
 from ravine.simulate.surfaces import surface as find_surface
 
@@ -75,12 +75,16 @@ class Plan:
                 self.streams[part],
             )
 
-    def sampler(self) -> Callable[[int], Any] | None:
-        if self.noise is None:
+    def disturbance(self) -> Callable[[int, Any], Any] | None:
+        """A function from the step t and the gradient to the gradient as the rule gets it; None if that is itself."""
+        noise = self.noise
+        if noise is None:
             return None
+        if noise.kind == INFREQUENT:
+            return lambda t, g: g if noise.comes(t) else np.concatenate([g[:-1], np.zeros_like(g[-1:])])
         distinct, place = np.unique(self.streams, return_inverse=True)
-        sample = self.noise.sampler(distinct, self.surface.dimension)
-        return lambda t: sample(t)[:, place]
+        sample = noise.sampler(distinct, self.surface.dimension)
+        return lambda t, g: g + sample(t)[:, place]
 
 
 def make_plan(

@@ -155,15 +155,15 @@ class _Moment:
 
 def _steps(plan: Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
     """The loop: the gradient where the rule wants it, noise, one step of the reference engine."""
-    x, slots, sampler = plan.columns, plan.slots(), plan.sampler()
+    x, slots, disturb = plan.columns, plan.slots(), plan.disturbance()
     for t in range(1, steps + 1):
         value, gradient = plan.surface.at(x)
         if plan.rule.look_ahead_function is not None:
             with np.errstate(all="ignore"):
                 ahead = x + plan.rule.look_ahead(slots, plan.hyper)
             gradient = plan.surface.at(ahead)[1]
-        if sampler is not None:
-            gradient = gradient + sampler(t)
+        if disturb is not None:
+            gradient = disturb(t, gradient)
         before = x
         x, slots = plan.step(x, gradient, slots, t + steps_before)
         with np.errstate(all="ignore"):

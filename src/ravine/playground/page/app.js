@@ -13,7 +13,8 @@ import { noisePanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
 import { decode, differsFromPreset, encode, fromPreset } from "./link.js";
-import { copy, defaults } from "./state.js";
+import { quantityChoices, quantityOf } from "./quantities.js";
+import { copy, defaults, ruleNamed } from "./state.js";
 import { fitted, homeView, zoomed } from "./view.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
@@ -52,6 +53,7 @@ export class Playground {
     this.stage = new Stage({
       moveStart: (point, done) => act((s) => (s.start = [...point]), done),
       zoom: (factor) => this.zoom(factor),
+      setArrows: (wanted) => act((s) => (s.arrows = wanted), true),
     });
     this.player = new Player({
       seek: (time, done) => this.seek(time, done),
@@ -60,8 +62,13 @@ export class Playground {
       setSpeed: (speed) => act((s) => (s.speed = speed), false),
     });
     const scrub = (time) => this.seek(Math.round(time), true);
-    this.charts = [new Chart("Loss", scrub), new Chart("Step size", scrub)];
-    this.inside = new Inside({ setCoordinate: (k) => act((s) => (s.coordinate = k), true) });
+    this.charts = [0, 1].map(
+      (k) => new Chart(k + 1, { scrub, choose: (change) => act((s) => Object.assign(s.charts[k], change), true) }),
+    );
+    this.inside = new Inside({
+      setCoordinate: (k) => act((s) => (s.coordinate = k), true),
+      setVersus: (k) => act((s) => (s.versus = k), true),
+    });
     this.map = new KnobMap({
       setAxes: (axes) => act((s) => (s.map = axes), true),
       choose: (knobs, values) =>
@@ -182,20 +189,11 @@ export class Playground {
     this.optimizers.show(state, looks);
     this.player.show(state, this.playing);
     this.stage.pointColors = null;
-    this.stage.show({ surface, view: this.view(), runs, looks, start, steps, selected, theme });
-    const floor = surface.minimum;
-    const losses = runs.map((run) => (floor === null ? run.loss : run.loss.map((v) => v - floor)));
-    const series = (arrays) => arrays.map((values, k) => ({ values, end: runs[k].end, look: looks[k] }));
-    this.charts[0].show({
-      series: series(losses),
-      steps,
-      log: floor !== null,
-      selected,
-      theme,
-      note: floor ? "above the minimum" : "",
-    });
-    this.charts[1].show({ series: series(runs.map((run) => run.size)), steps, log: true, selected, theme });
-    this.inside.show({ state, run: runs[selected], look: looks[selected], surface });
+    const rule = state.optimizers[selected] && ruleNamed(state.optimizers[selected].rule);
+    const arrowsOf = state.arrows ? (rule ?? null) : null;
+    this.stage.show({ surface, view: this.view(), runs, looks, start, steps, selected, theme, arrowsOf });
+    this.showCharts(rule, theme);
+    this.inside.show({ state, runs, looks, surface });
     this.map.show({ state, surface, theme });
     setText(this.theme, THEMES[state.theme]);
     this.theme.setAttribute("aria-label", `Colours: ${THEMES[state.theme]}`);
@@ -204,6 +202,28 @@ export class Playground {
     this.textTime = -Infinity;
     if (this.printing) this.frame(performance.now());
     else this.request();
+  }
+
+  // Each chart has its quantity of every optimizer, of those that have it.
+  showCharts(rule, theme) {
+    const { state, model } = this;
+    const { surface, runs, looks } = model;
+    const n = surface.dimensions;
+    const coordinate = Math.min(state.coordinate, n - 1);
+    const choices = quantityChoices(rule, n, coordinate);
+    this.charts.forEach((chart, k) => {
+      const wanted = state.charts[k];
+      const what = choices.some(([key]) => key === wanted.what) ? wanted.what : "loss";
+      const floor = what === "loss" ? surface.minimum : null;
+      const series = runs.map((run, j) => {
+        const { rule: name, hyper } = state.optimizers[j];
+        const values = quantityOf(what, run, ruleNamed(name), hyper, n, coordinate, floor);
+        return { values, end: run.end, look: looks[j] };
+      });
+      const note = floor ? "above the minimum" : "";
+      const log = wanted.log && !(what === "loss" && floor === null);
+      chart.show({ series, steps: state.steps, log, what, choices, selected: state.selected, theme, note });
+    });
   }
 
   request() {
@@ -228,6 +248,7 @@ export class Playground {
       this.textTime = timestamp;
       this.optimizers.drawAt(Math.floor(state.at), this.model.runs);
       this.inside.drawAt(Math.floor(state.at));
+      this.charts.forEach((chart) => chart.read(Math.floor(state.at)));
     }
     if (this.map.work() || this.playing) this.request();
   }

@@ -1,19 +1,29 @@
 // A quantity of all runs against the step. The full lines are drawn once, pale, and once strong; a frame shows the
-// strong ones up to the current step. Dragging in it chooses the step.
+// strong ones up to the current step. Dragging in it chooses the step; where the pointer hovers the values are read.
 
-import { el, format, prepare, strokeCased, ticks } from "./dom.js";
+import { el, format, options, prepare, setText, strokeCased, swatch, ticks } from "./dom.js";
 import { clamp } from "./stage.js";
 
 const MARGIN = { left: 52, right: 10, top: 8, bottom: 20 };
 
+const USUALLY_LOG = ["loss", "size", "rate"];
+const MOST_NAMED = 6; // in a legend; among more only the selected one is
+
 export class Chart {
-  constructor(title, scrub) {
-    this.canvas = el("canvas", { class: "plot", role: "img", "aria-label": title });
-    this.heading = el("h2", {}, title);
-    this.element = el("figure", { class: "chart" }, this.heading, this.canvas);
-    this.title = title;
+  // `choose({what})` and `choose({log})` ask for another quantity or scale.
+  constructor(number, { scrub, choose }) {
+    this.canvas = el("canvas", { class: "plot", role: "img" });
+    const pick = () => choose({ what: this.what.value, log: USUALLY_LOG.includes(this.what.value) });
+    this.what = el("select", { "aria-label": `Quantity of chart ${number}`, onchange: pick });
+    this.logBox = el("input", { type: "checkbox", onchange: () => choose({ log: this.logBox.checked }) });
+    this.note = el("span", { class: "hint" });
+    const head = el("div", { class: "head" }, this.what, el("label", { class: "hint" }, this.logBox, " log"), this.note);
+    this.legend = el("ul", { class: "legend" });
+    this.element = el("figure", { class: "chart" }, head, this.canvas, this.legend);
     this.pale = document.createElement("canvas");
     this.strong = document.createElement("canvas");
+    this.readings = [];
+    this.hovered = null;
     const move = (event) => {
       const box = this.canvas.getBoundingClientRect();
       const part = (event.clientX - box.left - MARGIN.left) / (box.width - MARGIN.left - MARGIN.right);
@@ -23,16 +33,36 @@ export class Chart {
       this.canvas.setPointerCapture(event.pointerId);
       move(event);
     });
-    this.canvas.addEventListener("pointermove", (event) => event.buttons && move(event));
+    this.canvas.addEventListener("pointermove", (event) => (event.buttons ? move(event) : this.hover(event)));
+    this.canvas.addEventListener("pointerleave", () => this.hover(null));
   }
 
-  // series: [{values, end, look}]; values[t] is the quantity after t steps. `log` asks for a logarithmic axis, which
-  // is granted if there is a positive value.
-  show({ series, steps, log, selected, theme, note = "" }) {
+  // Read the values where the pointer is, or at the step that is shown.
+  hover(event) {
+    const box = event && this.canvas.getBoundingClientRect();
+    const part = event && (event.clientX - box.left - MARGIN.left) / (box.width - MARGIN.left - MARGIN.right);
+    this.hovered = event ? Math.round(clamp(part, 0, 1) * this.steps) : null;
+    this.drawnX = null;
+    this.read(this.time);
+    this.drawAt(this.time);
+  }
+
+  // Show the values at a step in the legend.
+  read(t) {
+    const at = this.hovered ?? Math.floor(t ?? 0);
+    this.readings.forEach(([place, { values, end }]) => {
+      setText(place, at <= end && at < values.length && !Number.isNaN(values[at]) ? format(values[at]) : "–");
+    });
+    setText(this.note, this.hovered === null ? this.said : `at step ${at}`);
+  }
+
+  // series: [{values, end, look}]; values[t] is the quantity after t steps, `what` its key in `choices`. `log` asks for a
+  // logarithmic axis, which is granted if there is a positive value.
+  show({ series, steps, log, what, choices, selected, theme, note = "" }) {
     const { width, height } = this.canvas.getBoundingClientRect();
-    Object.assign(this, { series, steps, selected, width, height, drawnX: null });
+    Object.assign(this, { series, steps, selected, width, height, drawnX: null, said: note });
+    this.name(choices, what, log);
     if (width < 80 || height < 40) return;
-    this.heading.textContent = note ? `${this.title} ${note}` : this.title;
     this.setScale(log);
     const style = getComputedStyle(this.canvas);
     this.colors = {
@@ -49,12 +79,32 @@ export class Chart {
     this.drawLines(prepare(this.strong, width, height));
   }
 
+  // The choices, and whose line is which.
+  name(choices, what, log) {
+    const key = JSON.stringify(choices);
+    if (key !== this.choicesKey) this.what.replaceChildren(...options(choices));
+    this.choicesKey = key;
+    this.what.value = what;
+    this.logBox.checked = log;
+    this.canvas.setAttribute("aria-label", `${choices.find(([k]) => k === what)[1]} against the step`);
+    const named = this.series.filter((_, k) => this.series.length <= MOST_NAMED || k === this.selected);
+    const looks = JSON.stringify(named.map(({ look }) => look));
+    if (looks !== this.looksKey) {
+      this.looksKey = looks;
+      this.places = named.map(() => el("span", { class: "value" }));
+      const item = ({ look }, k) =>
+        el("li", {}, swatch(look), ` ${look.title}${look.note ? ` ${look.note}` : ""} `, this.places[k]);
+      this.legend.replaceChildren(...named.map(item));
+    }
+    this.readings = named.map((line, k) => [this.places[k], line]);
+  }
+
   setScale(log) {
     let [low, high, least] = [Infinity, -Infinity, Infinity];
     for (const { values, end } of this.series) {
       const first = firstStep(values);
       // A run that explodes must not flatten all others.
-      const cap = 1e3 * Math.max(Math.abs(values[first]), Math.abs(values[Math.min(first + 1, end)]), 1e-12);
+      const cap = (this.what.value === "loss" || this.what.value === "size" ? 1e3 : 1e6) * Math.max(Math.abs(values[first]), Math.abs(values[Math.min(first + 1, end)]), 1e-12);
       for (let t = first; t <= end; t++) {
         const v = values[t];
         if (!Number.isFinite(v) || Math.abs(v) > cap) continue;
@@ -69,7 +119,9 @@ export class Chart {
       high = Math.log10(high);
     }
     if (!(low <= high)) [low, high] = [0, 1];
-    const pad = 0.04 * (high - low) || 0.5 * Math.abs(high) || 0.5;
+    // What differs by rounding only is drawn as the straight line that it is.
+    const flat = high - low < 1e-9 * Math.abs(high);
+    const pad = flat ? 0.5 * Math.abs(high) || 0.5 : 0.04 * (high - low);
     [this.low, this.high] = [low - pad, high + pad];
   }
 
@@ -143,6 +195,7 @@ export class Chart {
   }
 
   drawAt(time) {
+    this.time = time;
     if (!(this.width >= 80) || this.height < 40) return;
     const x = Math.round(this.x(time));
     if (x === this.drawnX) return;
@@ -159,6 +212,13 @@ export class Chart {
     context.lineTo(x + 0.5, this.height - MARGIN.bottom + 3);
     context.stroke();
     context.globalAlpha = 1;
+    if (this.hovered === null) return;
+    context.setLineDash([3, 3]);
+    context.beginPath();
+    context.moveTo(Math.round(this.x(this.hovered)) + 0.5, MARGIN.top - 4);
+    context.lineTo(Math.round(this.x(this.hovered)) + 0.5, this.height - MARGIN.bottom + 3);
+    context.stroke();
+    context.setLineDash([]);
   }
 }
 

@@ -1,25 +1,32 @@
-// Inside the selected optimizer: its equation, the same with the current numbers, and its state.
+// Inside the selected optimizer: its equation, the same with the current numbers, and its state; beside it another
+// optimizer's equation, if wanted, with the lines in which they differ marked.
 
-import { el, format, math, mathml, prose, setText } from "./dom.js";
+import { el, format, math, mathml, options, prose, setText } from "./dom.js";
+import { valuesAt } from "./quantities.js";
 import { ruleNamed } from "./state.js";
 import { lowerSubscripts } from "./subscripts.js";
 
 export class Inside {
-  constructor({ setCoordinate }) {
+  constructor({ setCoordinate, setVersus }) {
     this.setCoordinate = setCoordinate;
+    this.setVersus = setVersus;
     this.element = el("section", { class: "inside", "aria-label": "Inside the selected optimizer" });
     this.key = "";
   }
 
   // Build for a rule; the numbers come with drawAt.
-  show({ state, run, look, surface }) {
+  show({ state, runs, looks, surface }) {
+    const [run, look] = [runs[state.selected], looks[state.selected]];
     Object.assign(this, { state, run, surface });
-    const key = run && JSON.stringify([state.optimizers[state.selected].rule, surface.dimensions, look]);
+    const others = looks.map(({ title, note }, k) => [k, note ? `${title} ${note}` : title]);
+    const versus = state.versus !== state.selected && state.optimizers[state.versus] ? state.versus : null;
+    const key = run && JSON.stringify([state.optimizers, state.selected, surface.dimensions, look, others, versus]);
     if (key === this.key) return;
     this.key = key;
     if (!run) return this.element.replaceChildren();
     this.rule = ruleNamed(state.optimizers[state.selected].rule);
     const { rule } = this;
+    const other = versus === null ? null : ruleNamed(state.optimizers[versus].rule);
     this.lines = rule.lines.map((line) => {
       const numbers = mathml(line.numbers);
       const value = el("span", { class: "value" });
@@ -28,7 +35,7 @@ export class Inside {
       const row = el(
         "div",
         { class: "line" },
-        el("span", {}, math(line.left)),
+        el("span", {}, ...mark(line, other), math(line.left)),
         equals(),
         el("span", {}, math(line.right)),
         equals(),
@@ -47,6 +54,9 @@ export class Inside {
       return el("tr", {}, el("th", { scope: "row", "aria-label": name }, head), ...cells);
     };
     const rows = [row("position", names.length), row("gradient", names.length), row("step Δ", names.length)];
+    this.bars = names.map(() => el("span", { class: "bar" }));
+    rows.push(row("effective rate", names.length));
+    this.cells.at(-1).forEach((cell, k) => cell.append(el("span"), this.bars[k]));
     rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), slot.scalar ? 1 : names.length, slot.name)));
     this.choice = names.map((name, k) =>
       el(
@@ -76,7 +86,41 @@ export class Inside {
         el("table", {}, el("thead", {}, el("tr", {}, el("td"), ...names.map(column))), el("tbody", {}, ...rows)),
       ),
     );
+    if (others.length > 1) this.element.append(this.comparison(state, others, versus, rule, other));
     lowerSubscripts(this.element);
+  }
+
+  // The choice of another optimizer, and its equation.
+  comparison(state, others, versus, rule, other) {
+    const choice = el(
+      "select",
+      { "aria-label": "Compare with", onchange: () => this.setVersus(choice.value === "" ? null : Number(choice.value)) },
+      el("option", { value: "" }, "Compare with…"),
+      ...options(others.filter(([k]) => k !== state.selected)),
+    );
+    choice.value = versus === null ? "" : String(versus);
+    if (!other) return el("div", { class: "versus" }, choice);
+    const lines = other.lines.map((line) =>
+      el(
+        "div",
+        { class: "line" },
+        el("span", {}, ...mark(line, rule), math(line.left)),
+        el("span", { class: "equals" }, "="),
+        el("span", {}, math(line.right)),
+      ),
+    );
+    const knobs = other.hyper.flatMap((knob, k) => {
+      const mine = rule.hyper.findIndex(({ name }) => name === knob.name);
+      const [here, there] = [state.optimizers[state.selected].hyper[mine], state.optimizers[versus].hyper[k]];
+      return mine < 0 ? [`${knob.name} ${there}, only here`] : here === there ? [] : [`${knob.name} ${there} instead of ${here}`];
+    });
+    return el(
+      "div",
+      { class: "versus" },
+      choice,
+      el("div", { class: "equation", role: "group", "aria-label": `Equation of ${other.title}` }, ...lines),
+      el("p", { class: "hint" }, "≠ marks the lines that differ. ", knobs.length ? `Knobs: ${knobs.join("; ")}.` : "The knobs are equal."),
+    );
   }
 
   // The numbers of the step that led to the situation after `t` steps; at 0, of the step to come.
@@ -105,10 +149,20 @@ export class Inside {
     const moved = now === 0 ? position.map(() => NaN) : position.map((v, k) => v - run.x[(now - 1) * n + k]);
     const gradient = now === 0 ? position.map(() => NaN) : row(run.gradients, n);
     const state_ = run.slots.map((array, k) => row(array, rule.slots[k].scalar ? 1 : n));
-    [position, gradient, moved, ...state_].forEach((numbers, k) =>
-      numbers.forEach((v, j) => setText(this.cells[k][j], format(v))),
+    const rates = position.map((_, k) => (run.end ? valuesAt(rule.rate, run, rule, hyper, n, k, step)[0] : NaN));
+    [position, gradient, moved, rates, ...state_].forEach((numbers, k) =>
+      numbers.forEach((v, j) => setText(this.cells[k][j].firstElementChild ?? this.cells[k][j], format(v))),
     );
+    const largest = Math.max(...rates);
+    this.bars.forEach((bar, k) => bar.style.setProperty("--part", rates[k] > 0 ? rates[k] / largest : 0));
   }
+}
+
+// A sign before a line that is not in another rule's equation, if there is another.
+function mark(line, other) {
+  if (!other) return [];
+  const same = ({ left, right }) => JSON.stringify([left, right]) === JSON.stringify([line.left, line.right]);
+  return other.lines.some(same) ? [] : [el("span", { class: "differs", role: "img", "aria-label": "differs" }, "≠")];
 }
 
 function bracketed(value) {

@@ -4,6 +4,7 @@
 import { PRESETS, RULES, SURFACES } from "./generated.js";
 import { NOISES } from "./noise.js";
 import { LONGEST_FORMULA } from "./parse.js";
+import { quantityChoices } from "./quantities.js";
 import {
   LARGEST,
   MOST_OPTIMIZERS,
@@ -17,8 +18,8 @@ import {
   surfaceNamed,
 } from "./state.js";
 
-const SEVERAL = ["opt", "param"]; // keys that may stand more than once
-const KEYS = "preset surface f start view steps speed noise sel coord map theme t".split(" ").concat(SEVERAL);
+const SEVERAL = ["opt", "param", "chart"]; // keys that may stand more than once
+const KEYS = "preset surface f start view steps speed noise sel coord map arrows versus theme t".split(" ").concat(SEVERAL);
 const NOISE = { level: 1e6, seed: 2 ** 31 };
 
 export function encode(state) {
@@ -47,6 +48,11 @@ export function encode(state) {
   add("sel", state.selected);
   if (state.coordinate) add("coord", state.coordinate);
   if (state.map) add("map", state.map.join(","));
+  const usual = defaults().charts;
+  if (JSON.stringify(state.charts) !== JSON.stringify(usual))
+    for (const { what, log } of state.charts) add("chart", log ? `${what},log` : what);
+  if (state.arrows) add("arrows", 1);
+  if (state.versus !== null) add("versus", state.versus);
   if (state.theme !== "auto") add("theme", state.theme);
   add("t", Math.round(state.at));
   return fields.join("&");
@@ -73,6 +79,9 @@ export function decode(text) {
   reader.whole("coord", 0, 1, (value) => (state.coordinate = value));
   reader.whole("t", 0, state.steps, (value) => (state.at = value));
   reader.map();
+  reader.charts();
+  reader.whole("arrows", 0, 1, (value) => (state.arrows = value === 1));
+  reader.whole("versus", 0, Math.max(0, state.optimizers.length - 1), (value) => (state.versus = value));
   const themes = ["auto", "light", "dark"].map((name) => ({ name }));
   reader.oneOf("theme", themes, ({ name }) => (state.theme = name));
   return { state, problems: [...new Set(reader.problems)], moment: reader.fields.has("t") };
@@ -228,6 +237,18 @@ class Reader {
     const isKnob = (name) => RULES.some((rule) => rule.hyper.some((knob) => knob.name === name));
     if (axes.length === 2 && axes[0] !== axes[1] && axes.every(isKnob)) this.state.map = axes;
     else this.problems.push(`map must name two knobs, such as lr,mu; not ${quoted(this.fields.get("map"))}`);
+  }
+
+  charts() {
+    const fields = this.fields.getAll("chart");
+    const most = this.state.charts.length;
+    if (fields.length > most) this.problems.push(`there is room for ${most} charts, not for ${fields.length}`);
+    fields.slice(0, most).forEach((field, k) => {
+      const [what, log, ...rest] = field.split(",");
+      const known = RULES.some((rule) => quantityChoices(rule, 2, 0).some(([key]) => key === what));
+      if (known && !rest.length && [undefined, "log"].includes(log)) this.state.charts[k] = { what, log: log === "log" };
+      else this.problems.push(`chart must be a quantity, or one and log; not ${quoted(field)}`);
+    });
   }
 }
 

@@ -19,7 +19,8 @@ function bits(seed, t, k, draw) {
 
 const uniform = (seed, t, k, draw) => (bits(seed, t, k, draw) + 0.5) / 4294967296;
 
-// Each makes, for a scale and a seed, a function (t, k): what is added to coordinate k of the gradient at step t.
+// Each makes, for a scale and a seed, a function (t, k, g, n): what is added to coordinate k of n of the gradient at step t,
+// where it is g.
 export const NOISES = {
   none: { title: "none", sampler: () => null },
   gaussian: {
@@ -50,7 +51,14 @@ export const NOISES = {
       };
     },
   },
+  infrequent: {
+    title: "infrequent in the last coordinate",
+    sampler: (scale, seed) => leavesOut(Math.max(1, Math.round(scale)), seed),
+  },
 };
+
+// The last coordinate has a gradient only at every so many steps.
+const leavesOut = (every, seed) => (t, k, g, n) => (k < n - 1 || (t + seed) % every === 0 ? 0 : -g);
 
 function shuffled(seed, epoch, k) {
   const keys = Array.from({ length: EXAMPLES }, (_, i) => bits(seed, epoch, k, i));

@@ -32,7 +32,7 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
     } else {
       surface.gradient(x, g);
     }
-    if (draw) for (let k = 0; k < n; k++) g[k] += draw(t, k);
+    if (draw) for (let k = 0; k < n; k++) g[k] += draw(t, k, g[k], n);
     rule.step(x, g, slots, t, hyper);
     const asked = rule.ahead ? point : result.x.subarray((t - 1) * n, t * n);
     result.reason = [asked, x].some((p) => isOffGround(surface, p)) ? "left the ground" : diverged(x);

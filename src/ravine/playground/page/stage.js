@@ -6,6 +6,7 @@
 
 import { el, prepare, strokeCased } from "./dom.js";
 import { CURVE_PART, paintGround } from "./ground.js";
+import { drawArrows } from "./arrows.js";
 import { StartHandle } from "./start.js";
 import { withEqualAxes } from "./view.js";
 
@@ -13,7 +14,7 @@ const FAR = 1e5; // pixels: what a diverging path is clipped to
 
 export class Stage {
   // `moveStart(point, done)` is called while the start is dragged, `zoom(factor)` for the buttons; 0 means fit.
-  constructor({ moveStart, zoom }) {
+  constructor({ moveStart, zoom, setArrows }) {
     this.moveStart = moveStart;
     const layer = (name) => el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
     [this.base, this.casings, this.paths, this.points] = ["base", "casings", "paths", "points"].map(layer);
@@ -35,16 +36,20 @@ export class Stage {
     );
     this.legend = el("p", { class: "hint holes", hidden: true }, el("span", { class: "hatch" }), " the formula has no value here");
     const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Zoom to fit all paths", 0)];
-    this.below = el("div", { class: "below" }, this.legend, el("div", { class: "zoom" }, ...buttons));
+    this.arrows = el("input", { type: "checkbox", onchange: () => setArrows(this.arrows.checked) });
+    const choice = el("label", { class: "hint" }, this.arrows, " arrows: gradient, momentum, step");
+    this.below = el("div", { class: "below" }, choice, this.legend, el("div", { class: "zoom" }, ...buttons));
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
     this.drawn = [];
     this.width = this.height = 0;
   }
 
   // Take over a new situation. What is the same object as before is not drawn again.
-  show({ surface, view, runs, looks, start, steps, selected, theme }) {
+  show({ surface, view, runs, looks, start, steps, selected, theme, arrowsOf = null }) {
     const { width, height } = this.picture.getBoundingClientRect();
     this.flat = surface.dimensions === 2;
+    this.arrows.checked = Boolean(arrowsOf);
+    this.arrows.parentElement.hidden = !this.flat;
     if (this.flat && width && height) view = withEqualAxes(view, width, height);
     const sized = width !== this.width || height !== this.height;
     const moved = JSON.stringify(view) !== JSON.stringify(this.view);
@@ -52,6 +57,7 @@ export class Stage {
     const samePaths = this.runs?.length === runs.length && runs.every((run, k) => run === this.runs[k]);
     const sameLooks = JSON.stringify(looks) === JSON.stringify(this.looks);
     const repaint = sized || moved || surface !== this.surface || theme !== this.theme;
+    this.arrowsOf = arrowsOf; // the rule of the selected optimizer, if its arrows are wanted
     const redraw = scaled || !samePaths || !sameLooks || selected !== this.selected;
     Object.assign(this, { surface, view, runs, looks, start, steps, selected, theme, width, height });
     if (width < 10 || height < 10) return;
@@ -129,6 +135,8 @@ export class Stage {
       if ((k !== -1 && k === this.selected) || !this.runs[index]) continue;
       this.drawPoint(points, this.runs[index], this.looks[index], time, casing, index === this.selected);
     }
+    const [run, look] = [this.runs[this.selected], this.looks[this.selected]];
+    if (this.arrowsOf && this.flat && run) drawArrows(this, points, { run, look, rule: this.arrowsOf }, Math.floor(time));
   }
 
   // Put all layers on the lowest one: on paper transparent canvases are white.

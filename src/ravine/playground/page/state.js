@@ -26,6 +26,12 @@ export function defaults() {
     selected: 0,
     coordinate: 0,
     map: null, // the names of two knobs
+    charts: [
+      { what: "loss", log: true },
+      { what: "size", log: true },
+    ],
+    arrows: false,
+    versus: null, // the optimizer beside the selected one
     theme: "auto",
   };
 }

@@ -6,6 +6,7 @@ from ravine.simulate.outcome import Outcome
 from ravine.simulate.scenarios.accumulate import accumulate
 from ravine.simulate.scenarios.bias import bias
 from ravine.simulate.scenarios.bowl import bowl
+from ravine.simulate.scenarios.infrequent import infrequent
 from ravine.simulate.scenarios.knobs import knobs
 from ravine.simulate.scenarios.maps import maps
 from ravine.simulate.scenarios.paths import paths
@@ -18,8 +19,9 @@ SCENARIOS: dict[str, Callable[..., Outcome]] = {
     "bowl": bowl,
     "knobs": knobs,
     "maps": maps,
+    "infrequent": infrequent,
     "paths": paths,
 }
 """Every scenario by name."""
 
-__all__ = ["SCENARIOS", "accumulate", "bias", "bowl", "knobs", "maps", "paths", "turn"]
+__all__ = ["SCENARIOS", "accumulate", "bias", "bowl", "infrequent", "knobs", "maps", "paths", "turn"]

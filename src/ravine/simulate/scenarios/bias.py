@@ -16,8 +16,6 @@ from ravine.simulate.surfaces import surface
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LONG_AGO = 10**9
-"""A step count at which every correction is one: so the same rule shows what happens without them."""
 STEPS_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -34,7 +32,7 @@ def bias(
     noise = Noise("gaussian", sigma, seed) if sigma else None
     runs = {
         "corrected": run("adam", "constant_slope", steps=steps, noise=noise, **hyper),
-        "uncorrected": run("adam", "constant_slope", steps=steps, noise=noise, steps_before=LONG_AGO, **hyper),
+        "uncorrected": run("adam_uncorrected", "constant_slope", steps=steps, noise=noise, **hyper),
     }
     speeds = {n: np.abs(r.step[:, 0]) / lr for n, r in runs.items()}
     averages = _averages(runs["corrected"], beta1, beta2)
@@ -67,7 +65,7 @@ def _averages(r: Run, beta1: float, beta2: float) -> dict[str, Any]:
 def _claims(
     speeds: dict[str, Any], averages: dict[str, Any], lr: float, beta1: float, beta2: float, sigma: float
 ) -> list[Claim]:
-    calm = run("adam", surface("constant_slope"), steps=1, steps_before=LONG_AGO, lr=lr, beta1=beta1, beta2=beta2)
+    calm = run("adam_uncorrected", surface("constant_slope"), steps=1, lr=lr, beta1=beta1, beta2=beta2)
     first = float(abs(calm.step[0, 0]) / lr)
     formula = (1 - beta1) / np.sqrt(1 - beta2)
     t = np.arange(1, len(speeds["corrected"]) + 1)

@@ -1,0 +1,52 @@
+"""What a rule multiplies a direction by, coordinate by coordinate: its effective rate, as lr/(√v̂ + ε) for Adam."""
+
+from __future__ import annotations
+
+from ravine.rule import Rule
+from ravine.trace.graph import Node, node, topological
+
+_G = node("array", name="g")
+
+
+def rate(rule: Rule) -> Node:
+    """The product of the step's factors that have no direction: divisors, and what the gradient's sign leaves alone.
+
+    Of a sum, such as a momentum and a rescaled gradient, the term that takes in the gradient counts.
+    """
+    result = node("const", value=1.0)
+    for factor, divides in _factors(rule.graph.step):
+        if divides:
+            result = node("div", result, factor)
+        elif not _has_direction(factor):
+            result = node("mul", result, factor)
+    return node("abs", result)
+
+
+def _factors(n: Node) -> list[tuple[Node, bool]]:
+    """An expression as (factor, whether it divides)."""
+    if n.op == "neg":
+        return _factors(n.args[0])
+    if n.op == "mul":
+        return [f for a in n.args for f in _factors(a)]
+    if n.op == "div" and n.args[1].is_array:
+        return [*_factors(n.args[0]), (n.args[1], True)]
+    if n.op in ("add", "sub"):
+        taking = [a for a in n.args if _G in topological([a])]
+        if taking and _is_scaled(taking[0]):
+            return _factors(taking[0])
+    return [(n, False)]
+
+
+def _is_scaled(n: Node) -> bool:
+    """Whether a term is a rescaled gradient, and not a share of the gradient itself, as in an average."""
+    inside = topological([n])
+    return node("scalar", name="lr") in inside or any(a.op == "div" and a.args[1].is_array for a in inside)
+
+
+def _has_direction(n: Node) -> bool:
+    """Whether the gradient is in a factor otherwise than under a root."""
+    if n is _G:
+        return True
+    if n.op in ("sqrt", "abs") or n.is_leaf:
+        return n.op == "array" and n.name != "g"
+    return any(_has_direction(a) for a in n.args)
