@@ -113,7 +113,9 @@ TRACES := .venv-traces
 record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more) and record what they compute
 	test -x $(TRACES)/bin/python || $$(sh tools/find_python.sh $(PYTHON)) -m venv $(TRACES)
 	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax
+	$(TRACES)/bin/python -m pip install --quiet --no-deps tf_keras
 	$(TRACES)/bin/python tools/record_traces.py
+	$(TRACES)/bin/python tools/record_schedules.py
 
 check-extremes:  ## what the real frameworks do where squares overflow and variances cancel (after record-traces)
 	$(TRACES)/bin/python tools/extremes.py

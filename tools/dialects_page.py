@@ -32,8 +32,33 @@ A line of a program is read as it stands, wherever an optimizer is named in text
 optim.SGD(model.parameters(), lr=args.lr * 2, momentum=0.9)' --let args.lr=0.05` knows the modules' usual names,
 arithmetic of numbers and the libraries' scalars. It is parsed and never run.
 
-Unknown and unsupported arguments are refused by name. Schedules are given where the recipe runs
-(`recipe.optax(lr=schedule)`, `recipe.update(…, lr=…)`, a torch scheduler).
+Unknown and unsupported arguments are refused by name. What Keras does around every equation (`clipnorm`,
+`global_clipnorm`, `use_ema`, `loss_scale_factor`, `gradient_accumulation_steps`) and optax's types of slots
+(`mu_dtype`, `accumulator_dtype`) are not in a recipe; `ravine convert` takes Keras's all the same and says what is to be
+done beside it.
+
+**Chains.** `optax.chain(optax.clip(1.0), optax.add_decayed_weights(0.1), optax.sgd(0.1))` is a recipe with transforms
+around it, `chain(scale_by_adam(), scale(-0.01))` is `adam(0.01)`, and wrappers (`inject_hyperparams`, `MultiSteps`,
+`apply_if_finite`) are looked through. Links that no recipe does, such as `clip_by_global_norm`, are named.
+`recipe.to("optax")` writes a chain where decay is coupled, the gradient clipped by value, or the sign changed.
+
+**Schedules.** A schedule of Keras's (`CosineDecay`, `ExponentialDecay`, `PiecewiseConstantDecay`, `PolynomialDecay`,
+`InverseTimeDecay`), optax's (`cosine_decay_schedule`, `warmup_cosine_decay_schedule`, `linear_schedule`,
+`exponential_decay`, `piecewise_constant_schedule`, `join_schedules`, …) or torch's (`CosineAnnealingLR`, `LinearLR`,
+`StepLR`, `MultiStepLR`, `ExponentialLR`, `OneCycleLR`, `SequentialLR`, …) becomes data, a `ravine.schedules.Schedule`:
+printed in words, called with the number of finished steps, held to the frameworks' own values.
+
+```python
+from ravine.dialects.lines import read_schedule
+
+schedule = read_schedule("optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000)", {})
+print(schedule)  # 0 to 0.001 along a line over 100 steps; from step 100 on 0.001 to 0 along a cosine over 900 steps
+transformation = recipe.optax(lr=schedule)
+scheduler = schedule.torch(optimizer)  # a torch LambdaLR: scheduler.step() after each optimizer.step()
+```
+
+`ravine explain 'optax.adamw(sched)' --let 'sched=optax.cosine_decay_schedule(0.1, 1000)'` says it, and how it is
+spelled elsewhere. torch's `CosineAnnealingLR` rises again after `T_max`, Keras's and optax's cosines end there.
 
 ## How it is known to be right
 
@@ -80,6 +105,14 @@ Centred RMSprop takes the root of s − a², which vanishes under a steady gradi
 
 a is averaged as a + (1 − ρ)(g − a), torch's and TensorFlow's way: at ρ = 0.99 s − a² then ends within 1.3e-5 g² of
 zero, by ρ a + (1 − ρ) g within 2.1e-5 g².
+
+## Half precision
+
+A recipe computes in float32 for bfloat16 and float16 parameters, coefficients in float64, and rounds once when it
+stores; so does optax's Adam in effect. Keras computes in the parameters' type: in bfloat16 β₂ = 0.999 rounds to 1, so
+1 − β₂ᵗ is zero and its Adam never moves (measured with 50 steady gradients: 1.0 stays 1.0, where a recipe and optax 0.2.8
+reach 0.4297; in float16 all three agree). A state converted from there is what Keras kept; going on from it by a recipe
+trains, and is another run. (`make check-extremes`)
 
 ## What differs, measured
 
@@ -187,6 +220,11 @@ JSON. `--like MODEL.pt` (or .safetensors, .npz) takes a model's names by shape a
 libraries (height, width, in, out).
 
 
+**Schedules.** A schedule in Keras's file, in the optimizer's call (a chain's too), in a Lightning checkpoint, or given by
+`--schedule 'CosineAnnealingLR(optimizer, T_max=1000)'` goes along as data: the learning rate is set to what it is after the
+finished steps, and the command spells the schedule for the target. `resume_scheduled` is `resume` with a torch scheduler
+that goes on with it. A torch scheduler that counts epochs, and one of functions of your own, is named as left behind.
+
 **Going on by the source's own arithmetic.** torch.optim has no Keras RMSprop. `--to ravine` keeps the equation and
 changes the names alone, and in a program two lines go on where another framework stopped:
 
@@ -200,8 +238,8 @@ optimizer = ravine.convert.resume(
 any rule's with `--optimizer rmsprop_momentum`.
 
 In Python, `ravine.convert` has `from_torch`, `groups`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`,
-`write`, `load`, `load_groups`, `save` and `resume`. `into_optax` sets every count of the tree, a schedule's too. For
-Keras and TensorFlow the tensors are plain arrays by name:
+`write`, `load`, `load_groups`, `save`, `resume` and `resume_scheduled`. `into_optax` sets every count of the tree, a
+schedule's too. For Keras and TensorFlow the tensors are plain arrays by name:
 
 ```python
 for variable in optimizer.variables:  # Keras, after optimizer.build(…)

@@ -47,12 +47,19 @@ def keras_files(found: dict[str, np.ndarray]) -> None:
         "adadelta.keras": keras.optimizers.Adadelta(1.0),
         "nadam.h5": keras.optimizers.Nadam(0.01),
         "sgd.keras": keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        "cosine.keras": keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(0.001, 10, alpha=0.1, warmup_target=0.05, warmup_steps=3)
+        ),
+        "ema.keras": keras.optimizers.RMSprop(0.01, momentum=0.9, use_ema=True, ema_momentum=0.9),
+        "ema.h5": keras.optimizers.Adam(0.01, use_ema=True),
+        "scaled.keras": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9), initial_scale=1.0),
+        "accumulated.keras": keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
     }
     for name, optimizer in cases.items():
         keras.utils.set_random_seed(1)
         layers = [keras.layers.Input((3,)), keras.layers.Dense(4, name="one"), keras.layers.Dense(2, name="two")]
         model = keras.Sequential(layers)
-        model.compile(optimizer, "mse")
+        model.compile(optimizer, "mse", auto_scale_loss=False)
         optimizer.build(model.trainable_variables)
         step(optimizer, model, range(BEFORE))
         model.save_weights(OUT / name) if ".weights." in name else model.save(OUT / name)

@@ -20,11 +20,12 @@ pytest.importorskip("msgpack", reason="msgpack is not installed")
 
 from recorded_files import FILES, RECORDER, STEPS, goes_on, values
 
-NAMED = ("adamw.h5", "nadam.h5")  # has the variables by name, as optax has
+NAMED = ("adamw.h5", "nadam.h5", "ema.h5")  # has the variables by name, as optax has
 NAMES = [n.replace("/", "_") for n in RECORDER.SHAPES]
 
 
-KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS and "legacy" not in p.name)
+OTHERWISE = ("legacy-rmsprop.h5", "legacy-sgd.h5", "cosine.keras", "accumulated.keras")  # have tests of their own
+KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS and p.name not in OTHERWISE)
 
 
 @pytest.mark.parametrize("name", KERAS)
@@ -35,6 +36,45 @@ def test_keras(name: str) -> None:
         names = list(convert.load(FILES / name, "keras").slots)
         names.sort(key=lambda n: next(i for i, own in enumerate(NAMES) if n.endswith(own)))
     goes_on(name, "keras", names, **how)
+
+
+BESIDE = {
+    "ema.keras": (("average",), ("use_ema=True", "ema_momentum=0.9")),
+    "ema.h5": ("adam_", ("use_ema=True",)),
+    "scaled.keras": ((), ("LossScaleOptimizer",)),
+    "accumulated.keras": (("gradient_accumulator",), ("gradient_accumulation_steps=2",)),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_keras_keeps_and_does_beside_is_named(name: str) -> None:
+    state = convert.load(FILES / name, "keras")
+    left, beside = BESIDE[name]
+    assert state.beside == beside
+    if name == "ema.h5":
+        assert len(state.left) == 4
+        assert all(n.endswith("_average") for n in state.left)
+    else:
+        assert state.left == left
+    for target in ("torch", "ravine", "optax"):
+        notes = " ".join(convert.move(state, target).notes)
+        assert f"Not in a recipe, to be done in {target} as well: {', '.join(beside)}." in notes
+        assert not state.left or target == "ravine" or "Left behind: " in notes
+
+
+def test_an_accumulation_counts_updates_and_not_calls() -> None:
+    state = convert.load(FILES / "accumulated.keras", "keras")
+    assert state.t == RECORDER.BEFORE // 2
+    first = np.mean([RECORDER.gradients(t)[0] for t in (0, 1)], axis=0)
+    second = np.mean([RECORDER.gradients(t)[0] for t in (2, 3)], axis=0)
+    np.testing.assert_allclose(state.slots["0"]["delta"], -0.1 * (0.9 * first + second), rtol=1e-6)
+
+
+def test_clipping_by_norm_in_a_call_is_named_too(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", iteration=np.array(3), w_momentum=np.ones(3, np.float32))
+    state = convert.load(tmp_path / "s.npz", "keras", "keras.SGD(0.1, 0.9, global_clipnorm=1.0)")
+    assert state.beside == ("global_clipnorm=1.0",)
+    assert state.call == "keras.SGD(learning_rate=0.1, momentum=0.9)"
 
 
 OPTAX = {
@@ -127,7 +167,7 @@ def _config(path: Path, change: Any) -> None:
 
 
 def _schedule(config: Any) -> Any:
-    rate = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 10}}
+    rate = {"class_name": "MyDecay", "config": {"initial_learning_rate": 0.1, "decay_steps": 10}}
     config["compile_config"]["optimizer"]["config"]["learning_rate"] = rate
     return config
 
@@ -153,7 +193,7 @@ BAD = {
         lambda p: p.write_bytes((FILES / "amsgrad.weights.h5").read_bytes()),
         "doesn't say its optimizer",
     ),
-    "schedule.keras": (lambda p: _config(p, _schedule), "is the schedule CosineDecay: give the optimizer"),
+    "schedule.keras": (lambda p: _config(p, _schedule), "is the schedule MyDecay, which is none of"),
     "ftrl.keras": (lambda p: _config(p, _ftrl), r"keras\.Ftrl, which no rule"),
     "uncompiled.keras": (lambda p: _config(p, _uncompiled), "doesn't say its optimizer"),
 }

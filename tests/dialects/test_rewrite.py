@@ -82,7 +82,7 @@ IN_THE_WAY = [
     (torch.Adam(), "keras", "ε is outside the root, after the bias correction"),
     (keras.RMSprop(), "torch", "ε is inside the root"),
     (tensorflow.RMSPropOptimizer(0.1), "keras", "s starts at 1, in keras.RMSprop at 0"),
-    (torch.Adam(weight_decay=0.1), "optax", "optax.adam has no coupled weight decay"),
+    (recipe("weight_decay(nadam)", weight_decay=0.1), "optax", "β₁ is warmed up"),
     (keras.AdamW(), "tensorflow", "has no decoupled weight decay"),
     (torch.SGD(lr=0.1, momentum=0.9, dampening=0.5), "keras", "dampening is 0.5"),
     (torch.NAdam(), "keras", "momentum_decay is 0.004, keras.Nadam has it fixed at 1"),
@@ -94,7 +94,7 @@ IN_THE_WAY = [
     (recipe("lr_decay(adam)", lr_decay=0.1), "torch", "torch.Adam has no decay of lr"),
     (recipe("decoupled_weight_decay(gd)", weight_decay=0.1), "torch", "torch.SGD has no decoupled weight decay"),
     (torch.Adagrad(), "tensorflow", "eps is 1e-10, tensorflow.AdagradOptimizer has it fixed at 0"),
-    (keras.RMSprop(clipvalue=1.0), "optax", "clipping by value"),
+    (keras.RMSprop(clipvalue=1.0), "torch", "clipping by value"),
     (recipe("weight_decay(maximize(gd))", weight_decay=0.1), "torch", "torch.SGD does maximize before coupled weight"),
 ]
 

@@ -35,6 +35,7 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
 )
 @click.option("--key", help="Which optimizer of a torch checkpoint with several, as in 'optimizer_states.0'.")
 @click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer stands for.")
+@click.option("--schedule", help="A torch scheduler, as in 'CosineAnnealingLR(optimizer, T_max=100)'.")
 @click.option("--step", type=click.IntRange(min=0), help="The number of finished steps, where the file doesn't say.")
 @click.option(
     "--rename",
@@ -58,6 +59,7 @@ def convert(
     optimizer: str | None,
     key: str | None,
     let: tuple[str, ...],
+    schedule: str | None,
     step: int | None,
     rename: tuple[str, ...],
     transpose: tuple[str, ...],
@@ -81,7 +83,7 @@ def convert(
     if optimizer and "(" in optimizer and dialects.is_line(optimizer):
         optimizer = dialects.canonical(optimizer, given_names(let))
     console = Console()
-    loaded = conversion.load_groups(state, source, optimizer, step, key)
+    loaded = conversion.load_groups(state, source, optimizer, step, key, schedule=schedule)
     for each in loaded:
         console.print(Text(f"{state} was taken for {each.taken_for}: {_size(each.state)}"))
     for note in dict.fromkeys(note for each in loaded for note in each.notes):

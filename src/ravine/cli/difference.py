@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import click
@@ -12,11 +11,14 @@ from rich.text import Text
 
 from ravine import dialects
 from ravine.cli.tables import show_table
+from ravine.dialects import schedule_calls
 from ravine.dialects.compare import Comparison, Effect, compare
+from ravine.dialects.lines import Names
 from ravine.dialects.order import order
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments, element
 from ravine.recipe import Recipe
+from ravine.schedules import Schedule
 from ravine.spelling import read
 from ravine.trace import text
 
@@ -31,6 +33,7 @@ class Side:
     recipe: Recipe
     constructor: Constructor | None = None
     arguments: Arguments | None = None
+    schedule: Schedule | None = None
 
     def value(self, hyper: str) -> str:
         """A hyperparameter under its name here, with its value."""
@@ -56,7 +59,7 @@ def is_foreign(name: str) -> bool:
     return dialects.is_line(name)
 
 
-def side(name: str, lr: float | None, let: Mapping[str, float]) -> Side:
+def side(name: str, lr: float | None, let: Names) -> Side:
     """What a name from the command line stands for, with this learning rate where it gives none itself.
 
     `let` has the numbers that names in a line of a program stand for.
@@ -69,15 +72,19 @@ def side(name: str, lr: float | None, let: Mapping[str, float]) -> Side:
     rate = constructor.forms[0].names["lr"]
     if lr is not None and rate not in given:
         given[rate] = lr
+    follows = given.get(rate)
+    schedule = follows if isinstance(follows, Schedule) else None
+    if schedule is not None:
+        given[rate] = schedule_calls.base(schedule)
     try:
         arguments = constructor.arguments(**given)
     except TypeError as error:
         hint = ": give it with --lr" if rate in str(error) else ""
         raise click.UsageError(f"{error}{hint}") from None
-    return Side(dialects.canonical(name, let), constructor.recipe(arguments), constructor, arguments)
+    return Side(dialects.canonical(name, let), constructor.recipe(arguments), constructor, arguments, schedule)
 
 
-def show(names: list[str], lr: float | None, let: Mapping[str, float]) -> None:
+def show(names: list[str], lr: float | None, let: Names) -> None:
     """Print one framework's optimizer, or the comparison of two."""
     console = Console()
     sides = [side(name, lr, let) for name in names]
@@ -89,8 +96,21 @@ def show(names: list[str], lr: float | None, let: Mapping[str, float]) -> None:
     others = [s.constructor.framework for s in sides[1:] if s.constructor] or [
         f for f in dialects.FRAMEWORKS if sides[0].constructor is None or f != sides[0].constructor.framework
     ]
+    for each in sides:
+        _beside(console, each)
     for framework in others:
         console.print(Text(f"{sides[0].name} in {framework}: {_spelled(sides[0].recipe, framework)}"))
+        if sides[0].schedule is not None:
+            text = schedule_calls.spelled(sides[0].schedule, framework) or "no such schedule"
+            console.print(Text(f"its learning rate in {framework}: {text}"))
+
+
+def _beside(console: Console, each: Side) -> None:
+    """What a line has beside a recipe: a schedule, and links of a chain that no recipe does."""
+    if each.schedule is not None:
+        console.print(Text(f"lr above is the largest of a schedule: {each.schedule}."))
+    if beside := getattr(each.constructor, "beside", ()):
+        console.print(Text(f"Not in a recipe: {', '.join(beside)}."))
 
 
 def _spelled(chosen: Recipe, framework: str) -> str:

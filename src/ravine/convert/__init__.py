@@ -10,7 +10,7 @@ from __future__ import annotations
 from ravine.convert.loading import Loaded, convert, load, load_groups, save, targets
 from ravine.convert.names import read, write
 from ravine.convert.optax_state import from_optax, into_optax
-from ravine.convert.resume import resume
+from ravine.convert.resume import resume, resume_scheduled
 from ravine.convert.state import OptimizerState, Outcome, move, renamed
 from ravine.convert.torch_state import from_torch, groups, into_torch
 
@@ -30,6 +30,7 @@ __all__ = [
     "read",
     "renamed",
     "resume",
+    "resume_scheduled",
     "save",
     "targets",
     "write",

@@ -12,6 +12,7 @@ from ravine import dialects
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Form
 from ravine.recipe import Recipe
+from ravine.schedules import Schedule
 from ravine.spelling import read
 from ravine.trace.graph import node, substitute, topological
 from ravine.transforms import stored_at_look_ahead
@@ -57,6 +58,40 @@ def spelled(text: str, framework: str) -> str:
     if framework == RAVINE and not dialects.is_line(text):
         return text if text.startswith("{") else read(text).recipe().to_json()
     return dialects.canonical(text)
+
+
+BESIDE = (
+    *("clipnorm", "global_clipnorm", "loss_scale_factor", "gradient_accumulation_steps"),
+    *("use_ema", "ema_momentum", "ema_overwrite_frequency"),
+)
+"""What Keras does around every optimizer's equation: to the gradients before it, or to the parameters after it."""
+
+
+def apart(call: str) -> tuple[str, dict[str, object]]:
+    """The call without what Keras does around the equation, and that."""
+    if call.startswith("{"):
+        return call, {}
+    constructor, given = dialects.parse(call)
+    beside = {n: v for n, v in given.items() if n in BESIDE and n in constructor.defaults}
+    kept_on = {n: v for n, v in beside.items() if v != constructor.defaults[n]}
+    return constructor.call({n: v for n, v in given.items() if n not in beside}), kept_on
+
+
+def unscheduled(call: str) -> tuple[str, Schedule | None]:
+    """The call with the first value of its schedule for a learning rate, and the schedule; None for one without."""
+    if call.startswith("{"):
+        return call, None
+    constructor, given = dialects.parse(call)
+    for name, value in given.items():
+        if isinstance(value, Schedule):
+            return constructor.call({**given, name: value(0)}), value
+    return call, None
+
+
+def at_rate(call: str, lr: float) -> str:
+    """The call with another learning rate."""
+    constructor, given = dialects.parse(call)
+    return constructor.call({**given, constructor.forms[0].names["lr"]: lr})
 
 
 def counts_steps(recipe: Recipe) -> bool:

@@ -10,18 +10,29 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ravine import dialects
-from ravine.convert.kept import Kept, kept
+from ravine.convert.kept import Kept, apart, kept, unscheduled
 from ravine.convert.names import Tensors, join
+from ravine.dialects import schedules
 from ravine.errors import missing
+from ravine.schedules import Schedule
 
 KINDS = (".keras", ".h5", ".hdf5")
 WEIGHTS = "model.weights.h5"
+KEPT_BESIDE = {"use_ema": "average", "gradient_accumulation_steps": "gradient_accumulator"}
+"""What is kept for each parameter beside its slots, in this order and before them, and the argument that says so."""
+
+SCALES = ("step_counter", "dynamic_scale")
+"""A loss scale's variables."""
+
 LARGEST = 1 << 36
 """More bytes than this in an archive are taken for a bomb."""
 
@@ -40,8 +51,22 @@ LAYOUT = {
 """The slots that a class's `build` makes together, in its order."""
 
 
-def load(path: Path, call: str | None) -> tuple[Tensors, str]:
-    """The optimizer's tensors by Keras's names, and its call; `call` where the file doesn't say.
+@dataclass(frozen=True)
+class Found:
+    """An optimizer's tensors by Keras's names, and its call; what else was kept, and what is done beside the equation.
+
+    `step` is the number of updates, where that is not the number of calls.
+    """
+
+    tensors: Tensors
+    call: str
+    left: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    step: int | None = None
+
+
+def load(path: Path, call: str | None) -> Found:
+    """The optimizer in a file; `call` is its call where the file doesn't say.
 
     Raises ValueError for a damaged file, one without an optimizer's variables, and one that doesn't say which it is.
     """
@@ -60,18 +85,34 @@ def load(path: Path, call: str | None) -> tuple[Tensors, str]:
         with h5py.File(weights, "r") as file:
             if "optimizer_weights" in file:
                 told = json.loads(file.attrs["training_config"])["optimizer_config"]
-                return _named(file["optimizer_weights"]), call or spelled(told)
-            if "optimizer/vars" not in file:
+                return _found(_named(file["optimizer_weights"]), call, told, path)
+            group = file.get("optimizer/inner_optimizer/vars", file.get("optimizer/vars"))  # inside a loss scale
+            if group is None:
                 raise ValueError(f"{path} holds no optimizer's variables: was the model saved after a step?")
-            variables = [np.array(file["optimizer/vars"][str(i)]) for i in range(len(file["optimizer/vars"]))]
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError, RuntimeError) as error:
+            return _found([np.array(group[str(i)]) for i in range(len(group))], call, told, path)
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path} is damaged, or not a file of Keras's: {error}") from error
+
+
+def _found(variables: Tensors | list[np.ndarray], call: str | None, told: Any, path: Path) -> Found:
+    """What variables by name or by number are, of the optimizer that is given or told."""
     if call is None and told is None:
         raise ValueError(f"{path} doesn't say its optimizer: give it, as in --optimizer 'keras.Adam(0.01)'")
-    call = call or spelled(told)
-    # A schedule's rate is no variable.
-    has_rate = len(variables) > 1 and variables[1].shape == () and variables[1].dtype.kind == "f"
-    return numbered(variables, kept(call), has_rate=has_rate), call
+    is_scaled = told is not None and told["class_name"].endswith("LossScaleOptimizer")
+    call, beside = apart(call or spelled(told["config"]["inner_optimizer"] if is_scaled else told))
+    if isinstance(variables, dict):
+        left = sorted(n for n in variables if n.endswith(tuple(f"_{block}" for block in KEPT_BESIDE.values())))
+        tensors = {n: v for n, v in variables.items() if n not in left and n not in SCALES}
+    else:
+        # A schedule's rate is no variable.
+        has_rate = len(variables) > 1 and variables[1].shape == () and variables[1].dtype.kind == "f"
+        left = [name for argument, name in KEPT_BESIDE.items() if beside.get(argument)]
+        optimizer = kept(unscheduled(call)[0])
+        tensors = numbered(variables, optimizer, has_rate=has_rate, besides=len(left))
+    every = beside.get("gradient_accumulation_steps")
+    step = int(tensors["iteration"]) // every if isinstance(every, int) else None
+    words = [f"{n}={v!r}" for n, v in beside.items()] + ["LossScaleOptimizer"] * is_scaled
+    return Found(tensors, call, tuple(left), tuple(words), step)
 
 
 def _read(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
@@ -88,10 +129,7 @@ def spelled(config: Any) -> str:
     if name not in known:
         raise ValueError(f"the file's optimizer is {framework}.{name}, which no rule of Ravine's is")
     if isinstance(given.get("learning_rate"), dict):
-        raise ValueError(
-            f"the file's learning rate is the schedule {given['learning_rate'].get('class_name')}: give the optimizer "
-            f"with the rate that it goes on with, as in --optimizer 'keras.{name}(0.01, …)'"
-        )
+        given["learning_rate"] = _schedule(given["learning_rate"], f"{framework}.{name}")
     defaults = known[name].defaults
     chosen = {n: v for n, v in given.items() if n in defaults and n != "name" and v != defaults[n]}
     # Keras keeps the rate in float32, the legacy optimizers all but ε; those that were meant are the shortest.
@@ -100,6 +138,18 @@ def spelled(config: Any) -> str:
     }
     chosen = {n: v for n, v in (chosen | meant).items() if v != defaults[n]}
     return known[name].call(chosen)
+
+
+def _schedule(config: Mapping[str, Any], optimizer: str) -> Schedule:
+    """The schedule of a serialised one. Raises ValueError for one that is not Keras's own, or not supported."""
+    name = str(config.get("class_name")).rpartition(">")[2]
+    if name not in schedules.BY_FRAMEWORK["keras"]:
+        raise ValueError(
+            f"the file's learning rate is the schedule {name}, which is none of "
+            f"{', '.join(schedules.BY_FRAMEWORK['keras'])}: give the optimizer with the rate that it goes on with, as "
+            f"in --optimizer '{optimizer}(0.01, …)'"
+        )
+    return schedules.made(name, (), {n: v for n, v in config["config"].items() if v is not None})
 
 
 def _is_kept(name: str, value: Any, framework: str) -> bool:
@@ -123,19 +173,23 @@ def _named(group: Any) -> Tensors:
     return found
 
 
-def numbered(variables: list[np.ndarray], optimizer: Kept, *, has_rate: bool) -> Tensors:
-    """The variables of the other files under Keras's names, with numbers for the parameters."""
+def numbered(variables: list[np.ndarray], optimizer: Kept, *, has_rate: bool, besides: int = 0) -> Tensors:
+    """The variables of the other files under Keras's names, with numbers for the parameters.
+
+    `besides` is how many are kept for each parameter before the slots: averages and sums of gradients.
+    """
     found: Tensors = {"iteration": variables[0]}
     rest = variables[1 + has_rate :]
-    keys = {k.lstrip("-") for n, k in optimizer.form.state.items() if not optimizer.recipe.rule.slots[n].is_scalar}
-    scalars = len(optimizer.recipe.rule.slots) - len(keys)
+    slots = optimizer.recipe.rule.slots
+    keys = {optimizer.form.state[n].lstrip("-") for n, slot in slots.items() if not slot.is_scalar}
+    scalars = len(slots) - len(keys)
     assert optimizer.constructor is not None
     blocks = [[k for k in block if k in keys] for block in LAYOUT[optimizer.constructor.name]]
-    count, odd = divmod(len(rest) - scalars, len(keys) or 1)
-    if odd or count < 0 or (rest and not keys):
+    count, odd = divmod(len(rest) - scalars, len(keys) + besides or 1)
+    if odd or count < 0 or (rest and not keys and not besides):
         raise ValueError(
             f"{len(rest)} variables are no whole number of {', '.join(sorted(keys)) or 'none'}: the optimizer is "
             f"another one than {optimizer}, or keeps averages or sums of gradients beside"
         )
     names = [join("keras", str(number), key) for block in blocks for number in range(count) for key in block]
-    return found | dict(zip([*names, *["variable"] * scalars], rest, strict=True))
+    return found | dict(zip([*names, *["variable"] * scalars], rest[besides * count :], strict=True))

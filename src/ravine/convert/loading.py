@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ravine.convert import files, flax_files, keras_files, sharded, tensorflow_files, torch_files
-from ravine.convert.kept import RAVINE, kept, spelled
+from ravine.convert.kept import RAVINE, apart, at_rate, kept, spelled, unscheduled
 from ravine.convert.names import Tensors, read, write
 from ravine.convert.recognise import Recognised
 from ravine.convert.state import OptimizerState, Outcome, move
 from ravine.convert.torch_names import Entry, named
+from ravine.convert.torch_schedules import of_group, schedule_of
 from ravine.convert.torch_state import groups, has_numbers
+from ravine.schedules import Schedule
 
 FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA, "*.index", "variables/variables.index")
 """What makes a folder a checkpoint."""
@@ -49,28 +51,36 @@ def load_groups(
     step: int | None = None,
     key: str | None = None,
     model: Sequence[Entry] = (),
+    schedule: str | None = None,
 ) -> list[Loaded]:
     """The states in a file or folder, one for each group of parameters with settings of its own.
 
     `key` is the place of the optimizer in a torch file that holds more than one, as "optimizer_states.0"; `model` are
     the names and shapes of the model's parameters, in order, for a torch file that has only numbers (by default those
-    of a model's state dict in it). Raises ValueError for a file that is damaged, that is another framework's, or that
-    does not say which optimizer it is from.
+    of a model's state dict in it); `schedule` is the call of a torch scheduler that the file does not tell. Raises
+    ValueError for a file that is damaged, that is another framework's, or that does not say which optimizer it is from.
     """
     if path.suffix in torch_files.KINDS if path.is_file() else torch_files.is_folder(path):
         if framework not in ("torch", RAVINE):
             raise ValueError(f"{path} is torch's, not {framework}'s")
-        return _torch(torch_files.load(path, key), call, step, model)
+        return _torch(torch_files.load(path, key), call, step, model, schedule)
+    if schedule is not None:
+        raise ValueError("schedule is for torch's files: elsewhere a schedule stands in the optimizer's call")
     if (prefix := tensorflow_files.prefix(path)) is not None:
-        call = _own(path, spelled(call, framework), framework) if call else None
+        call, follows = unscheduled(spelled(call, framework)) if call else (None, None)
+        call = _own(path, call, framework) if call else None
         tensors, call, counted = tensorflow_files.load(prefix, framework, call, key)
-        return [_loaded(tensors, Recognised(call, call), counted if step is None else step, {})]
+        return [_follow(_loaded(tensors, Recognised(call, call), counted if step is None else step, {}), follows)]
     if path.is_dir():
         raise ValueError(f"{path} is a folder with no checkpoint in it that is known: none of {', '.join(FOLDERS)}")
     metadata: dict[str, Any] = {}
     call = spelled(call, framework) if call else None
+    left: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     if path.suffix in keras_files.KINDS:
-        tensors, call = keras_files.load(path, call)
+        found = keras_files.load(path, call)
+        tensors, call, left, beside = found.tensors, found.call, found.left, found.beside
+        step = found.step if step is None else step
     elif path.suffix in flax_files.KINDS:
         tensors = flax_files.load(path)
     else:
@@ -80,6 +90,11 @@ def load_groups(
         raise ValueError(
             f"{path} doesn't say which optimizer it is from: give it, as in --optimizer '{framework}.…(…)'"
         )
+    call, around = apart(call)
+    beside = (*beside, *(f"{n}={v!r}" for n, v in around.items()))
+    call, follows = unscheduled(call)
+    if follows is None and "schedule" in metadata:
+        follows = Schedule.from_data(metadata["schedule"])
     source = kept(_own(path, call, framework))
     known = metadata.get("step")
     if framework == "tensorflow" and step is None:
@@ -87,8 +102,22 @@ def load_groups(
     loaded = _loaded(
         tensors, Recognised(call, call if source.constructor else str(source.recipe)), step, metadata.get("types") or {}
     )
+    state = replace(loaded.state, left=(*loaded.state.left, *left), beside=beside)
+    loaded = replace(loaded, state=state)
+    return [_follow(loaded if state.t is not None else replace(loaded, state=replace(state, t=known)), follows)]
+
+
+def _follow(loaded: Loaded, schedule: Schedule | None) -> Loaded:
+    """The state with its learning rate after the steps that it has taken. Raises ValueError where these are unknown."""
+    if schedule is None:
+        return loaded
     state = loaded.state
-    return [loaded if state.t is not None else replace(loaded, state=replace(state, t=known))]
+    if state.t is None:
+        raise ValueError(f"the learning rate follows {schedule!r}, and the file counts no steps: give them (step)")
+    if state.kept.constructor is not None:
+        state = replace(state, call=at_rate(state.call, schedule(state.t)))
+    taken_for = f"{loaded.taken_for} with the learning rate {schedule!r}: {schedule}"
+    return replace(loaded, state=replace(state, schedule=schedule), taken_for=taken_for)
 
 
 def _own(path: Path, call: str, framework: str) -> str:
@@ -98,8 +127,10 @@ def _own(path: Path, call: str, framework: str) -> str:
     return call
 
 
-def _torch(found: torch_files.Found, call: str | None, step: int | None, model: Sequence[Entry]) -> list[Loaded]:
-    """The groups of a torch optimizer, with the model's names where they can be told."""
+def _torch(
+    found: torch_files.Found, call: str | None, step: int | None, model: Sequence[Entry], schedule: str | None
+) -> list[Loaded]:
+    """The groups of a torch optimizer, with the model's names and the schedule where they can be told."""
     names: dict[int, str] | None = None
     notes: tuple[str, ...] = ()
     known = model or found.model
@@ -115,7 +146,21 @@ def _torch(found: torch_files.Found, call: str | None, step: int | None, model: 
         elif not model:
             notes = ("The names are those of the model's state dict, told by order and shape.",)
     each = groups(found.state_dict, call, names)
-    return [replace(_loaded(g.tensors, g.optimizer, step, {}), notes=notes) for g in each]
+    loaded = [replace(_loaded(g.tensors, g.optimizer, step, {}), notes=notes) for g in each]
+    steps = max((own.state.t or 0 for own in loaded), default=0)
+    if schedule is None and found.scheduler is not None:
+        schedule, said = schedule_of(found.scheduler, steps)
+        loaded = [replace(own, notes=(*own.notes, said)) for own in loaded] if said else loaded
+    if schedule is None:
+        return loaded
+    follows = [of_group(schedule, g.options) for g in each]
+    # A parameter group has the learning rate of its next step, whatever the schedule's arithmetic.
+    return [
+        replace(
+            own, state=replace(own.state, schedule=f), taken_for=f"{own.taken_for} with the learning rate {f!r}: {f}"
+        )
+        for own, f in zip(loaded, follows, strict=True)
+    ]
 
 
 def _loaded(tensors: Tensors, told: Recognised, step: int | None, types: Mapping[str, str]) -> Loaded:
@@ -124,7 +169,9 @@ def _loaded(tensors: Tensors, told: Recognised, step: int | None, types: Mapping
 
 def save(path: Path, state: OptimizerState) -> None:
     """Write a state file, whole or not at all."""
-    metadata = {"optimizer": state.call, "step": state.t, "types": dict(state.types)}
+    metadata: dict[str, Any] = {"optimizer": state.call, "step": state.t, "types": dict(state.types)}
+    if state.schedule is not None:
+        metadata["schedule"] = state.schedule.to_data()
     files.save(path, write(state), metadata)
 
 

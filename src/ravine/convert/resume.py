@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from ravine.convert.kept import RAVINE
 from ravine.convert.loading import load_groups
 from ravine.convert.names import Tensors, write
-from ravine.convert.state import move, renamed
+from ravine.convert.state import OptimizerState, move, renamed
 from ravine.convert.torch_state import into_torch
 from ravine.errors import unknown
 from ravine.recipe_set import one_rule
+from ravine.schedules import scheduler
 
 if TYPE_CHECKING:
     import torch
@@ -35,15 +36,58 @@ def resume(
     (name, tensor) pairs, as `model.named_parameters()`, or tensors, whose names are their numbers; the file's names are
     turned into theirs by `rename`, and matrices named in `transpose` turned round. The rest is as in `load_groups`.
     Parameters that the file has no state for (frozen or new ones) start anew, in the first group, and are warned of.
-    Raises ValueError as `load_groups` does, for a parameter of the file that is not among `params`, and where groups
-    follow different rules.
+    Raises ValueError as `load_groups` does, for a parameter of the file that is not among `params`, where groups follow
+    different rules, and for an optimizer of Keras's or optax's that has a schedule in it: take `resume_scheduled`.
     """
+    made, states = _resumed(path, params, framework, optimizer, step, key, rename, transpose, None)
+    for state in states:
+        if state.schedule is not None and framework not in ("torch", RAVINE):
+            raise ValueError(f"the learning rate follows {state.schedule!r}: take resume_scheduled, which gives it too")
+    return made
+
+
+def resume_scheduled(
+    path: str | Path,
+    params: Iterable[Any],
+    framework: str,
+    *,
+    optimizer: str | None = None,
+    schedule: str | None = None,
+    step: int | None = None,
+    key: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    transpose: Collection[str] = (),
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """As `resume`, with a torch scheduler that goes on with the file's schedule: call its step() after each step.
+
+    The schedule is in the optimizer's call, in the file, or for torch in `schedule`, a call such as
+    "CosineAnnealingLR(optimizer, T_max=1000)". Raises ValueError as `resume` does, and where there is none.
+    """
+    made, states = _resumed(path, params, framework, optimizer, step, key, rename, transpose, schedule)
+    follows = [state.schedule for state in states]
+    if None in follows:
+        raise ValueError(f"{path} tells no schedule: give it in the optimizer's call, or for torch's files as schedule")
+    return made, scheduler([f for f in follows if f is not None], made, max(state.t or 0 for state in states))
+
+
+def _resumed(
+    path: str | Path,
+    params: Iterable[Any],
+    framework: str,
+    optimizer: str | None,
+    step: int | None,
+    key: str | None,
+    rename: Mapping[str, str] | None,
+    transpose: Collection[str],
+    schedule: str | None,
+) -> tuple[torch.optim.Optimizer, list[OptimizerState]]:
+    """The optimizer, and the state of each of its groups."""
     from ravine.torch import from_recipe
 
     given = list(params)
     named = _named(given)
     model = [(n, tuple(p.shape)) for n, p in named.items()] if given and isinstance(given[0], tuple) else []
-    loaded = load_groups(Path(path), framework, optimizer, step, key, model)
+    loaded = load_groups(Path(path), framework, optimizer, step, key, model, schedule)
     states = renamed([each.state for each in loaded], rename or {}, transpose)
     for param in (p for state in states for p in state.slots):
         if param not in named:
@@ -57,7 +101,7 @@ def resume(
     made = from_recipe(groups, recipes[0])
     tensors: Tensors = {n: v for state in moved for n, v in write(state).items()}
     made.load_state_dict(into_torch(tensors, made.state_dict()))
-    return made
+    return made, moved
 
 
 def _named(params: Iterable[Any]) -> dict[str, Any]:

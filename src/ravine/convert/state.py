@@ -10,7 +10,8 @@ import numpy as np
 
 from ravine import dialects
 from ravine.convert.kept import RAVINE, Kept, kept, ravines
-from ravine.dialects.identities import EXACT, IDENTITIES, IMPOSSIBLE, Scale
+from ravine.dialects import schedule_calls
+from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Scale
 from ravine.dialects.rewrite import Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
@@ -18,6 +19,7 @@ from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
 from ravine.registry import rule
+from ravine.schedules import Schedule
 
 Slots = dict[str, dict[str, np.ndarray]]
 """Arrays by parameter, then by slot of the rule. A scalar slot is an array of shape ()."""
@@ -30,7 +32,9 @@ class OptimizerState:
     `call` spells the optimizer, as in "torch.RMSprop(lr=0.01)", one of Ravine's own as its recipe's JSON. `slots` are
     arrays by parameter and slot of the rule that the call stands for. `types` names the original type of slots that
     are kept wider here, until they come back. `steps` are those of parameters that have taken other than t steps.
-    `left` names what the source kept beside, which is in none of the slots.
+    `left` names what the source kept beside, which is in none of the slots. `schedule` is what the learning rate
+    follows, if it does; `call` has its value after t steps. `beside` is what the source does around the equation, as
+    "clipnorm=1.0".
     """
 
     call: str
@@ -39,6 +43,8 @@ class OptimizerState:
     types: Mapping[str, str]
     steps: Mapping[str, int] = field(default_factory=dict)
     left: tuple[str, ...] = ()
+    schedule: Schedule | None = None
+    beside: tuple[str, ...] = ()
 
     @property
     def kept(self) -> Kept:
@@ -97,7 +103,7 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     """
     if framework == RAVINE:  # the source's own arithmetic goes on
         found = ravines(state.recipe)
-        return Outcome(replace(state, call=found.recipe.to_json()), EXACT, ())
+        return Outcome(replace(state, call=found.recipe.to_json()), EXACT, (), _beside(state, framework))
     parts = take_apart(state.recipe)
     spelled = _spelled(state.recipe, framework)
     if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
@@ -107,7 +113,10 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
         constructor, chosen, base = _nearest(parts, framework, spelled.reasons)
     slots, types = _carried(state, parts, base, allow_rounding)
     moved = replace(state, call=constructor.call(chosen), slots=slots, types=types)
-    return Outcome(moved, spelled.grade, spelled.reasons, _notes(state, framework))
+    grade, reasons = spelled.grade, spelled.reasons
+    if state.schedule is not None and grade == CONSTANT:
+        grade, reasons = IMPOSSIBLE, (*reasons, "and lr follows a schedule")
+    return Outcome(moved, grade, reasons, _notes(state, framework))
 
 
 def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
@@ -121,7 +130,27 @@ def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
         notes.append(f"Some parameters have taken fewer steps; {framework} counts {state.t} for all of them.")
     if state.left:
         notes.append(f"Left behind: {', '.join(state.left)}.")
+    return (*notes, *_beside(state, framework))
+
+
+def _beside(state: OptimizerState, framework: str) -> tuple[str, ...]:
+    """Sentences on what is not in the optimizer's arithmetic, and goes on beside it."""
+    notes = [_told(state.schedule, framework)] if state.schedule is not None else []
+    if beside := (*getattr(state.kept.constructor, "beside", ()), *state.beside):
+        notes.append(f"Not in a recipe, to be done in {framework} as well: {', '.join(beside)}.")
     return tuple(notes)
+
+
+def _told(schedule: Schedule, framework: str) -> str:
+    """How the learning rate goes on, in words."""
+    follows = f"The learning rate follows {schedule!r}: {schedule}."
+    text = schedule_calls.spelled(schedule, framework)
+    if text is not None:
+        lr = f" with lr={schedule_calls.base(schedule):g}" if framework == "torch" else ""
+        return f"{follows} In {framework} that is {text}{lr}."
+    return (
+        f"{follows} {framework.capitalize()} has no such schedule; in torch and JAX resume_scheduled and it go on so."
+    )
 
 
 def renamed(

@@ -7,13 +7,14 @@ are folders with a file for each; distributed ones (`sharded`) are folders of sh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ravine.convert import sharded
 from ravine.convert.torch_names import Entry, entries, model_in
+from ravine.convert.torch_schedules import schedulers
 from ravine.convert.torch_state import is_state_dict
 
 KINDS = (".pt", ".pth", ".bin", ".ckpt", ".tar")
@@ -23,16 +24,19 @@ OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer_*.bin", "optimizer_*.p
 MODELS = ("pytorch_model.bin", "pytorch_model_fsdp.bin")
 """The files of models beside them whose order is the model's. (safetensors sorts its tensors.)"""
 
+SCHEDULERS = ("scheduler.pt", "scheduler.bin")
+
 DEEPEST = 6
 """How far inside a checkpoint an optimizer is looked for."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """An optimizer's state dict, and the parameters of the model that is beside it, in order; empty without one."""
+    """An optimizer's state dict, and what is beside it: the parameters of the model, in order, and one scheduler's."""
 
     state_dict: Any
     model: list[Entry] = field(default_factory=list)
+    scheduler: Mapping[str, Any] | None = None
 
 
 def is_folder(path: Path) -> bool:
@@ -52,12 +56,23 @@ def load(path: Path, key: str | None = None) -> Found:
         model = next((p for n in MODELS if (p := path / n).is_file()), None)
         if len(files) == 1:
             (only,) = files.values()
-            return Found(_chosen(path, _unpickled(only), key), [] if model is None else entries(_unpickled(model)))
+            beside = next((p for n in SCHEDULERS if (p := path / n).is_file()), None)
+            return Found(
+                _chosen(path, _unpickled(only), key),
+                [] if model is None else entries(_unpickled(model)),
+                None if beside is None else _only(schedulers(_unpickled(beside), None)),
+            )
         whole = {name: _unpickled(own) for name, own in files.items()}
     else:
         whole = _unpickled(path)
     found = _chosen(path, whole, key)
-    return Found(found, model_in(whole, found))
+    return Found(found, model_in(whole, found), _only(schedulers(whole, found)))
+
+
+def _only(found: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The only one of some; None where there is none, or more: which is whose can't be told."""
+    every = list(found)
+    return every[0] if len(every) == 1 else None
 
 
 def model(path: Path) -> list[Entry]:

@@ -16,10 +16,11 @@ from ravine.errors import unknown
 
 @dataclass(frozen=True)
 class Group:
-    """The tensors of a parameter group by name, and what optimizer they are of."""
+    """The tensors of a parameter group by name, what optimizer they are of, and the group's options as they stand."""
 
     tensors: Tensors
     optimizer: Recognised
+    options: Mapping[str, Any]
 
 
 def from_torch(state_dict: Any, optimizer: str | None = None) -> tuple[Tensors, str]:
@@ -44,9 +45,9 @@ def groups(state_dict: Any, optimizer: str | None = None, names: Mapping[int, st
     found: dict[str, Group] = {}
     for group in state_dict["param_groups"]:
         told = recognise(group) if optimizer is None else named(optimizer, group)
-        known = found.get(told.call) or Group({}, told)
+        known = found.get(told.call) or Group({}, told, group)
         tensors = _tensors(group, state_dict["state"], told, names or {})
-        found[told.call] = Group(known.tensors | tensors, told)
+        found[told.call] = Group(known.tensors | tensors, told, known.options)
     return list(found.values())
 
 

@@ -8,10 +8,9 @@ optimizer = recipe.torch(model.parameters())  # trains as TensorFlow 1 did
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from types import ModuleType
 
-from ravine.dialects import keras, keras_legacy, lines, optax, tensorflow, torch
+from ravine.dialects import chains, keras, keras_legacy, lines, optax, tensorflow, torch
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
 from ravine.errors import unknown
@@ -51,7 +50,7 @@ def is_line(text: str) -> bool:
     return lines.is_line(text, _known())
 
 
-def canonical(line: str, let: Mapping[str, float] | None = None) -> str:
+def canonical(line: str, let: lines.Names | None = None) -> str:
     """The call that a line comes down to, as "torch.RMSprop(lr=0.01)". Raises ValueError as `parse` does."""
     constructor, given = parse(line, let)
     return constructor.call(given)
@@ -62,17 +61,24 @@ def find(name: str) -> Constructor:
     return _only(lines.candidates(lines.call(name), _known()))
 
 
-def parse(call: str, let: Mapping[str, float] | None = None) -> tuple[Constructor, Arguments]:
+def parse(call: str, let: lines.Names | None = None) -> tuple[Constructor, Arguments]:
     """A constructor and the arguments given to it, from text such as "torch.RMSprop(lr=0.01, momentum=0.9)".
 
     The text may be a line of a program as it stands, `opt = torch.optim.RMSprop(model.parameters(), 1 / 256)`; torch's
     parameters are passed over, whatever they are. All other arguments must be literals, arithmetic of numbers, scalars
     of NumPy, torch, TensorFlow or JAX, or names whose numbers `let` gives. Without its module a name is that of the
-    only framework that takes these arguments. Nothing is run. Raises ValueError for anything else.
+    only framework that takes these arguments. A schedule of Keras's or optax's becomes a `ravine.schedules.Schedule`, a
+    chain of optax's a constructor of its own (`chains`). Nothing is run. Raises ValueError for anything else.
     """
     tree = lines.call(call)
     if not isinstance(tree, ast.Call):
         return find(call), {}
+    if (links := chains.links(tree)) is not None:
+        reader = chains.Reader(
+            lambda own, constructor: lines.arguments(own, constructor, call, let or {}),
+            lambda own: lines.value(own, let or {}),
+        )
+        return chains.read(links, constructors("optax"), reader)
     found = lines.candidates(tree.func, _known())
     if len(found) > 1:
         found = [c for c in found if _takes(c, tree, let or {})] or found
@@ -90,7 +96,7 @@ def _only(found: list[Constructor]) -> Constructor:
     return found[0]
 
 
-def _takes(constructor: Constructor, tree: ast.Call, let: Mapping[str, float]) -> bool:
+def _takes(constructor: Constructor, tree: ast.Call, let: lines.Names) -> bool:
     try:
         constructor.arguments(**lines.arguments(tree, constructor, ast.unparse(tree), let))
     except (TypeError, ValueError):

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ravine.dialects import schedules
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
 from ravine.errors import unknown
+from ravine.schedules import Schedule
 
 MODULES = {
     "torch.optim": "torch",
@@ -63,7 +65,8 @@ BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
 HIGHEST = 1000
 """The largest exponent that is computed."""
 
-Names = Mapping[str, float]
+Names = Mapping[str, float | Schedule]
+"""What names in a line stand for."""
 
 
 class UnreadError(ValueError):
@@ -102,6 +105,8 @@ def is_line(text: str, known: Mapping[str, Mapping[str, Constructor]]) -> bool:
     except ValueError:
         return re.match(r"\s*(\w+\.)+\w+\s*\(", text) is not None  # a line with a mistake in it
     target = tree.func if isinstance(tree, ast.Call) else tree
+    if isinstance(target, ast.Call):  # optax.inject_hyperparams(optax.adam)(…)
+        return isinstance(target.func, ast.Attribute)
     name = ast.unparse(target)
     if re.fullmatch(r"(\w+\.)+\w+", name):
         return not name.endswith(".py")
@@ -163,6 +168,8 @@ def value(tree: ast.expr, names: Names) -> Any:
     text = ast.unparse(tree)
     if text in names:
         return names[text]
+    if isinstance(tree, ast.Call) and (found := schedule(tree, names)) is not None:
+        return found
     match tree:
         case ast.Constant():
             return tree.value
@@ -181,6 +188,39 @@ def value(tree: ast.expr, names: Names) -> Any:
         raise UnreadError(
             f"an argument must be a literal, got {text}: give its value, as {text}=NUMBER (let)"
         ) from None
+
+
+def schedule(tree: ast.Call, names: Names, lr: float | None = None) -> Schedule | None:
+    """The schedule that a call makes, None for another call. torch's multiply `lr`. Raises ValueError."""
+    name = ast.unparse(tree.func).rpartition(".")[2]
+    if name not in schedules.KNOWN:
+        return None
+    args, given = list(tree.args), {k.arg: k.value for k in tree.keywords if k.arg}
+    if name in schedules.BY_FRAMEWORK["torch"]:  # whose first argument is the optimizer
+        args = args if given.pop("optimizer", None) is not None else args[1:]
+    values = [_of_schedule(a, names, lr) for a in args]
+    return schedules.made(name, values, {n: _of_schedule(v, names, lr) for n, v in given.items()}, lr)
+
+
+def _of_schedule(tree: ast.expr, names: Names, lr: float | None) -> Any:
+    """An argument of a schedule: a number, a list of schedules or numbers, or numbers by numbers."""
+    if isinstance(tree, ast.List | ast.Tuple):
+        return [_of_schedule(e, names, lr) for e in tree.elts]
+    if isinstance(tree, ast.Dict):
+        return {value(k, names): value(v, names) for k, v in zip(tree.keys, tree.values, strict=True) if k is not None}
+    if isinstance(tree, ast.Call) and (found := schedule(tree, names, lr)) is not None:
+        return found
+    return value(tree, names)
+
+
+def read_schedule(line: str, names: Names, lr: float | None = None) -> Schedule:
+    """The schedule in a line of a program, `scheduler = CosineAnnealingLR(optimizer, T_max=20)`. Raises ValueError."""
+    tree = call(line)
+    found = schedule(tree, names, lr) if isinstance(tree, ast.Call) else None
+    if found is None:
+        name = ast.unparse(tree.func if isinstance(tree, ast.Call) else tree).rpartition(".")[2]
+        raise unknown("schedule", name, schedules.KNOWN)
+    return found
 
 
 def _scalar(function: str, number: Any) -> float:
@@ -210,16 +250,19 @@ def _number(tree: ast.expr, names: Names) -> float:
     return found
 
 
-def given_names(pairs: tuple[str, ...]) -> dict[str, float]:
-    """The numbers of texts such as "args.lr=0.01". Raises ValueError for one that is none."""
+def given_names(pairs: tuple[str, ...]) -> dict[str, float | Schedule]:
+    """The numbers or schedules of texts such as "args.lr=0.01". Raises ValueError for one that is neither."""
     return dict(map(_pair, pairs))
 
 
-def _pair(text: str) -> tuple[str, float]:
-    name, equals, number = text.partition("=")
+def _pair(text: str) -> tuple[str, float | Schedule]:
+    name, equals, given = text.partition("=")
     try:
         if not equals:
             raise ValueError
-        return ast.unparse(ast.parse(name.strip(), mode="eval").body), float(number)
-    except (SyntaxError, ValueError):
+        place = ast.unparse(ast.parse(name.strip(), mode="eval").body)
+        return place, read_schedule(given, {}) if "(" in given else float(given)
+    except SyntaxError:
         raise ValueError(f"expected NAME=NUMBER, got {text!r}") from None
+    except ValueError as error:
+        raise error if "(" in given else ValueError(f"expected NAME=NUMBER, got {text!r}") from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from ravine.dialects.chains import BEFORE, Chain
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Form, Wrap, holds, place
@@ -46,8 +47,9 @@ class Spelling:
         """The call as text, as in the framework's own documentation; empty where it is not possible."""
         if self.grade == IMPOSSIBLE or self.constructor is None:
             return ""
-        arguments = ["params"] * (self.framework == "torch") + [f"{n}={v!r}" for n, v in self.arguments.items()]
-        return f"{PREFIX[self.framework]}{self.constructor.name}({', '.join(arguments)})"
+        text = PREFIX[self.framework] + self.constructor.call(self.arguments).partition(".")[2]
+        params = "params, " if self.arguments else "params"
+        return text.replace("(", f"({params}", 1) if self.framework == "torch" else text
 
     def __str__(self) -> str:
         return f"{self.call or self.framework} ({self.grade}{': ' if self.reasons else ''}{'; '.join(self.reasons)})"
@@ -57,15 +59,24 @@ def to(recipe: Recipe, framework: str) -> Spelling:
     """The recipe in the spelling of "tensorflow", "keras", "torch" or "optax". Raises ValueError for another name."""
     from ravine.dialects import constructors
 
-    known = constructors(framework).values()
+    known = list(constructors(framework).values())
     parts = take_apart(recipe)
+    chained = list(_chains(parts, known)) if framework == "optax" else []
     for same, grade, _ in written_as(parts):
-        found = [(c, a) for c in known for f in c.forms if (a := arguments(c, f, same)) is not None]
+        found = [(c, a) for c in (*known, *chained) for f in c.forms if (a := arguments(c, f, same)) is not None]
         if found:
             constructor, chosen = min(found, key=lambda f: len(f[1]))
             moved = ("lr is on the other side of the momentum buffer",) if grade == CONSTANT else ()
             return Spelling(framework, constructor, MappingProxyType(chosen), grade, moved)
-    return Spelling(framework, *_nearest(parts, list(known)))
+    return Spelling(framework, *_nearest(parts, known))
+
+
+def _chains(parts: Parts, known: list[Constructor]) -> Iterator[Chain]:
+    """Each optimizer of optax's with the links before it that do what transforms do, the outermost first."""
+    by_transform = {w.transform: name for name, w in BEFORE.items()}
+    links = [by_transform[n] for n in parts.order if n in by_transform]
+    if links:
+        yield from (Chain(c, links) for c in known)
 
 
 def written_as(parts: Parts) -> Iterator[tuple[Parts, str, tuple[Identity, ...]]]:

@@ -1,0 +1,161 @@
+"""Learning rates that change with the number of finished steps, as data: what frameworks' schedules have in common.
+
+A schedule is made of pieces, one after the other. It is called with the number of finished steps, as optax's are, and
+comes from a framework's own call: `dialects.schedules.read("optax.cosine_decay_schedule(0.1, 1000)")`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ("constant", "polynomial", "cosine", "cosine waves", "exponential", "inverse time")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """From `begin` on, k steps later, with p = k/length, in [0, 1] for the first two below:
+
+    polynomial: end + (start − end)·(1 − p)^power; cosine: end + (start − end)·((1 + cos πp)/2)^power, cosine waves the
+    same for ever; exponential: start·rate^p, not beyond `end`; inverse time: start/(1 + rate·p); constant: start. With
+    `stairs` p is rounded down.
+    """
+
+    kind: str
+    start: float
+    end: float | None = None
+    length: float = 1.0
+    power: float = 1.0
+    rate: float = 1.0
+    stairs: bool = False
+    begin: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if not self.length > 0:
+            raise ValueError(f"a schedule's length must be positive, got {self.length!r}")
+
+    def value(self, count: Any, library: Any) -> Any:
+        """lr after so many finished steps, of which `begin` are another piece's."""
+        p = (count - self.begin) / self.length
+        if self.kind == "constant":
+            return self.start + 0.0 * p
+        if self.kind in ("exponential", "inverse time"):
+            p = library.floor(p) if self.stairs else p
+            if self.kind == "inverse time":
+                return self.start / (1.0 + self.rate * p)
+            value = self.start * self.rate**p
+            if self.end is None:
+                return value
+            return (library.maximum if self.rate < 1 else library.minimum)(value, self.end)
+        end = self.end or 0.0
+        if self.kind == "polynomial":
+            return end + (self.start - end) * (1.0 - library.clip(p, 0.0, 1.0)) ** self.power
+        p = p if self.kind == "cosine waves" else library.clip(p, 0.0, 1.0)
+        return end + (self.start - end) * ((1.0 + library.cos(math.pi * p)) / 2.0) ** self.power
+
+    def __str__(self) -> str:
+        by = {1.0: "a line", 2.0: "a parabola"}.get(self.power, f"the power {self.power:g}")
+        over = f" over {self.length:g} steps"
+        match self.kind:
+            case "constant":
+                return f"{self.start:g}"
+            case "polynomial":
+                return f"{self.start:g} to {self.end or 0.0:g} along {by}{over}"
+            case "cosine" | "cosine waves":
+                waves = " and back, for ever" if self.kind == "cosine waves" else ""
+                power = f" to the power {self.power:g}" * (self.power != 1)
+                return f"{self.start:g} to {self.end or 0.0:g} along a cosine{power}{over}{waves}"
+            case "exponential":
+                least = "" if self.end is None else f", not beyond {self.end:g}"
+                every = "every" if self.stairs else "in"
+                return f"{self.start:g}, times {self.rate:g} {every} {self.length:g} steps{least}"
+        return f"{self.start:g}/(1 + {self.rate:g}·{'⌊t' if self.stairs else 't'}/{self.length:g}{'⌋' * self.stairs})"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Pieces in order of their beginning, the first from 0 on. Called with the number of finished steps, gives lr.
+
+    `call` is the framework's call that it was read from, if it was.
+    """
+
+    pieces: tuple[Piece, ...]
+    call: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        return self.call or f"Schedule({self.pieces!r})"
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """The pieces as plain values, for `Schedule.from_data`."""
+        return [asdict(p) for p in self.pieces]
+
+    @staticmethod
+    def from_data(data: Any) -> Schedule:
+        """The schedule that `to_data` wrote. Raises ValueError for anything else."""
+        try:
+            return Schedule(tuple(Piece(**p) for p in data))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"no schedule: {str(data)[:60]}: {error}") from error
+
+    def __call__(self, count: Any) -> Any:
+        """lr for the step after `count` finished ones: a float for a number, float64 for JAX's values."""
+        if isinstance(count, int | float | np.number | np.ndarray):
+            value = self._value(np.asarray(count, np.float64), np)
+            return float(value) if value.ndim == 0 else value
+        import jax
+        import jax.numpy as jnp
+
+        with jax.enable_x64(True):
+            return self._value(jnp.asarray(count).astype(jnp.float64), jnp)
+
+    def _value(self, count: Any, library: Any) -> Any:
+        first, *rest = self.pieces
+        result = first.value(count, library)
+        for piece in rest:
+            result = library.where(count >= piece.begin, piece.value(count, library), result)
+        return result
+
+    def __str__(self) -> str:
+        first, *rest = self.pieces
+        return "; ".join([str(first), *(f"from step {p.begin:g} on {p}" for p in rest)])
+
+    def torch(self, optimizer: torch.optim.Optimizer, finished: int = 0) -> torch.optim.lr_scheduler.LRScheduler:
+        """A torch scheduler for all groups of an optimizer that has made so many steps: call its step() after each."""
+        return scheduler([self] * len(optimizer.param_groups), optimizer, finished)
+
+
+def scheduler(
+    schedules: Sequence[Schedule], optimizer: torch.optim.Optimizer, finished: int = 0
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """A torch scheduler with a schedule for each group of an optimizer that has made so many steps."""
+    import torch
+
+    for group in optimizer.param_groups:
+        group["initial_lr"] = 1.0  # what torch multiplies the function's value by
+    functions = [_function(own) for own in schedules]
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, functions, last_epoch=finished - 1)
+
+
+def _function(schedule: Schedule) -> Callable[[int], float]:
+    """A plain function, which torch leaves out of a scheduler's state dict, so that it stays one of plain values."""
+    return lambda count: float(schedule(count))
+
+
+def joined(schedules: Sequence[Schedule], boundaries: Sequence[float]) -> Schedule:
+    """Schedules one after the other, each from its boundary on, where it counts from zero."""
+    if len(boundaries) != len(schedules) - 1 or sorted(boundaries) != list(boundaries):
+        raise ValueError(f"{len(schedules)} schedules need {len(schedules) - 1} growing boundaries, got {boundaries!r}")
+    pieces: list[Piece] = []
+    for own, start, stop in zip(schedules, [0.0, *boundaries], [*boundaries, math.inf], strict=True):
+        moved = [replace(p, begin=p.begin + start) for p in own.pieces]
+        pieces += [p for p in moved if p.begin < stop]
+    return Schedule(tuple(pieces))

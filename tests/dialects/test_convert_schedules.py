@@ -1,0 +1,152 @@
+"""Schedules on their way from one framework to another, on files that the real frameworks wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from ravine import convert
+from ravine.cli.convert import convert as command
+from ravine.convert import torch_schedules
+from ravine.dialects import lines
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+pytest.importorskip("h5py", reason="h5py is not installed")
+pytest.importorskip("msgpack", reason="msgpack is not installed")
+
+from recorded_files import FILES, RECORDER, STEPS, parameters, same, trained, values
+
+CHAIN = "tx = optax.chain(optax.clip_by_global_norm(1e9), optax.adamw(optax.cosine_decay_schedule(0.1, 20)))"
+ORDER = list(RECORDER.SHAPES)
+SCHEDULED = {
+    "cosine.keras": ("keras", list("0123"), RECORDER.SHAPES, None),
+    "legacy-sgd.h5": ("keras_legacy", ORDER, RECORDER.SHAPES, None),
+    "chain.msgpack": ("optax", [n.replace("/", "_") for n in ORDER], RECORDER.SHAPES, CHAIN),
+    "lightning.ckpt": ("torch", list(RECORDER.MODEL), RECORDER.MODEL, None),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_training_goes_on_in_torch_with_its_schedule(name: str) -> None:
+    framework, names, shapes, call = SCHEDULED[name]
+    params = parameters(name)
+    pairs = list(zip(names, params, strict=True))
+    optimizer, scheduler = convert.resume_scheduled(FILES / name, pairs, framework, optimizer=call)
+    same(trained(params, optimizer, scheduler, shapes), name)
+
+
+@pytest.mark.parametrize("name", ["cosine.keras", "chain.msgpack"])
+def test_resume_alone_does_not_let_the_rate_stand_still(name: str) -> None:
+    framework, names, _, call = SCHEDULED[name]
+    with pytest.raises(ValueError, match="take resume_scheduled"):
+        convert.resume(FILES / name, zip(names, parameters(name), strict=True), framework, optimizer=call)
+
+
+def test_it_goes_on_in_optax_from_a_file_of_keras() -> None:
+    """Keras's Adam and its schedule, by recipe.optax(lr=schedule) with the converted state."""
+    pytest.importorskip("optax", reason="optax is not installed")
+    import jax.numpy as jnp
+    import optax
+
+    state = convert.load(FILES / "cosine.keras", "keras")
+    assert state.schedule is not None
+    tx = state.recipe.optax(lr=state.schedule)
+    x = dict(zip("0123", map(jnp.asarray, values("cosine.keras", "saved")), strict=True))
+    there = tx.init(x)._replace(
+        count=jnp.asarray(state.t, jnp.int32),
+        slots={s: {p: jnp.asarray(own[s]) for p, own in state.slots.items()} for s in ("m", "v")},
+    )
+    for t in STEPS:
+        grads = dict(zip("0123", map(jnp.asarray, RECORDER.gradients(t)), strict=True))
+        updates, there = tx.update(grads, there, x)
+        x = optax.apply_updates(x, updates)
+    same([np.asarray(x[n]) for n in "0123"], "cosine.keras")
+
+
+def test_the_command_says_and_keeps_the_schedule(tmp_path: Path) -> None:
+    out = tmp_path / "state.npz"
+    source = [str(FILES / "cosine.keras"), "--from", "keras", "--to", "ravine", "--out", str(out)]
+    done = CliRunner().invoke(command, source)
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert "0.001 to 0.05 along a line over 3 steps; from step 3 on 0.05 to 0.005 along a cosine over 10 steps" in words
+    kept, first = convert.load(out, "ravine"), convert.load(FILES / "cosine.keras", "keras")
+    assert kept.schedule == first.schedule
+    params = parameters("cosine.keras")
+    optimizer, scheduler = convert.resume_scheduled(out, zip("0123", params, strict=True), "ravine")
+    same(trained(params, optimizer, scheduler), "cosine.keras")
+
+
+def test_the_command_spells_it_for_the_target(tmp_path: Path) -> None:
+    where = ["--from", "optax", "--optimizer", CHAIN, "--out", str(tmp_path / "s.npz")]
+    done = CliRunner().invoke(command, [str(FILES / "chain.msgpack"), *where, "--to", "torch"])
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.output.split())
+    assert "CosineAnnealingLR(optimizer, T_max=20, eta_min=0.0), torch.optim.lr_scheduler.ConstantLR" in words
+    assert "to be done in torch as well: optax.clip_by_global_norm(1000000000.0)." in words
+
+
+def test_a_torch_scheduler_is_given_where_the_file_does_not_tell_it() -> None:
+    line = "scheduler = CosineAnnealingLR(optimizer, T_max=100)"
+    pairs = list(zip([n.removeprefix("net.") for n in RECORDER.MODEL], parameters("fqn.pt"), strict=True))
+    optimizer, scheduler = convert.resume_scheduled(FILES / "fqn.pt", pairs, "torch", schedule=line)
+    optimizer.step()  # without a gradient; torch wants one first
+    scheduler.step()
+    rate = 0.01 * (1 + np.cos(np.pi * 6 / 100)) / 2
+    assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([rate, rate], rel=1e-12)
+    with pytest.raises(ValueError, match="tells no schedule"):
+        convert.resume_scheduled(FILES / "fqn.pt", pairs, "torch")
+    with pytest.raises(ValueError, match="schedule is for torch's files"):
+        convert.load_groups(FILES / "adam.keras", "keras", schedule=line)
+
+
+SCHEDULERS = torch.optim.lr_scheduler
+TOLD = {
+    "StepLR(optimizer, step_size=7, gamma=0.5)": lambda o: SCHEDULERS.StepLR(o, 7, 0.5),
+    "MultiStepLR(optimizer, milestones=[5, 5, 12], gamma=0.1)": lambda o: SCHEDULERS.MultiStepLR(o, [5, 12, 5]),
+    "ExponentialLR(optimizer, gamma=0.9)": lambda o: SCHEDULERS.ExponentialLR(o, 0.9),
+    "LinearLR(optimizer, start_factor=0.5, end_factor=1.0, total_iters=5)": lambda o: SCHEDULERS.LinearLR(o, 0.5),
+    "ConstantLR(optimizer, factor=0.5, total_iters=5)": lambda o: SCHEDULERS.ConstantLR(o, 0.5),
+    "PolynomialLR(optimizer, total_iters=9, power=2.0)": lambda o: SCHEDULERS.PolynomialLR(o, 9, 2.0),
+    "CosineAnnealingLR(optimizer, T_max=9, eta_min=0.01)": lambda o: SCHEDULERS.CosineAnnealingLR(o, 9, 0.01),
+}
+
+
+@pytest.mark.parametrize("call", TOLD)
+def test_a_scheduler_is_told_by_its_state(call: str, tmp_path: Path) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = TOLD[call](optimizer)
+    torch.save(scheduler.state_dict(), tmp_path / "s.pt")
+    state = torch.load(tmp_path / "s.pt", weights_only=True)
+    assert torch_schedules.call(state) == f"torch.{call}"
+    schedule = lines.read_schedule(call, {}, 0.1)
+    for k in range(15):
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(schedule(k), rel=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_a_scheduler_that_tells_nothing_is_said(tmp_path: Path) -> None:
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([param])
+    scheduler = SCHEDULERS.LambdaLR(optimizer, lambda k: 1 / (k + 1))
+    for many, words in ((1, "does not say what it computes"), (3, "has counted 1, not the 3 steps")):
+        while not optimizer.state or optimizer.state[param]["step"] < many:
+            param.grad = torch.ones(2)
+            optimizer.step()
+        if many == 1:
+            scheduler.step()
+        torch.save({"opt": optimizer.state_dict(), "schedule": scheduler.state_dict()}, tmp_path / "last.pt")
+        (found,) = convert.load_groups(tmp_path / "last.pt", "torch")
+        assert found.state.schedule is None
+        assert words in " ".join(found.notes)
+
+
+def test_momentum_across_lr_is_not_exact_under_a_schedule() -> None:
+    state = convert.load(FILES / "legacy-sgd.h5", "keras_legacy")
+    outcome = convert.move(state, "torch")
+    assert outcome.grade == "not possible"
+    assert "lr follows a schedule" in outcome.reasons[-1]
