@@ -11,10 +11,11 @@ pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 
 from lab import made_up
 from ravine.lab import report as reports
+from ravine.lab.entry import entries
 from ravine.lab.records import FAILED, FINAL, Record, Settings
 from ravine.lab.results import Results
 from ravine.lab.runner import run
-from ravine.lab.store import Store, entries
+from ravine.lab.store import Store
 from ravine.lab.task import FunctionTask
 
 BAD = {
@@ -91,7 +92,7 @@ def test_a_store_that_holds_such_a_record_heals(tmp_path):
     from optuna.storages._rdb.models import TrialUserAttributeModel as Row
     from sqlalchemy import update
 
-    with store.storage.engine.begin() as connection:
+    with store.engine.begin() as connection:
         what = update(Row).where(Row.trial_id == trial._trial_id, Row.key == "record")
         connection.execute(what.values(value_json=json.dumps(broken(record))))
     assert Store(store.url).records(study) == [record]

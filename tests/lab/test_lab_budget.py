@@ -22,10 +22,11 @@ from ravine.lab import budget
 from ravine.lab.budget import Costs, Limit, Plan
 from ravine.lab.compare import collect, complete, run
 from ravine.lab.contender import parse
+from ravine.lab.entry import entries
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import DEFAULTS
 from ravine.lab.results import Results
-from ravine.lab.store import Store, entries
+from ravine.lab.store import Store
 
 PROTOCOL = Protocol(steps=10, trials=2, seeds=5)
 

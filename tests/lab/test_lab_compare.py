@@ -25,10 +25,11 @@ from made_up import header, record
 from ravine.cli import group
 from ravine.lab import compare as lab_compare
 from ravine.lab import pool, tasks
+from ravine.lab.entry import entries
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import Settings
 from ravine.lab.results import Results
-from ravine.lab.store import Store, entries
+from ravine.lab.store import Store
 
 command = importlib.import_module("ravine.cli.compare")
 SMALL = ["breast-cancer", "--steps", "20", "--trials", "2", "--seeds", "2"]

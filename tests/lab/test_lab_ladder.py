@@ -269,9 +269,9 @@ def test_the_command_transfers_what_each_repetition_chose(climbed):
 
 def test_more_repetitions_only_add_runs(climbed):
     from ravine.lab.contender import parse
+    from ravine.lab.entry import entries
     from ravine.lab.ladder import transferred
     from ravine.lab.results import Results
-    from ravine.lab.store import entries
 
     out, _, _ = climbed
     small, large = (Results.load(out / f"batch_size-{n}" / "results.json") for n in (8, 16))

@@ -23,10 +23,12 @@ from postgres import server  # noqa: F401  (a fixture)
 
 from ravine.lab import owner
 from ravine.lab.compare import collect, run, why_not_here
+from ravine.lab.database import StoreError
+from ravine.lab.entry import entries
 from ravine.lab.outage import Patient
 from ravine.lab.protocol import Protocol
 from ravine.lab.results import Results
-from ravine.lab.store import Store, StoreError, entries
+from ravine.lab.store import Store
 
 pytestmark = pytest.mark.usefixtures("closed_stores")
 PROTOCOL = Protocol(steps=10, trials=2, seeds=2)

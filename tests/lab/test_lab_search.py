@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from made_up import finish, header, make_up, record
 
 from ravine.lab.contender import Contender
+from ravine.lab.entry import entries
 from ravine.lab.protocol import TPE, Protocol, missing
 from ravine.lab.records import DIVERGED, FINAL, FINISHED, PRUNED, TUNING, Record, Settings
 from ravine.lab.search import judge, parameters, suggest
 from ravine.lab.space import COMPLEMENT, EVEN, LOG, Span
-from ravine.lab.store import Store, entries
+from ravine.lab.store import Store
 from ravine.lab.summary import summary
 
 SPACE = {"lr": [1e-4, 1.0, LOG], "beta1": [0.0, 0.99, COMPLEMENT], "decay": [-1.0, 1.0, EVEN]}

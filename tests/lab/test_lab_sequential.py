@@ -21,12 +21,12 @@ from ravine.cli import compare as command
 from ravine.cli import group, resolve
 from ravine.cli import resolve as auto
 from ravine.lab import separation, sequential
+from ravine.lab.entry import entries
 from ravine.lab.protocol import Protocol
 from ravine.lab.report.verdict import verdict
 from ravine.lab.results import Results
 from ravine.lab.separation import adjusted
 from ravine.lab.statistics import Look
-from ravine.lab.store import entries
 from ravine.lab.summary import summary
 
 

@@ -18,9 +18,11 @@ pytest.importorskip("optuna", reason="the lab needs Optuna")
 from made_up import header, record
 
 from ravine.lab import owner
+from ravine.lab.database import StoreError
+from ravine.lab.entry import entries
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, FINISHED
-from ravine.lab.store import Store, StoreError, entries
+from ravine.lab.store import Store
 
 PROTOCOL = Protocol(steps=10, trials=2, seeds=2)
 
@@ -100,7 +102,7 @@ def test_what_decides_the_numbers_decides_the_study(url, entry, change):
 
 def test_a_store_closes_its_connections(url):
     store = Store(url)
-    engine = store.storage.engine
+    engine = store.engine
     assert store.entered() == {}
     assert engine.pool.checkedin() > 0
     del store

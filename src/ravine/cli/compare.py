@@ -239,11 +239,6 @@ def compare_one(
 ) -> Results:
     """One comparison, from the check of what was given to the report; a budget counts from `began`. With a `source`
     nothing is tuned: hyperparameters are those chosen there."""
-    from ravine.cli.progress import failures
-    from ravine.lab import compare as lab
-    from ravine.lab import report
-    from ravine.lab.store import Store
-
     tune = given["tune"]
     names = None if tune is None else [n.strip() for n in tune.split(",") if n.strip()]
     contenders = parse(given["optimizers"], names, where_possible=given["is_tune_preset"])
@@ -252,8 +247,13 @@ def compare_one(
     workers = worker_count(given["workers"])
     writable(out)
     with closing(workforce(given, workers)) as pool:
-        if given["budget"] and given["seeds"] != AUTO:
-            pool.open()
+        if given["seeds"] != AUTO and (given["budget"] or given["fresh"] or not (out / "runs.sqlite3").exists()):
+            pool.open()  # there are runs to make: processes start while this one loads what it needs
+        from ravine.cli.progress import failures
+        from ravine.lab import compare as lab
+        from ravine.lab import report
+        from ravine.lab.store import Store
+
         found: Any = tasks_find(task)
         options = {
             n: given[n] for n in ("trials", "seeds", "schedule", "warmup", "clip_norm", "search", "prune", "target")
@@ -320,8 +320,8 @@ def planned(
     command goes on with it; each time it is given, it has the time anew."""
     from ravine.lab import budget as planner
     from ravine.lab.compare import most_together
+    from ravine.lab.entry import entries
     from ravine.lab.results import write
-    from ravine.lab.store import entries
 
     budget = given["budget"]
     most = most_together(header.task["spec"]) if given["engine"] == "auto" else 1

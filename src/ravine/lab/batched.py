@@ -1,5 +1,6 @@
-"""Many runs of one rule on one task as one program: the models' parameters are stacked, forward and backward passes
-go through `torch.func.vmap`. Each run has its own optimizer and schedule, made as always, over its part of the stack.
+"""Many runs of one rule on one task as one program: the models' parameters are stacked, and forward and backward passes
+are those of all models at once (`stacked.py`). Each run has its own optimizer and schedule, made as always, over its
+part of the stack.
 
 The unbatched loop, `Task.train`, is the judge: a batch has its seeds, its order of data and its measurements, and a
 run's losses do not depend on what else is in the batch.
@@ -8,7 +9,7 @@ run's losses do not depend on what else is in the batch.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,8 @@ from ravine.lab.task import Task, Trainable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from ravine.lab.stacked import Stacked
 
 ENGINE = "batched"
 """What such a run's record says; that of the judge says nothing."""
@@ -43,6 +46,8 @@ def _is_batchable(task: Task) -> bool:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from ravine.lab.stacked import Stacked
+
     with torch.random.fork_rng(devices=[]):
         model = task.model()
         if any(True for _ in model.buffers()) or not all(p.requires_grad for p in model.parameters()):
@@ -53,10 +58,9 @@ def _is_batchable(task: Task) -> bool:
         if counter.get_total_flops() > MOST_OPERATIONS:
             return False
         try:
-            losses = _loss(task, model)(
-                _stack([model, task.model()]), torch.stack([inputs] * 2), torch.stack([targets] * 2)
-            )
-            torch.autograd.backward(losses.sum())
+            stacked = Stacked(task, model)
+            outputs = stacked.outputs(_stack([model, task.model()]), torch.stack([inputs] * 2))
+            torch.autograd.backward(stacked.losses(outputs, torch.stack([targets] * 2)).sum())
         except (RuntimeError, TypeError, ValueError, NotImplementedError):
             return False
     return True
@@ -69,6 +73,8 @@ def train(
     trained no more. Returns how each that went to its end departed from the comparison's schedule, in words."""
     import torch
 
+    from ravine.lab.stacked import Stacked
+
     batches, models = {seed: task.batches(seed) for seed in seeds}, []
     for seed in seeds:
         torch.manual_seed(seed)
@@ -78,10 +84,10 @@ def train(
     for model, make_optimizer, report in zip(models, makers, reporters, strict=True):
         optimizer = make_optimizer(model)
         runs.append(Run(model, make_optimizer, optimizer, make_optimizer.scheduler(optimizer, steps), report))
-    loss = _loss(task, models[0])
+    stacked = Stacked(task, models[0])
     every = max(1, steps // task.evaluations)
     seconds = 0.0
-    _measure(task, models[0], stack, runs, 0, seconds)
+    _measure(task, stacked, stack, runs, 0, seconds)
     for first in range(0, steps, every):
         going_on = [r for r in runs if not r.has_ended]
         if not going_on:
@@ -93,12 +99,12 @@ def train(
             inputs, targets = (torch.stack([drawn[seed][i] for seed in seeds]) for i in range(2))
             for p in stack.values():
                 p.grad.zero_()  # type: ignore[union-attr]
-            torch.autograd.backward(loss(stack, inputs, targets).sum())
+            torch.autograd.backward(stacked.losses(stacked.outputs(stack, inputs), targets).sum())
             for run in going_on:
                 run.optimizer.step()
                 run.scheduler.step()
         seconds += (time.perf_counter() - began) / len(runs)
-        _measure(task, models[0], stack, runs, last, seconds)
+        _measure(task, stacked, stack, runs, last, seconds)
     for run in runs:
         if not run.has_ended:
             task.score(run.model, run.make_optimizer, run.report)
@@ -116,9 +122,12 @@ class Run:
     report: Reporter
     has_ended: bool = False
 
-    def is_on(self, stack: dict[str, Tensor], k: int) -> bool:
-        """Whether its parameters are still part `k` of the stack: an optimizer might have replaced their memory."""
-        return all(p.data_ptr() == stack[n][k].data_ptr() for n, p in self.model.named_parameters())
+    def __post_init__(self) -> None:
+        self._places = [(p, p.data_ptr()) for p in self.model.parameters()]
+
+    def is_in_place(self) -> bool:
+        """Whether its parameters are still part of the stack: an optimizer might have replaced their memory."""
+        return all(p.data_ptr() == place for p, place in self._places)
 
 
 def _stack(models: Sequence[nn.Module]) -> dict[str, Tensor]:
@@ -136,44 +145,29 @@ def _stack(models: Sequence[nn.Module]) -> dict[str, Tensor]:
     return stack
 
 
-def _loss(task: Task, model: nn.Module) -> Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]:
-    """The losses of stacked parameters on stacked batches."""
-    from torch.func import functional_call, vmap
-
-    def one(params: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Any:
-        return task.loss(functional_call(model, params, (inputs,)), targets)
-
-    losses: Callable[[dict[str, Tensor], Tensor, Tensor], Tensor] = vmap(one)
-    return losses
-
-
 def _measure(
-    task: Task, model: nn.Module, stack: dict[str, Tensor], runs: Sequence[Run], step: int, seconds: float
+    task: Task, models: Stacked, stack: dict[str, Tensor], runs: Sequence[Run], step: int, seconds: float
 ) -> None:
     """Report what the runs that go on have measured, as the judge does."""
     import torch
-    from torch.func import functional_call, vmap
 
-    (inputs, targets), (train_inputs, train_targets) = task.loaded.validation, task.measured_part
     with ExitStack() as modes, torch.no_grad():
         for run in runs:
             modes.enter_context(run.make_optimizer.evaluation())
-        model.eval()
-        forward = vmap(lambda params, x: functional_call(model, params, (x,)), in_dims=(0, None))
-        outputs, train_outputs = forward(stack, inputs), forward(stack, train_inputs)
-        model.train()
+        runs[0].model.eval()
+        measured = []
+        for inputs, targets in task.loaded.validation, task.measured_part:
+            outputs = models.outputs(stack, inputs.expand(len(runs), *inputs.shape))
+            measured.append((outputs, models.losses(outputs, targets.expand(len(runs), *targets.shape)).tolist()))
+        (outputs, losses), (_, train_losses) = measured
+        runs[0].model.train()
         for k, run in enumerate(runs):
             if run.has_ended:
                 continue
-            if not run.is_on(stack, k):
+            if not run.is_in_place():
                 raise RuntimeError("the optimizer has moved the parameters: it can't be batched")
+            accuracy = None if task.accuracy is None else task.accuracy(outputs[k], task.loaded.validation[1])
             try:
-                run.report(
-                    step,
-                    task.loss(outputs[k], targets),
-                    accuracy=None if task.accuracy is None else task.accuracy(outputs[k], targets),
-                    train_loss=task.loss(train_outputs[k], train_targets),
-                    seconds=seconds,
-                )
+                run.report(step, losses[k], accuracy=accuracy, train_loss=train_losses[k], seconds=seconds)
             except StopRun:
                 run.has_ended = True

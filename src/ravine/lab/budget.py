@@ -173,7 +173,8 @@ def _timed(pool: Workforce, queue: Iterable[Sequence[Settings]]) -> list[tuple[R
 
 def _keeping(header: Results, records: Sequence[Record], folder: Path) -> float:
     """Seconds that it takes to queue, claim and keep a run, in a storage that is thrown away."""
-    from ravine.lab.store import Store, entries
+    from ravine.lab.entry import entries
+    from ravine.lab.store import Store
 
     store = Store(f"sqlite:///{folder / 'scratch.sqlite3'}")
     entry = entries(header)[0]

@@ -17,11 +17,12 @@ import ravine
 from ravine.lab import batched, tasks
 from ravine.lab.budget import FEWEST_REPETITIONS, Limit
 from ravine.lab.contender import Contender
+from ravine.lab.entry import Entry, entries
 from ravine.lab.pool import Pool, Workforce
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, Record
 from ravine.lab.results import Results
-from ravine.lab.store import Claim, Entry, Store, entries
+from ravine.lab.store import Claim, Store
 
 OnRecord = Callable[[Record | None, int], None]
 """Called with each record as it comes, or None at the start, and the number of runs that are done."""

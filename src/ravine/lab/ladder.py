@@ -15,10 +15,10 @@ import numpy as np
 from ravine.errors import unknown
 from ravine.lab import separation, tasks
 from ravine.lab.contender import Contender
+from ravine.lab.entry import entries
 from ravine.lab.records import FINAL
 from ravine.lab.results import Results
 from ravine.lab.statistics import LEVEL, NOTHING, Interval, mean_interval, ratio, scores
-from ravine.lab.store import entries
 
 RETUNE, TRANSFER = "retune", "transfer"
 """Every optimizer tuned at each size; or at the smallest, the others using what it chose there."""

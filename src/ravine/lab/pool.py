@@ -7,6 +7,7 @@ other run with it, and its run is given to a new one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing as mp
 import os
 import signal
@@ -19,6 +20,10 @@ from typing import Any, Protocol
 
 from ravine.lab.records import FAILED, Record, Settings
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
+KEPT, LARGEST_KEPT = 2**30, 2**25
+"""How many free bytes a worker keeps, and the most that such a block has (glibc allows no more)."""
 ATTEMPTS = 3
 """How many workers a run may cost before it counts as failed."""
 
@@ -176,6 +181,7 @@ def _work(pipe: Connection) -> None:
     """A worker's life: settings in, records out, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"
+    _keep_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
@@ -189,6 +195,15 @@ def _work(pipe: Connection) -> None:
         except EOFError:
             return
         pipe.send(run_batch(partial(tasks.find, batch[0].task), batch, rivals))
+
+
+def _keep_memory() -> None:
+    """Have the C library keep what is freed. It gives blocks of some megabytes back to the system at once, and the next
+    ones, new pages all of them, cost more than the arithmetic on them: activations come and go at every step."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_TRIM_THRESHOLD, KEPT)
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
 
 
 def _end_with_parent() -> None:

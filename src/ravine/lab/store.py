@@ -12,81 +12,33 @@ turns it to running owns it; its record is an attribute of the trial. What makes
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
-import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ravine.errors import require
 from ravine.lab import owner
-from ravine.lab.contender import Contender
-from ravine.lab.outage import CONNECTION, PATIENCE, Patient
+from ravine.lab.database import open_storage, storage_errors
+from ravine.lab.entry import Entry
+from ravine.lab.outage import PATIENCE, Patient
 from ravine.lab.pool import ATTEMPTS
-from ravine.lab.protocol import Protocol, missing
+from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, FINISHED, PRUNED, Record, Settings
 from ravine.lab.search import parameters
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
-
-    from ravine.lab.results import Results
 
 HEARTBEAT, GRACE = 10, 60
 """Seconds between signs of life, and of silence until a run is given to another."""
 
 
-DECISIVE = ("name", "rule", "fixed", "schedule", "equation", "defaults", "space", "tuned_at")
-"""What of a contender decides its runs' numbers; of what is transferred, where it is from."""
-
-
 LOOK_SOON, LOOK_AGAIN = 0.5, 5.0
 """Seconds until it is looked up again what waits: where nothing did, and where something did."""
-
-
-class StoreError(OSError):
-    """The storage can't be reached or written to."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One contender of one comparison, as a study holds it: all that a worker needs."""
-
-    task: Mapping[str, Any]
-    protocol: Protocol
-    contender: Mapping[str, Any]
-    environment: Mapping[str, Any]
-
-    @property
-    def study(self) -> str:
-        """The study's name: runs are shared by comparisons that agree in all that decides a run's numbers."""
-        decisive = {
-            "task": [self.task["spec"], self.task["digest"]],
-            "protocol": asdict(self.protocol.of_runs),
-            "points": "turned in every repetition",  # runs of the time when all tried the same points are others
-            "contender": {n: v for n, v in self.contender.items() if n in DECISIVE},
-            "environment": {n: self.environment[n] for n in ("ravine", "torch")},
-        }
-        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-        return f"{self.task['name']} / {self.contender['name']} / {digest}"
-
-    def missing(self, records: Sequence[Record]) -> tuple[list[Settings], int]:
-        """The runs that can start now, and how many more will follow."""
-        c = self.contender
-        kept = {n: c[n] for n in ("schedule", "transferred") if n in c}
-        contender = Contender(c["name"], c["rule"], c["fixed"], **kept)
-        return missing(self.protocol, self.task["spec"], contender, c["space"], records)
-
-
-def entries(results: Results) -> list[Entry]:
-    """The entries of a comparison."""
-    return [Entry(results.task, results.protocol, c, results.environment) for c in results.contenders]
 
 
 @dataclass(frozen=True)
@@ -118,47 +70,32 @@ class Store:
         self.owner = owner.name(host)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self.heartbeat, self.grace = url, heartbeat, grace
-        opened = self._open()
-        self.storage = Patient(opened, patience)
-        weakref.finalize(self, opened.engine.dispose)
+        self._database = open_storage(url, heartbeat, grace)
+        # What has ended is read once: reading hundreds of records anew at every look costs more than training them.
+        self.storage = Patient(optuna.storages.get_storage(self._database), patience)
+        weakref.finalize(self, self._database.engine.dispose)
         self._next_beat = 0.0
         self._read: dict[int, Record] = {}
         self._known: dict[int, dict[tuple[Any, ...], Record]] = {}
         self._waiting: dict[int, list[FrozenTrial]] = {}
         self._looked: dict[int, float] = {}
 
-    def _open(self) -> RDBStorage:
-        """The storage. Two that make its tables at the same time get in each other's way: then it is tried again."""
-        from optuna.storages import RDBStorage
-
-        is_file = self.url.startswith("sqlite")
-        for attempt in range(3):
-            with suppress(StoreError) if attempt < 2 else nullcontext(), _storage_errors(self.url):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # heartbeats are marked experimental
-                    storage = RDBStorage(
-                        _with_driver(self.url),
-                        heartbeat_interval=self.heartbeat,
-                        grace_period=self.grace,
-                        engine_kwargs={"connect_args": {"timeout": 60}} if is_file else {"pool_pre_ping": True},
-                    )
-                if is_file:
-                    _relax_sqlite(storage.engine)
-                return storage
-            time.sleep(0.5 * (attempt + 1))
-        raise AssertionError("the third attempt returns or raises")
-
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
-        self.storage.impatient.remove_session()
-        self.storage.engine.dispose()
+        self._database.remove_session()
+        self._database.engine.dispose()
+
+    @property
+    def engine(self) -> Any:
+        """SQLAlchemy's, to the database itself."""
+        return self._database.engine
 
     def enter(self, entry: Entry) -> int:
         """Make the study of an entry, or find it, take back what was lost, and return its number."""
         from optuna.exceptions import DuplicatedStudyError
         from optuna.study import StudyDirection
 
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             with suppress(DuplicatedStudyError):
                 self.storage.create_new_study([StudyDirection.MINIMIZE], entry.study)
             study: int = self.storage.get_study_id_from_name(entry.study)
@@ -171,7 +108,7 @@ class Store:
     def entered(self) -> dict[int, Entry]:
         """Every entry of the storage by the number of its study; those that a later version made, and this one can't
         read, are left out."""
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             found = {s._study_id: s.user_attrs.get("ravine") for s in self.storage.get_all_studies()}
         readable = {}
         for study, entry in found.items():
@@ -181,7 +118,7 @@ class Store:
 
     def records(self, study: int) -> list[Record]:
         """The records of a study, one for each run, the first if there are more."""
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             return list(self._records(self.storage.get_all_trials(study, deepcopy=False)).values())
 
     def _records(self, trials: Sequence[FrozenTrial]) -> dict[tuple[Any, ...], Record]:
@@ -232,7 +169,7 @@ class Store:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             now = time.monotonic()
             for study, entry in studies.items():
                 pause = LOOK_AGAIN if self._waiting.get(study) else LOOK_SOON
@@ -276,7 +213,7 @@ class Store:
         """Keep the record of a run that was claimed."""
         from optuna.exceptions import UpdateFinishedTrialError
 
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             try:
                 self.storage.set_trial_user_attr(claim.trial_id, "record", record.to_dict())
                 self._complete(claim.trial_id, record)
@@ -286,7 +223,7 @@ class Store:
 
     def keep(self, study: int, entry: Entry, record: Record) -> None:
         """Keep the record of a run that was not claimed, unless the study has one."""
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             trials = self.storage.get_all_trials(study, deepcopy=False)
             if record.settings.key not in self._records(trials):
                 self._add(study, record.settings, entry.contender, record)
@@ -304,7 +241,7 @@ class Store:
         if time.monotonic() < self._next_beat:
             return
         self._next_beat = time.monotonic() + self.heartbeat
-        with _storage_errors(self.url):
+        with storage_errors(self.url):
             for claim in claims:
                 self.storage.record_heartbeat(claim.trial_id)
 
@@ -374,7 +311,7 @@ class Store:
             )
 
         def write() -> None:
-            with self.storage.engine.begin() as connection:
+            with self.engine.begin() as connection:
                 connection.execute(delete(Row).where(Row.trial_id == trial_id))  # of an owner that died here
                 if rows:
                     connection.execute(insert(Row), rows)
@@ -394,46 +331,3 @@ def _turn(trial: FrozenTrial) -> tuple[int, int]:
     """Whose turn it is: the lowest."""
     settings = _settings(trial)
     return settings.repetition, settings.trial
-
-
-def _with_driver(url: str) -> str:
-    """SQLAlchemy's URL with the driver that the extra `postgresql` brings, and what it is told unless the URL does."""
-    import sqlalchemy
-
-    head, separator, rest = url.partition("://")
-    if head not in ("postgresql", "postgres", "postgresql+psycopg"):
-        return url
-    made = sqlalchemy.make_url("postgresql+psycopg" + separator + rest)
-    return made.update_query_dict({**CONNECTION, **made.query}).render_as_string(hide_password=False)
-
-
-def _relax_sqlite(engine: Any) -> None:
-    """Write ahead, and don't wait for the disk at every run: only a power cut can lose the last runs."""
-    from sqlalchemy import event
-
-    def set_pragmas(connection: Any, _: Any) -> None:
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=normal")
-
-    event.listen(engine, "connect", set_pragmas)
-    engine.dispose()
-
-
-@contextmanager
-def _storage_errors(url: str) -> Iterator[None]:
-    """Turn what the database says into a StoreError in a line, without the password that a URL may hold."""
-    import sqlalchemy
-    from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (StorageInternalError, SQLAlchemyError) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        try:
-            shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
-        except SQLAlchemyError:
-            shown = "that URL"
-        raise StoreError(f"the storage {shown}: {str(cause).strip().splitlines()[0]}") from None
