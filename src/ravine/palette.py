@@ -7,7 +7,7 @@ brown that can be read on white and on black; dashes tell apart the rules that s
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 COLORS = {
     "grey": "#666666",
@@ -22,6 +22,12 @@ COLORS = {
 
 DARK = COLORS | {"grey": "#C8C8C8", "brown": "#A5874E", "blue": "#3F94D6", "vermilion": "#E8690A"}
 """The same on a dark ground, lighter where the four darkest would be hard to see."""
+
+
+CASING = "#333333"
+"""What goes around a line whose colour is hard to see on white."""
+LEAST_CONTRAST = 3.0
+"""Between a line and its ground: WCAG 2.2, 1.4.11."""
 
 
 class Style(NamedTuple):
@@ -73,3 +79,25 @@ def style(name: str) -> Style:
     number = zlib.crc32(name.encode())
     dashes = (DASHED, DOTTED, DASHDOT)
     return Style(list(COLORS.values())[number % len(COLORS)], dashes[number // len(COLORS) % len(dashes)])
+
+
+def contrast(color: str, ground: str = "#FFFFFF") -> float:
+    """The contrast ratio of two colours (WCAG 2.2), from 1 to 21."""
+    low, high = sorted(map(_luminance, (color, ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def on_paper(style: Style, width: float = 1.5) -> dict[str, Any]:
+    """A style as Matplotlib takes it for lines and marks on white; a light colour gets a casing."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    color, dash = style
+    light = contrast(color) < LEAST_CONTRAST
+    cased = {"path_effects": [Stroke(linewidth=width + 1, foreground=CASING), Normal()]} if light else {}
+    return {"color": color, "linestyle": (0, dash) if dash else "solid", **cased}

@@ -57,6 +57,7 @@ def test_the_legend_hides_and_shows(page):
     assert browser.title.startswith("<script>document.title")
     assert count(browser, "#curves polyline.curve:not(.broken)") == 3
     assert count(browser, "#curves polyline.broken") == 1
+    assert count(browser, "#curves .casing") == 1  # around rmsprop's orange
     assert count(browser, "#curves .cross") == 1
     # adam's fourth trial did not finish: not known is what lies between the trials on its two sides, of two repetitions
     # or more of three

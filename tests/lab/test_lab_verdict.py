@@ -60,7 +60,7 @@ def test_where_nobody_finished_all_it_says_so_and_where_one_never_did():
         return math.inf if s.contender == "gd" else 0.1 + s.seed / 1000
 
     said = " ".join(said_of(eight("adam,gd", lost)))
-    assert "They do separate it from gd (finished 0 of 8)." in said
+    assert "These 8 seeds separate it from gd (finished 0 of 8)." in said
     assert "gd finished none of its 8 scored runs." in said
 
 
@@ -153,6 +153,8 @@ def test_the_target_may_be_given_and_steps_to_it_are_compared():
         (Interval(0.08, 0.0012, 5.3), "0.08 (0.0012 to 5.3)"),
         (Interval(0.0, 0.0, 0.0), "0 (0 to 0)"),
         (Interval(-1.5, -1.7, -1.3), "-1.50 (-1.70 to -1.30)"),
+        (Interval(0.8451542, 0.8451542 - 1e-16, 0.8451542 + 1e-16), "0.84515 (0.84515 to 0.84515)"),
+        (Interval(3.2e-7, 3.2e-7, 3.2e-7), "3.20e-07 (3.20e-07 to 3.20e-07)"),
     ],
 )
 def test_every_loss_has_digits(value, text):

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ravine.palette import COLORS
+from ravine.palette import CASING, COLORS, LEAST_CONTRAST, Style, contrast, on_paper
 
 # What is left of linear RGB without one kind of cone: Machado, Oliveira & Fernandes 2009, severity 1.
 SIGHT = {
@@ -38,3 +38,11 @@ def test_colours_can_be_seen_on_light_and_dark(name):
     luminance = float(XYZ[1] @ linear(COLORS[name]))
     assert 1.05 / (luminance + 0.05) > 2.2
     assert (luminance + 0.05) / (0.009 + 0.05) > 3
+
+
+@pytest.mark.parametrize("color", [*COLORS.values(), "#FFFFFF", CASING])
+def test_a_line_on_paper_or_its_casing_stands_out(color):
+    assert contrast(color) == pytest.approx(1.05 / (float(XYZ[1] @ linear(color)) + 0.05), rel=1e-3)
+    effects = on_paper(Style(color, ())).get("path_effects", [])
+    assert contrast(color) >= LEAST_CONTRAST or contrast(effects[0]._gc["foreground"]) >= LEAST_CONTRAST
+    assert bool(effects) == (contrast(color) < LEAST_CONTRAST)

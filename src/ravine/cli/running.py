@@ -39,7 +39,8 @@ def run_with_progress(
     from ravine.lab import compare as lab
 
     try:
-        with Bar(console, header.runs, str(header.task["name"])) as bar:
+        name = str(header.task["name"]) + (", bad runs stopped early" if header.protocol.prune else "")
+        with Bar(console, header.runs, name) as bar:
             store.storage.say = bar.note
             lab.run(header, store, pool, bar.show, limit, is_batched=is_batched)
     except KeyboardInterrupt:

@@ -33,7 +33,8 @@ class Protocol:
     whenever they were tuned to different points. The rule's defaults are run with the fresh seed too.
 
     With `search` tpe only the first half of the trials is spread evenly; the others are asked of Optuna one by one.
-    With `prune` the first half runs whole, and the others are stopped early where they do worse than these. `schedule`,
+    With `prune` the first half runs whole, and the others are stopped early where they do worse than these; that was
+    decided by what a run took, if `run_seconds` is not zero. `schedule`,
     `warmup` and `clip_norm` (see `ravine.lab.method.TRAINING`) hold for a contender that has none of its own.
 
     `target` is the validation loss that steps are counted to, if it is given; `looks` are the numbers of repetitions
@@ -53,6 +54,7 @@ class Protocol:
     target: float | None = None
     looks: tuple[Look, ...] = ()
     resolve: float = 0.0
+    run_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "looks", tuple(Look(*look) for look in self.looks))  # lists, where it comes from JSON
@@ -73,7 +75,7 @@ class Protocol:
     @property
     def of_runs(self) -> Protocol:
         """What of it decides a run's numbers: more repetitions only add runs."""
-        return replace(self, seeds=2, target=None, looks=(), resolve=0.0)
+        return replace(self, seeds=2, target=None, looks=(), resolve=0.0, run_seconds=0.0)
 
     def tuning_seed(self, repetition: int) -> int:
         """The seed of a repetition's trials."""

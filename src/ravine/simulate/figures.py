@@ -53,10 +53,10 @@ def look() -> Iterator[None]:
 
 def style(rule: str, variant: int = 0) -> dict[str, Any]:
     """A rule's look as Matplotlib wants it; variants of one rule keep its colour and differ in their dashes."""
-    color, dash = palette.style(rule)
+    chosen = palette.style(rule)
     if variant:
-        dash = ((4.0, 1.5), (1.2, 1.2), (6.0, 1.5, 1.2, 1.5))[(variant - 1) % 3]
-    return {"color": color, "linestyle": (0, dash) if dash else "-"}
+        chosen = chosen._replace(dash=((4.0, 1.5), (1.2, 1.2), (6.0, 1.5, 1.2, 1.5))[(variant - 1) % 3])
+    return palette.on_paper(chosen, LOOK["lines.linewidth"])
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ def trail(axes: Axes, x: Any, look: Mapping[str, Any], label: str = "", dots: bo
     from matplotlib.patheffects import Normal, Stroke
 
     (line,) = axes.plot(x[:, 0], x[:, 1], label=label, **{"linewidth": 1.4 if dots else 2.0, **look})
-    line.set_path_effects([Stroke(linewidth=3.6, foreground="white", alpha=0.8), Normal()])
+    cased = look.get("path_effects", [Normal()])
+    line.set_path_effects([Stroke(linewidth=4.6 if len(cased) > 1 else 3.6, foreground="white", alpha=0.8), *cased])
     marks = axes.plot(x[:, 0], x[:, 1], "o", markersize=3.2, color=look["color"]) if dots else []
     (head,) = axes.plot([], [], "o", color=look["color"], markersize=9, markeredgecolor="white", markeredgewidth=1.4)
     x = np.where(np.isfinite(x), x, np.nan)

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from ravine import palette
 from ravine.lab.records import FINAL, FINISHED, Record
 from ravine.lab.report.figures import is_loose, look, searched, space, tried
 from ravine.lab.results import Results, plain
@@ -29,6 +30,7 @@ def _series(results: Results, name: str, row: Any) -> dict[str, Any]:
     return {
         "name": name,
         "color": color,
+        "isLight": palette.contrast(color) < palette.LEAST_CONTRAST,
         "dash": [2 * d for d in dash],
         "curves": _curves(finished),
         "broken": [_broken(r) for r in finals if r.status != FINISHED and len(r.curve["step"]) > 1],

@@ -123,8 +123,7 @@ def look(results: Results, name: str) -> palette.Style:
 
 def style(results: Results, name: str) -> dict[str, Any]:
     """The same for Matplotlib."""
-    color, dash = look(results, name)
-    return {"color": color, "linestyle": (0, dash) if dash else "solid"}
+    return palette.on_paper(look(results, name))
 
 
 def _scale(axes: Any, results: Results) -> None:

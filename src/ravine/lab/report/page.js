@@ -107,6 +107,8 @@ class Chart {
     }
     for (const s of series) {
       const good = s.points.filter(p => p[1] !== null);
+      if (s.isLight && (!s.stopped || !s.isLoose) && good.length) element("path", {
+        d: `M${good.map(p => `${x.at(p[0])},${y.at(p[1])}`).join("L")}`, class: "casing", "stroke-dasharray": s.dash.join(" ") }, plot);
       if (!s.stopped || !s.isLoose) element("polyline", {
         points: good.map(p => `${x.at(p[0])},${y.at(p[1])}`).join(" "), stroke: s.color, class: s.isBroken ? "curve broken" : "curve",
         "stroke-dasharray": s.dash.join(" ") }, plot);

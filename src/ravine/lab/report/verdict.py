@@ -52,9 +52,14 @@ def _losses(results: Results, made: Summary, first: Row, others: Sequence[Row]) 
     said = [f"{first.name} ended lowest, with a {results.measure} of {interval(first.loss)}."]
     if not apart:
         return [*said, f"But {seeds} don't separate it from any of the others."]
-    if together:
-        said.append(f"{seeds.capitalize()} don't separate it from {listed(together)}.")
-    return [*said, f"They do separate it from {listed([_behind(made, first, r) for r in apart])}."]
+    behind = listed([_behind(made, first, r) for r in apart])
+    if not together:
+        return [*said, f"{seeds.capitalize()} separate it from {behind}."]
+    return [
+        *said,
+        f"{seeds.capitalize()} don't separate it from {listed(together)}.",
+        f"They do separate it from {behind}.",
+    ]
 
 
 def _separated(made: Summary, first: Row, other: Row) -> bool:

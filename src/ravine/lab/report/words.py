@@ -118,9 +118,11 @@ def _alike(value: Interval) -> list[str]:
 
 
 def decimals(value: Interval) -> int:
-    """Places that show the interval's width with one or two digits, or without one the value with three."""
+    """Places that show the interval's width with one or two digits, or without one the value with three; and of the
+    value never more than five digits, however narrow the interval."""
     width = value.high - value.low
     smallest = width / 5 if math.isfinite(width) and width > 0 else abs(value.value) / 100
+    smallest = max(smallest, abs(value.value) / 1e4)
     return max(0, math.ceil(-math.log10(smallest))) if smallest > 0 else 0
 
 
@@ -190,6 +192,10 @@ def method(results: Results) -> list[str]:
         if p.prune and not elsewhere
         else ""
     )
+    if p.prune and p.run_seconds and not elsewhere:
+        stopped += (
+            f" That was decided before any of them ran, because the first run that finished took {p.run_seconds:.0f} s."
+        )
     rate = SHAPES[p.schedule] + (f", after a warm-up of {p.warmup:g} (a share below 1, else steps)" if p.warmup else "")
     rate += f"; gradients are clipped to a norm of {p.clip_norm:g}" if p.clip_norm else ""
     return [

@@ -1,0 +1,64 @@
+"""Whether tuning runs that do badly are stopped early, where nobody said: yes, if a run takes long.
+
+It is decided before there is anything to stop, by what the first run that ends takes, and kept with the comparison: the
+same command, here or on another machine, goes on as it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ravine.lab.entry import entries
+from ravine.lab.pool import Workforce
+from ravine.lab.records import DEFAULTS, FINISHED, Record
+from ravine.lab.results import Results
+from ravine.lab.store import Store
+
+LONG = 20.0
+"""Seconds of training from which on it pays: shorter runs are over before they can be judged (docs/compare.md)."""
+
+
+def decided(header: Results, store: Store, pool: Workforce) -> Results:
+    """The comparison with its decision: the one in the store, or one by measuring. Runs measured are in the store."""
+    kept = {e.study: e.protocol for e in store.entered().values()}
+    for prune in (False, True):
+        found = decide(header, prune)
+        for entry in entries(found):
+            if entry.study in kept:
+                return decide(header, prune, kept[entry.study].run_seconds)
+    if header.protocol.trials <= header.protocol.first or not any(c["space"] for c in header.contenders):
+        return header  # nothing to stop
+    records = measured(header, pool)
+    seconds = took(records)
+    made = decide(header, seconds >= LONG, seconds)
+    for entry in entries(made):
+        study = store.enter(entry)
+        for record in records:
+            if record.status == FINISHED and record.settings.contender == entry.contender["name"]:
+                store.keep(study, entry, record)
+    return made
+
+
+def decide(header: Results, prune: bool, seconds: float = 0.0) -> Results:
+    """The comparison with a decision, and what a run took that led to it."""
+    return replace(header, protocol=replace(header.protocol, prune=prune, run_seconds=seconds))
+
+
+def took(records: Sequence[Record]) -> float:
+    """Seconds of training that the first run took that finished; 0 if none did."""
+    return next((r.timing[-1] for r in records if r.status == FINISHED), 0.0)
+
+
+def measured(header: Results, pool: Workforce) -> list[Record]:
+    """The first runs of the comparison, one for each worker, in the order in which they ended: with defaults, which
+    nothing stops."""
+    first = []
+    for entry in entries(header)[: pool.workers]:
+        first += [s for s in entry.missing([])[0] if s.stage == DEFAULTS][:1]
+    for settings in first:
+        pool.start([settings])
+    records: list[Record] = []
+    while pool.busy:
+        records += pool.wait(1.0)
+    return records
