@@ -196,7 +196,7 @@ STATE is a file or a folder:
 | torch | `.pt`, `.pth`, `.bin`, `.ckpt`, `.tar` with an optimizer's state dict anywhere inside, Lightning's among them; the folders of Accelerate, transformers' Trainer and `torch.distributed.checkpoint`; state dicts by name, flattened ones too |
 | Keras | `.keras`, `.h5`, `.weights.h5` (h5py); in `.keras` and `.weights.h5` parameters have numbers, in the order of `model.trainable_variables` |
 | TensorFlow | checkpoints of TensorFlow 1's Saver, of `tf.train.Checkpoint`, and saved models, by folder, prefix or index, without TensorFlow: Keras's optimizers (`--from keras`), the legacy ones (`--from keras_legacy`) and TensorFlow 1's |
-| optax | flax's `.msgpack`; the optimizer is found inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind |
+| optax | flax's `.msgpack` and orbax's folders (tensorstore), a state by itself or a train state's `opt_state`; the optimizer is found inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind |
 
 Nothing that could run code is unpickled: torch's files are read as tensors and plain values, a distributed checkpoint's
 `.metadata` by an unpickler that knows descriptions of tensors alone, TensorFlow's tables with their checksums. What a

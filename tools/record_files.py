@@ -141,7 +141,13 @@ def tensorflow_files(found: dict[str, np.ndarray]) -> None:
     tensorflow_files.record(OUT, functools.partial(keep, found), gradients, SHAPES, BEFORE, AFTER)
 
 
-RECORDERS = {f.__name__: f for f in (keras_files, optax_files, timm_files, torch_files, tensorflow_files)}
+def orbax_files(found: dict[str, np.ndarray]) -> None:
+    from recorders import orbax_files
+
+    orbax_files.record(OUT, functools.partial(keep, found), gradients, SHAPES, BEFORE, AFTER)
+
+
+RECORDERS = {f.__name__: f for f in (keras_files, optax_files, timm_files, torch_files, tensorflow_files, orbax_files)}
 
 
 def main() -> None:

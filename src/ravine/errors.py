@@ -31,6 +31,7 @@ EXTRAS = {
     "traitlets": "notebook",
     "h5py": "convert",
     "msgpack": "convert",
+    "tensorstore": "orbax",
 }
 """Which extra of Ravine brings a package, by the name it is imported under."""
 

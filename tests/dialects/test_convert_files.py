@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
+import shutil
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from ravine import convert
-from ravine.convert import keras_files
+from ravine.convert import files, keras_files
 
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("h5py", reason="h5py is not installed")
@@ -217,9 +220,60 @@ def test_another_optimizer_than_the_files_does_not_fit() -> None:
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keras_files, "LARGEST", 1000)
-    with pytest.raises(ValueError, match="larger than any model"):
-        convert.load(FILES / "adam.keras", "keras")
+    monkeypatch.setattr(files, "FINE", 1000)
+    monkeypatch.setattr(files, "MOST_PACKED", 0)
+    for name in ("adam.keras", "adamw.h5", "lightning.ckpt", "after.npz"):
+        with pytest.raises(ValueError, match="it would unpack to 0 GiB"):
+            convert.load(FILES / name, "torch" if name == "lightning.ckpt" else "keras", "keras.Adam()")
+
+
+def _twice(path: Path, inside: str, data: bytes) -> None:
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "a") as archive:
+        warnings.simplefilter("ignore")
+        archive.writestr(inside, data)
+
+
+def test_a_name_twice_is_refused(tmp_path: Path) -> None:
+    import torch
+
+    shutil.copy(FILES / "adam.keras", tmp_path / "a.keras")
+    np.savez(tmp_path / "a.npz", w=np.ones(2))
+    torch.save(torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict(), tmp_path / "a.pt")
+    for name, inside in (("a.keras", "config.json"), ("a.npz", "w.npy"), ("a.pt", "a/data.pkl")):
+        _twice(tmp_path / name, inside, b"")
+        with pytest.raises(ValueError, match=f"it has '{inside}' twice"):
+            convert.load(
+                tmp_path / name, "torch" if name == "a.pt" else "keras", None if name == "a.pt" else "keras.SGD()"
+            )
+
+
+def test_an_array_that_claims_to_be_larger_is_refused(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("w.npy", header.getvalue() + bytes(100))
+    with pytest.raises(ValueError, match="has fewer bytes than its shape"):
+        convert.load(tmp_path / "a.npz", "keras", "keras.SGD()")
+
+
+def test_groups_are_written_all_or_none(tmp_path: Path) -> None:
+    """The second group's parameters are at steps of their own, which Keras can't hold: nothing is written."""
+    import torch
+    from click.testing import CliRunner
+
+    from ravine.cli.convert import convert as command
+
+    a, b, c = (torch.nn.Parameter(torch.ones(2)) for _ in range(3))
+    optimizer = torch.optim.Adam([{"params": [a], "lr": 0.1}, {"params": [b, c], "lr": 0.2}], eps=0.0)
+    for p in (a, b, c):
+        p.grad = torch.ones(2)
+    optimizer.step()
+    c.grad = None
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "two.pt")
+    done = CliRunner().invoke(command, [str(tmp_path / "two.pt"), "--from", "torch", "--to", "keras"])
+    assert "different steps" in str(done.exception)
+    assert [p.name for p in tmp_path.iterdir()] == ["two.pt"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("h5py") is None, reason="h5py is not installed")

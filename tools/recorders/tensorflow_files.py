@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -47,7 +48,8 @@ def saver(
         session.run(v1.global_variables_initializer())
         for t in range(steps):
             if t == before:
-                v1.train.Saver().save(session, str(out / name / "model.ckpt"), global_step=t, write_meta_graph=False)
+                with contextlib.chdir(out):  # the folder's name goes into a file
+                    v1.train.Saver().save(session, f"{name}/model.ckpt", global_step=t, write_meta_graph=False)
                 keep(name, "saved", session.run(variables))
             session.run(step, dict(zip(feeds, gradients(t), strict=True)))
         keep(name, "after", session.run(variables))

@@ -33,7 +33,7 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
 @click.option(
     "--optimizer", help="The optimizer, as in 'torch.AdamW' or 'keras.Adam(0.01)', where the file doesn't say."
 )
-@click.option("--key", help="Which optimizer of a torch checkpoint with several, as in 'optimizer_states.0'.")
+@click.option("--key", help="Which optimizer of a file with several, as in 'optimizer_states.0'.")
 @click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer stands for.")
 @click.option("--schedule", help="A torch scheduler, as in 'CosineAnnealingLR(optimizer, T_max=100)'.")
 @click.option("--step", type=click.IntRange(min=0), help="The number of finished steps, where the file doesn't say.")
@@ -102,6 +102,8 @@ def convert(
         turned += [olds[p.old] for p in pairs if p.is_turned and olds[p.old] not in turned]
     renamed = conversion.renamed(states, names, turned)
     outcomes = [conversion.move(each, target, allow_rounding=allow_rounding) for each in renamed]
+    for outcome in outcomes:  # raises for what the target can't hold, before anything is written
+        conversion.write(outcome.state)
     for outcome, path in zip(outcomes, conversion.targets(out, len(outcomes)), strict=True):
         conversion.save(path, outcome.state)
         _report(console, path, outcome)

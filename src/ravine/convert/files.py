@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import zipfile
 import zlib
@@ -28,7 +29,8 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
         if path.suffix == ".safetensors":
             return _load_safetensors(path)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged, or not a {path.suffix} file: {error}") from error
+        words = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path} is damaged, or not a {path.suffix} file: {words}") from error
     raise ValueError(
         f"{path}: the name must end in {' or '.join(KINDS)}, or for a file of torch's in .pt, .pth or .ckpt"
     )
@@ -52,7 +54,40 @@ def save(path: Path, tensors: Tensors, metadata: dict[str, Any]) -> None:
         whole.replace(path)
 
 
+FINE = 1 << 30
+MOST_PACKED = 200
+"""More bytes than FINE that are more than MOST_PACKED times a file's own are taken for a bomb."""
+
+
+def check_size(size: int, path: Path) -> None:
+    """Raise ValueError for what a file would unpack to, in bytes, where that is more than any model does."""
+    if size > FINE and size > MOST_PACKED * path.stat().st_size:
+        raise ValueError(f"{path}: it would unpack to {size / 2**30:.0f} GiB")
+
+
+def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise ValueError for an archive with a name twice, and for one that would unpack to more than any model."""
+    names = archive.namelist()
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise ValueError(f"{path}: it has {twice[0]!r} twice")
+    check_size(sum(info.file_size for info in archive.infolist()), path)
+
+
+def _check_headers(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for an array that is said to be larger than its bytes."""
+    for info in archive.infolist():
+        with archive.open(info) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        if math.prod(shape) * dtype.itemsize > info.file_size:
+            raise ValueError(f"{info.filename!r} has fewer bytes than its shape {shape} needs")
+
+
 def _load_npz(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    with zipfile.ZipFile(path) as archive:
+        check_archive(archive, path)
+        _check_headers(archive)
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {name: _wide(file[name]) for name in file.files}
     text = arrays.pop(METADATA, None)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ravine import dialects
+from ravine.convert import files
 from ravine.convert.kept import Kept, apart, kept, unscheduled
 from ravine.convert.names import Tensors, join
 from ravine.dialects import schedules
@@ -32,9 +33,6 @@ KEPT_BESIDE = {"use_ema": "average", "gradient_accumulation_steps": "gradient_ac
 
 SCALES = ("step_counter", "dynamic_scale")
 """A loss scale's variables."""
-
-LARGEST = 1 << 36
-"""More bytes than this in an archive are taken for a bomb."""
 
 LEGACY = {"decay", "schedule_decay"}
 """What only the legacy optimizers' configurations have."""
@@ -77,19 +75,20 @@ def load(path: Path, call: str | None) -> Found:
     try:
         if path.suffix == ".keras":
             with zipfile.ZipFile(path) as archive:
-                config = json.loads(_read(archive, "config.json", path))
-                weights: Any = io.BytesIO(_read(archive, WEIGHTS, path))
+                files.check_archive(archive, path)
+                config = json.loads(archive.read("config.json"))
+                weights: Any = io.BytesIO(archive.read(WEIGHTS))
             told = (config.get("compile_config") or {}).get("optimizer")
         else:
             weights, told = path, None
         with h5py.File(weights, "r") as file:
             if "optimizer_weights" in file:
                 told = json.loads(file.attrs["training_config"])["optimizer_config"]
-                return _found(_named(file["optimizer_weights"]), call, told, path)
+                return _found(_named(file["optimizer_weights"], path), call, told, path)
             group = file.get("optimizer/inner_optimizer/vars", file.get("optimizer/vars"))  # inside a loss scale
             if group is None:
                 raise ValueError(f"{path} holds no optimizer's variables: was the model saved after a step?")
-            return _found([np.array(group[str(i)]) for i in range(len(group))], call, told, path)
+            return _found([_value(group[str(i)], path) for i in range(len(group))], call, told, path)
     except (OSError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path} is damaged, or not a file of Keras's: {error}") from error
 
@@ -115,10 +114,9 @@ def _found(variables: Tensors | list[np.ndarray], call: str | None, told: Any, p
     return Found(tensors, call, tuple(left), tuple(words), step)
 
 
-def _read(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    if archive.getinfo(name).file_size > LARGEST:
-        raise ValueError(f"{path}: {name} is larger than any model")
-    return archive.read(name)
+def _value(dataset: Any, path: Path) -> np.ndarray:
+    files.check_size(dataset.nbytes, path)
+    return np.array(dataset)
 
 
 def spelled(config: Any) -> str:
@@ -156,7 +154,7 @@ def _is_kept(name: str, value: Any, framework: str) -> bool:
     return isinstance(value, float) and name != "epsilon" and (name == "learning_rate" or framework == "keras_legacy")
 
 
-def _named(group: Any) -> Tensors:
+def _named(group: Any, path: Path) -> Tensors:
     """The variables of an .h5 file, by the last part of their path."""
     import h5py
 
@@ -165,9 +163,9 @@ def _named(group: Any) -> Tensors:
     def visit(name: str, value: Any) -> None:
         if isinstance(value, h5py.Dataset):
             # Keras 3 has its variables' names in the last part; the legacy optimizers have paths, from their own name.
-            path = name.removesuffix(":0")
+            place = name.removesuffix(":0")
             is_legacy = name.endswith(":0")
-            found[path.partition("/")[2] if is_legacy else path.rpartition("/")[2]] = np.array(value)
+            found[place.partition("/")[2] if is_legacy else place.rpartition("/")[2]] = _value(value, path)
 
     group.visititems(visit)
     return found

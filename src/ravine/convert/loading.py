@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ravine.convert import files, flax_files, keras_files, sharded, tensorflow_files, torch_files
+from ravine.convert import files, flax_files, keras_files, orbax_files, sharded, tensorflow_files, torch_files
 from ravine.convert.kept import RAVINE, apart, at_rate, kept, spelled, unscheduled
 from ravine.convert.names import Tensors, read, write
+from ravine.convert.optax_tree import of_train_state
 from ravine.convert.recognise import Recognised
 from ravine.convert.state import OptimizerState, Outcome, move
 from ravine.convert.torch_names import Entry, named
@@ -17,7 +18,7 @@ from ravine.convert.torch_schedules import of_group, schedule_of
 from ravine.convert.torch_state import groups, has_numbers
 from ravine.schedules import Schedule
 
-FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA, "*.index", "variables/variables.index")
+FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA, "*.index", "variables/variables.index", orbax_files.METADATA)
 """What makes a folder a checkpoint."""
 
 
@@ -55,10 +56,11 @@ def load_groups(
 ) -> list[Loaded]:
     """The states in a file or folder, one for each group of parameters with settings of its own.
 
-    `key` is the place of the optimizer in a torch file that holds more than one, as "optimizer_states.0"; `model` are
-    the names and shapes of the model's parameters, in order, for a torch file that has only numbers (by default those
-    of a model's state dict in it); `schedule` is the call of a torch scheduler that the file does not tell. Raises
-    ValueError for a file that is damaged, that is another framework's, or that does not say which optimizer it is from.
+    `key` is the place of the optimizer in a file that holds more than one, as "optimizer_states.0" or "opt_state";
+    `model` are the names and shapes of the model's parameters, in order, for a torch file that has only numbers (by
+    default those of a model's state dict in it); `schedule` is the call of a torch scheduler that the file does not
+    tell. Raises ValueError for a file that is damaged, that is another framework's, or that does not say which
+    optimizer it is from.
     """
     if path.suffix in torch_files.KINDS if path.is_file() else torch_files.is_folder(path):
         if framework not in ("torch", RAVINE):
@@ -71,7 +73,8 @@ def load_groups(
         call = _own(path, call, framework) if call else None
         tensors, call, counted = tensorflow_files.load(prefix, framework, call, key)
         return [_follow(_loaded(tensors, Recognised(call, call), counted if step is None else step, {}), follows)]
-    if path.is_dir():
+    in_orbax = orbax_files.folder(path)
+    if path.is_dir() and in_orbax is None:
         raise ValueError(f"{path} is a folder with no checkpoint in it that is known: none of {', '.join(FOLDERS)}")
     metadata: dict[str, Any] = {}
     call = spelled(call, framework) if call else None
@@ -81,8 +84,10 @@ def load_groups(
         found = keras_files.load(path, call)
         tensors, call, left, beside = found.tensors, found.call, found.left, found.beside
         step = found.step if step is None else step
+    elif in_orbax is not None:
+        tensors = of_train_state(orbax_files.load(in_orbax), key)
     elif path.suffix in flax_files.KINDS:
-        tensors = flax_files.load(path)
+        tensors = of_train_state(flax_files.load(path), key)
     else:
         tensors, metadata = files.load(path)
     call = call or metadata.get("optimizer")

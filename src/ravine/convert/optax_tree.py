@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from ravine.errors import unknown
+
 WRAPPERS = (
     *("inner_state", "inner_opt_state", "inner_states", "opt_state", "state", "base_state"),  # what wraps another state
     *("acc_grads", "mini_step", "skip_state", "notfinite_count", "last_finite", "total_notfinite"),
@@ -64,3 +66,19 @@ def inside(tensors: Mapping[str, np.ndarray], keys: Collection[str]) -> tuple[di
     if counts:
         found["count"] = max(counts, key=lambda c: int(np.asarray(c).item()))
     return found, tuple(left)
+
+
+TRAIN_STATE = "opt_state"
+"""What flax's train states call the optimizer's."""
+
+
+def of_train_state(tensors: Mapping[str, np.ndarray], key: str | None) -> dict[str, np.ndarray]:
+    """The tensors of the state at `key`, by default a train state's "opt_state"; all where there is none.
+
+    Raises ValueError for a key that is not there.
+    """
+    place = f"{key or TRAIN_STATE}."
+    own = {n.removeprefix(place): value for n, value in tensors.items() if n.startswith(place)}
+    if key is not None and not own:
+        raise unknown("place of an optimizer's state", key, {n.partition(".")[0] for n in tensors})
+    return own or dict(tensors)

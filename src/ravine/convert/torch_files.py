@@ -6,13 +6,15 @@ are folders with a file for each; distributed ones (`sharded`) are folders of sh
 
 from __future__ import annotations
 
+import contextlib
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ravine.convert import sharded
+from ravine.convert import files, sharded
 from ravine.convert.torch_names import Entry, entries, model_in
 from ravine.convert.torch_schedules import schedulers
 from ravine.convert.torch_state import is_state_dict
@@ -94,6 +96,9 @@ def _unpickled(path: Path) -> Any:
 
     if not path.is_file():
         raise ValueError(f"no such file: {path}")
+    # What is no archive, or a damaged one, torch tells itself.
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        files.check_archive(archive, path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its text tells the reader to load the file unsafely
