@@ -58,9 +58,11 @@ class Piece:
             return (library.maximum if self.rate < 1 else library.minimum)(value, self.end)
         end = self.end or 0.0
         if self.kind == "polynomial":
-            return end + (self.start - end) * (1.0 - library.clip(p, 0.0, 1.0)) ** self.power
-        p = p if self.kind == "cosine waves" else library.clip(p, 0.0, 1.0)
-        return end + (self.start - end) * ((1.0 + library.cos(math.pi * p)) / 2.0) ** self.power
+            part = (1.0 - library.clip(p, 0.0, 1.0)) ** self.power
+        else:
+            p = p if self.kind == "cosine waves" else library.clip(p, 0.0, 1.0)
+            part = ((1.0 + library.cos(math.pi * p)) / 2.0) ** self.power
+        return part * self.start + (1.0 - part) * end  # exact at both ends
 
     def __str__(self) -> str:
         by = {1.0: "a line", 2.0: "a parabola"}.get(self.power, f"the power {self.power:g}")

@@ -220,7 +220,7 @@ def test_another_optimizer_than_the_files_does_not_fit() -> None:
 
 
 def test_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "FINE", 1000)
+    monkeypatch.setattr(files, "FINE", 10)
     monkeypatch.setattr(files, "MOST_PACKED", 0)
     for name in ("adam.keras", "adamw.h5", "lightning.ckpt", "after.npz"):
         with pytest.raises(ValueError, match="it would unpack to 0 GiB"):

@@ -120,6 +120,13 @@ def test_a_model_in_torch_gives_its_names(is_square: bool, tmp_path: Path) -> No
     np.testing.assert_array_equal(found["conv.weight"]["delta"], slots["conv/kernel_momentum"].transpose(3, 2, 0, 1))
 
 
+def test_an_optimizer_alone_is_no_model() -> None:
+    from recorded_files import FILES
+
+    with pytest.raises(ValueError, match="holds no model's state dict"):
+        renaming.model(FILES / "fqn.pt")
+
+
 def test_a_model_that_does_not_fit_is_refused() -> None:
     state = convert.read({"w_momentum": np.ones((2, 3)), "iteration": np.array(1)}, "keras.SGD(momentum=0.9)")
     for model in ([], [("a", (2, 3)), ("b", (3, 2))], [("a", (2, 4))]):

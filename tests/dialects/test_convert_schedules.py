@@ -72,6 +72,9 @@ def test_the_command_says_and_keeps_the_schedule(tmp_path: Path) -> None:
     done = CliRunner().invoke(command, source)
     assert done.exit_code == 0, done.output
     words = " ".join(done.output.split())
+    assert (
+        "with the learning rate keras.CosineDecay(initial_learning_rate=0.001, decay_steps=10, alpha=0.1, warm" in words
+    )
     assert "0.001 to 0.05 along a line over 3 steps; from step 3 on 0.05 to 0.005 along a cosine over 10 steps" in words
     kept, first = convert.load(out, "ravine"), convert.load(FILES / "cosine.keras", "keras")
     assert kept.schedule == first.schedule

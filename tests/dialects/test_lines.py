@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from ravine import Recipe, dialects
 from ravine.cli.family import explain
-from ravine.dialects import keras, optax, tensorflow, torch
+from ravine.dialects import keras, keras_legacy, optax, tensorflow, torch
 
 LINES: list[tuple[str, Recipe]] = [
     # torch
@@ -67,6 +67,12 @@ LINES: list[tuple[str, Recipe]] = [
     ("tensorflow.keras.optimizers.Adadelta(learning_rate=1.0, rho=0.95)", keras.Adadelta(1.0)),
     ("opt = tf.keras.optimizers.Nadam(learning_rate=0.002, beta_1=0.9, beta_2=0.999)", keras.Nadam(0.002)),
     ("keras.optimizers.Adam(learning_rate=1e-3, clipvalue=0.5)", keras.Adam(clipvalue=0.5)),
+    ("opt = Adam(1e-3, clipvalue=0.5)", keras.Adam(clipvalue=0.5)),
+    ("opt = tf.keras.optimizers.legacy.Adam(1e-3, decay=1e-4)", keras_legacy.Adam(decay=1e-4)),
+    (
+        "optimizer = tf.keras.optimizers.legacy.SGD(lr, 0.9, nesterov=True)".replace("lr", "0.1"),
+        keras_legacy.SGD(0.1, 0.9, nesterov=True),
+    ),
     # TensorFlow 1
     ("train_op = tf.train.AdamOptimizer(1e-4).minimize(loss)", tensorflow.AdamOptimizer(1e-4)),
     (
@@ -126,6 +132,7 @@ def test_names_of_numbers_are_given_beside(line: str, let: dict[str, float], mea
 
 REFUSED = [
     ("optim.SGD(model.parameters(), lr=args.lr)", "must be a literal, got args.lr: give its value, as args.lr=NUMBER"),
+    ("opt = keras.optimizers.Adam(keras.optimizers.schedules.MyDecay(1))", "unknown schedule 'MyDecay'"),
     ("opt = Ftrl(0.1)", "unknown optimizer 'Ftrl'"),
     ("opt = Adadelta(0.1)", "Adadelta may be keras.Adadelta or torch.Adadelta: write which"),
     ("opt = tf.keras.optimizers.Ftrl(0.1)", "unknown optimizer of keras 'Ftrl'"),

@@ -7,6 +7,7 @@ schedule), then for each set of slots that the class makes together all slots of
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import zipfile
@@ -147,7 +148,9 @@ def _schedule(config: Mapping[str, Any], optimizer: str) -> Schedule:
             f"{', '.join(schedules.BY_FRAMEWORK['keras'])}: give the optimizer with the rate that it goes on with, as "
             f"in --optimizer '{optimizer}(0.01, …)'"
         )
-    return schedules.made(name, (), {n: v for n, v in config["config"].items() if v is not None})
+    defaults = {n: p.default for n, p in inspect.signature(schedules.KNOWN[name]).parameters.items()}
+    given = {n: v for n, v in config["config"].items() if n != "name" and v != defaults.get(n)}
+    return schedules.made(name, (), given)
 
 
 def _is_kept(name: str, value: Any, framework: str) -> bool:

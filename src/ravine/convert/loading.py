@@ -121,6 +121,7 @@ def _follow(loaded: Loaded, schedule: Schedule | None) -> Loaded:
         raise ValueError(f"the learning rate follows {schedule!r}, and the file counts no steps: give them (step)")
     if state.kept.constructor is not None:
         state = replace(state, call=at_rate(state.call, schedule(state.t)))
+        loaded = replace(loaded, taken_for=state.call)
     taken_for = f"{loaded.taken_for} with the learning rate {schedule!r}: {schedule}"
     return replace(loaded, state=replace(state, schedule=schedule), taken_for=taken_for)
 
@@ -150,6 +151,11 @@ def _torch(
             notes = ("The parameters have numbers: the names of the model in the file fit in no way, or in several.",)
         elif not model:
             notes = ("The names are those of the model's state dict, told by order and shape.",)
+    if not known and has_numbers(found.state_dict):
+        notes = (
+            "The parameters have numbers, group by group: rename gives them names, and resume takes the live model's. "
+            "(A model's .safetensors sorts its names, which tells no order.)",
+        )
     each = groups(found.state_dict, call, names)
     loaded = [replace(_loaded(g.tensors, g.optimizer, step, {}), notes=notes) for g in each]
     steps = max((own.state.t or 0 for own in loaded), default=0)

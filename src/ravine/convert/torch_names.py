@@ -85,7 +85,7 @@ def _shape(own: Mapping[str, Any] | None) -> Shape | None:
 
 
 def _models(value: Any, optimizer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(value, dict) or value is optimizer:
+    if not isinstance(value, dict) or value is optimizer or {"state", "param_groups"} <= value.keys():
         return
     if value and all(isinstance(n, str) and hasattr(v, "untyped_storage") for n, v in value.items()):
         yield value

@@ -81,6 +81,8 @@ def parse(call: str, let: lines.Names | None = None) -> tuple[Constructor, Argum
         return chains.read(links, constructors("optax"), reader)
     found = lines.candidates(tree.func, _known())
     if len(found) > 1:
+        named = {k.arg for k in tree.keywords if k.arg}
+        found = [c for c in found if named <= c.defaults.keys()] or found
         found = [c for c in found if _takes(c, tree, let or {})] or found
     constructor = _only(found)
     return constructor, lines.arguments(tree, constructor, call, let or {})

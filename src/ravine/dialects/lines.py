@@ -192,8 +192,10 @@ def value(tree: ast.expr, names: Names) -> Any:
 
 def schedule(tree: ast.Call, names: Names, lr: float | None = None) -> Schedule | None:
     """The schedule that a call makes, None for another call. torch's multiply `lr`. Raises ValueError."""
-    name = ast.unparse(tree.func).rpartition(".")[2]
+    module, _, name = ast.unparse(tree.func).rpartition(".")
     if name not in schedules.KNOWN:
+        if module.endswith(("schedules", "lr_scheduler")):
+            raise unknown("schedule", name, schedules.KNOWN)
         return None
     args, given = list(tree.args), {k.arg: k.value for k in tree.keywords if k.arg}
     if name in schedules.BY_FRAMEWORK["torch"]:  # whose first argument is the optimizer
