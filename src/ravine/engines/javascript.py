@@ -118,11 +118,20 @@ class Block:
             if n.op == "const":
                 self.names[n] = number(n.value)
                 continue
-            if n.op not in _TEMPLATES:
-                raise TypeError(f"the JavaScript engine can't lower {n.op!r} {n.name}".rstrip())
             name = f"{self.prefix}{len(self.lines)}"
-            self.lines.append(f"const {name} = {_TEMPLATES[n.op].format(*(self.names[a] for a in n.args))};")
+            self.lines.append(f"const {name} = {self.text(n)};")
             self.names[n] = name
+
+    def text(self, n: Node) -> str:
+        """The expression of a node whose arguments have names. Raises TypeError for an unknown operation."""
+        return template(n.op, n.name).format(*(self.names[a] for a in n.args))
+
+
+def template(op: str, name: str = "") -> str:
+    """An operation on numbers as text with a {} for each. Raises TypeError for an unknown one."""
+    if op not in _TEMPLATES:
+        raise TypeError(f"the JavaScript engine can't lower {op!r} {name}".rstrip())
+    return _TEMPLATES[op]
 
 
 def step(rule: Rule) -> str:
@@ -132,7 +141,7 @@ def step(rule: Rule) -> str:
     length, or of length 1 for a scalar slot; t counts from 1; h is the list of hyperparameters in the rule's order.
     """
     graph = rule.graph
-    host = Block(_scalars(rule), "c")
+    host = Block(scalar_names(rule), "c")
     host.compute(graph.coefficients)
     array = Block(host.names | _arrays(rule), "a")
     array.compute(n for n in graph.outputs if n.is_array)
@@ -143,7 +152,7 @@ def step(rule: Rule) -> str:
         else:
             stores.append(f"s[{k}][i] = {array.names[new]};")
     loop = _loop([*_read_arrays(rule), *array.lines, *stores])
-    return _function("x, g, s, t, h", [*_read_scalars(rule), *host.lines, *loop, *scalar_stores])
+    return text_of_function("x, g, s, t, h", [*scalar_reads(rule), *host.lines, *loop, *scalar_stores])
 
 
 def look_ahead(rule: Rule) -> str | None:
@@ -151,10 +160,10 @@ def look_ahead(rule: Rule) -> str | None:
     offset = rule.look_ahead_graph
     if offset is None:
         return None
-    block = Block(_scalars(rule) | _arrays(rule), "a")
+    block = Block(scalar_names(rule) | _arrays(rule), "a")
     block.compute([offset])
     loop = _loop([*_read_arrays(rule, "g"), *block.lines, f"out[i] = x0 + {block.names[offset]};"])
-    return _function("x, s, h, out", [*_read_scalars(rule), *loop])
+    return text_of_function("x, s, h, out", [*scalar_reads(rule), *loop])
 
 
 def values(rule: Rule, nodes: Iterable[Node]) -> str:
@@ -163,10 +172,10 @@ def values(rule: Rule, nodes: Iterable[Node]) -> str:
     The arrays are those from before the step; nothing is changed.
     """
     nodes = tuple(nodes)
-    block = Block(_scalars(rule) | _arrays(rule), "a")
+    block = Block(scalar_names(rule) | _arrays(rule), "a")
     block.compute(nodes)
     result = f"return [{', '.join(block.names[n] for n in nodes)}];"
-    return _function("x, g, s, t, h, i", [*_read_scalars(rule), *_read_arrays(rule), *block.lines, result])
+    return text_of_function("x, g, s, t, h, i", [*scalar_reads(rule), *_read_arrays(rule), *block.lines, result])
 
 
 def function(parameters: str, inputs: Mapping[Node, str], outputs: Iterable[Node], result: str) -> str:
@@ -175,10 +184,10 @@ def function(parameters: str, inputs: Mapping[Node, str], outputs: Iterable[Node
     block = Block(inputs, "a")
     outputs = tuple(outputs)
     block.compute(outputs)
-    return _function(parameters, [*block.lines, result.format(*(block.names[n] for n in outputs))])
+    return text_of_function(parameters, [*block.lines, result.format(*(block.names[n] for n in outputs))])
 
 
-def _scalars(rule: Rule) -> dict[Node, str]:
+def scalar_names(rule: Rule) -> dict[Node, str]:
     """The names of a graph's scalar inputs: t, hyperparameter k as h[k], scalar slot k as s<k>."""
     names = {node("scalar", name=name): f"h[{k}]" for k, name in enumerate(rule.hyperparameters)}
     names |= {node("scalar", name=n): f"s{k}" for k, (n, slot) in enumerate(rule.slots.items()) if slot.is_scalar}
@@ -191,7 +200,8 @@ def _arrays(rule: Rule) -> dict[Node, str]:
     return names | {node("array", name="x"): "x0", node("array", name="g"): "g0"}
 
 
-def _read_scalars(rule: Rule) -> list[str]:
+def scalar_reads(rule: Rule) -> list[str]:
+    """Statements that read the scalar slots."""
     return [f"const s{k} = s[{k}][0];" for k, slot in enumerate(rule.slots.values()) if slot.is_scalar]
 
 
@@ -205,7 +215,8 @@ def _loop(body: list[str]) -> list[str]:
     return ["for (let i = 0; i < x.length; i++) {", *_indent(body), "}"]
 
 
-def _function(parameters: str, body: list[str]) -> str:
+def text_of_function(parameters: str, body: list[str]) -> str:
+    """A function with a body of some lines."""
     return "\n".join([f"({parameters}) => {{", *_indent(body), "}"])
 
 

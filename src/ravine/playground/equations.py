@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from ravine.rule import Rule
 from ravine.trace import definitions
-from ravine.trace.graph import Node, node
+from ravine.trace.graph import SIZES, Node, node
 from ravine.trace.mathml import MathMLPrinter
 
 Tree = list[Any]
@@ -39,7 +39,8 @@ def equation(rule: Rule) -> tuple[list[dict[str, Any]], list[Node]]:
     symbols, numbers = definitions.equation(rule, MathMLPrinter()), definitions.equation(rule, printer)
     node_of = {markup: n for n, markup in printer.symbols.items()}
     node_of[printer.name("x", "t")] = node("add", node("array", name="x"), rule.graph.step)
-    nodes = [node_of.get(m) or node("scalar", name=key[0]) for key, m in printer.places.items()]
+    kinds = dict.fromkeys(SIZES, "size") | dict.fromkeys([*rule.hyperparameters, *rule.slots, "t"], "scalar")
+    nodes = [node_of.get(m) or node(kinds[key[0]], name=key[0]) for key, m in printer.places.items()]
     places = list(printer.places.values())
     result = [
         {"left": _tree(left), "right": _tree(right), "numbers": _tree(filled), "value": places.index(place)}

@@ -12,7 +12,8 @@ from typing import Any
 
 from ravine import palette
 from ravine.dialects.order import sign_handed_on
-from ravine.engines import javascript
+from ravine.engines import javascript, javascript_matrix
+from ravine.engines.javascript_matrix import power
 from ravine.hyperparameter import Hyperparameter
 from ravine.playground import equations
 from ravine.playground.presets import PRESETS, Preset
@@ -21,7 +22,7 @@ from ravine.recipe import recipe
 from ravine.rule import Rule
 from ravine.simulate import SURFACES, Surface
 from ravine.simulate.surface import COORDINATES
-from ravine.trace.definitions import lines
+from ravine.trace import definitions
 from ravine.trace.graph import node
 from ravine.trace.text import TextPrinter
 
@@ -31,6 +32,7 @@ def module(rules: Iterable[Rule]) -> str:
     return "\n".join(
         [
             javascript.RUNTIME,
+            javascript_matrix.RUNTIME,
             f"export const RULES = {_list(rule_object(r) for r in rules)};\n",
             f"export const SURFACES = {_list(surface_object(s) for s in SURFACES.values())};\n",
             f"export const PALETTE = {palette_object()};\n",
@@ -52,17 +54,18 @@ def rule_object(rule: Rule) -> str:
         "dash": dash,
         "hyper": [_knob(name, h) for name, h in rule.hyperparameters.items()],
         "slots": [
-            {"name": name, "symbol": equations.symbol(name), "start": slot.start, "scalar": slot.is_scalar}
-            for name, slot in rule.slots.items()
+            {"name": name, "symbol": equations.symbol(name), "start": slot.start, "power": power(new.shape)}
+            for (name, slot), new in zip(rule.slots.items(), rule.graph.slots.values(), strict=True)
         ],
         "lines": [line | {"name": name} for line, name in zip(shown, _names(rule), strict=True)],
         "momentum": _momentum(rule),
     }
+    engine: Any = javascript if rule.graph.is_elementwise else javascript_matrix
     code = {
-        "step": javascript.step(rule),
+        "step": engine.step(rule),
         "ahead": javascript.look_ahead(rule) or "null",
-        "values": javascript.values(rule, nodes),
-        "rate": javascript.values(rule, [rate(rule)]),
+        "values": engine.values(rule, nodes),
+        "rate": engine.values(rule, [rate(rule)]),
     }
     return _object(data, code)
 
@@ -77,7 +80,7 @@ def _momentum(rule: Rule) -> dict[str, int] | None:
 
 def _names(rule: Rule) -> list[str]:
     """What the lines of a rule's equation define, as text: m, m̂, v, v̂, x."""
-    return [left.replace("ₜ", "") for left, _ in lines(rule, TextPrinter())]
+    return [left.replace("ₜ", "") for left, _ in definitions.equation(rule, TextPrinter())]
 
 
 def surface_object(surface: Surface) -> str:

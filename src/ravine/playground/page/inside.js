@@ -57,7 +57,7 @@ export class Inside {
     this.bars = names.map(() => el("span", { class: "bar" }));
     rows.push(row("effective rate", names.length));
     this.cells.at(-1).forEach((cell, k) => cell.append(el("span"), this.bars[k]));
-    rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), slot.scalar ? 1 : names.length, slot.name)));
+    rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), names.length ** slot.power, slot.name)));
     this.choice = names.map((name, k) =>
       el(
         "button",
@@ -136,7 +136,7 @@ export class Inside {
     const x = run.x.slice((step - 1) * n, step * n);
     const g = run.gradients.slice(step * n, step * n + n);
     const slots = run.slots.map((values, k) => {
-      const width = rule.slots[k].scalar ? 1 : n;
+      const width = n ** rule.slots[k].power;
       return values.slice((step - 1) * width, step * width);
     });
     const values = rule.values(x, g, slots, step, hyper, i);
@@ -148,7 +148,7 @@ export class Inside {
     const position = row(run.x, n);
     const moved = now === 0 ? position.map(() => NaN) : position.map((v, k) => v - run.x[(now - 1) * n + k]);
     const gradient = now === 0 ? position.map(() => NaN) : row(run.gradients, n);
-    const state_ = run.slots.map((array, k) => row(array, rule.slots[k].scalar ? 1 : n));
+    const state_ = run.slots.map((array, k) => row(array, n ** rule.slots[k].power));
     const rates = position.map((_, k) => (run.end ? valuesAt(rule.rate, run, rule, hyper, n, k, step)[0] : NaN));
     [position, gradient, moved, rates, ...state_].forEach((numbers, k) =>
       numbers.forEach((v, j) => setText(this.cells[k][j].firstElementChild ?? this.cells[k][j], format(v))),

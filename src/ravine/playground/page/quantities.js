@@ -54,7 +54,7 @@ function compute(key, run, rule, hyper, n, i, floor) {
 // What a function of the rule (`values` or `rate`) gives for coordinate i at step t.
 export function valuesAt(of, run, rule, hyper, n, i, t) {
   const slots = run.slots.map((values, k) => {
-    const width = rule.slots[k].scalar ? 1 : n;
+    const width = n ** rule.slots[k].power;
     return values.subarray((t - 1) * width, t * width);
   });
   return of(run.x.subarray((t - 1) * n, t * n), run.gradients.subarray(t * n, (t + 1) * n), slots, t, hyper, i);

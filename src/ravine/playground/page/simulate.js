@@ -4,7 +4,7 @@ import { NOISES } from "./noise.js";
 
 // One optimizer from one start. Row t of each array is the situation after t steps:
 //   x: position; loss: value there; size: length of the step that led there, gradients: what that step was given
-//   (both NaN in row 0); slots: one array for each slot, with one or `dimensions` columns.
+//   (both NaN in row 0); slots: one array for each slot, with `dimensions` ** power columns.
 // A run that leaves the finite numbers, or the ground (where the surface has no value), ends: `end` is its last row,
 // `reason` "diverged" or "left the ground", "" if it came to its end.
 export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }) {
@@ -12,7 +12,7 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
   const x = Float64Array.from(start.slice(0, n));
   const g = new Float64Array(n);
   const point = new Float64Array(n);
-  const slots = rule.slots.map((slot) => new Float64Array(slot.scalar ? 1 : n).fill(slot.start));
+  const slots = rule.slots.map((slot) => new Float64Array(n ** slot.power).fill(slot.start));
   const draw = NOISES[noise.kind].sampler(noise.level, noise.seed);
   const result = {
     x: new Float64Array((steps + 1) * n).fill(NaN),
@@ -70,7 +70,7 @@ export function finalLoss(rule, hyper, surface, start, steps) {
   const x = Float64Array.from(start.slice(0, n));
   const g = new Float64Array(n);
   const point = rule.ahead ? new Float64Array(n) : x;
-  const slots = rule.slots.map((slot) => new Float64Array(slot.scalar ? 1 : n).fill(slot.start));
+  const slots = rule.slots.map((slot) => new Float64Array(n ** slot.power).fill(slot.start));
   for (let t = 1; t <= steps; t++) {
     if (rule.ahead) rule.ahead(x, slots, hyper, point);
     surface.gradient(point, g);
