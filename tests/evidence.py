@@ -42,7 +42,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The trajectory that a rule must follow with some hyperparameters on the stream.
+    """The trajectory that a rule must follow with some hyperparameters on the stream, a matrix of some shape to it.
 
     `state` maps slots of the rule to those names of the expected state that they must equal at the end.
     """
@@ -53,33 +53,45 @@ class Evidence:
     expected: Callable[[], Trace]
     drop: float = 0.1
     state: dict[str, str] = field(default_factory=dict)
+    shape: tuple[int, ...] = (6,)
+    rtol: float = 1e-11
 
     def agrees(self, rule: ravine.Rule) -> bool:
         """Whether a version of the rule follows, to rounding."""
-        found, wanted = follow(rule, self.hyper, self.drop), self.expected()
-        same = np.isclose(found.points, wanted.points, rtol=1e-11, atol=1e-13).all()
+        found, wanted = follow(rule, self.hyper, self.drop, self.shape), self.expected()
+        same = np.isclose(found.points, wanted.points, rtol=self.rtol, atol=1e-13).all()
         pairs = [(found.state[slot], wanted.state[name]) for slot, name in self.state.items()]
         return bool(same and all(np.isclose(a, b, rtol=1e-11, atol=1e-13).all() for a, b in pairs))
 
 
-def follow(rule: ravine.Rule, hyper: dict[str, float], drop: float = 0.1) -> Trace:
-    """What a rule does, stored as torch stores it: at the look-ahead point for Nesterov's methods."""
+def follow(rule: ravine.Rule, hyper: dict[str, float], drop: float = 0.1, shape: tuple[int, ...] = (6,)) -> Trace:
+    """What a rule does, stored as torch stores it: at the look-ahead point for Nesterov's methods.
+
+    `shape` is that of the parameter, whose six elements are a matrix to a rule that reads more than one at once.
+    """
     rule = stored_at_look_ahead(rule)
-    x, slots = X0, {n: s.start if s.is_scalar else np.full(6, s.start) for n, s in rule.slots.items()}
+    is_seen = not rule.graph.is_elementwise
+    x = X0.reshape(rule.seen(shape)) if is_seen else X0
+    own = {n: rule.seen_as(n, shape) if is_seen else (6,) for n, s in rule.slots.items() if not s.is_scalar}
+    slots = {n: s.start if s.is_scalar else np.full(own[n], s.start) for n, s in rule.slots.items()}
     hyper = {n: h.default for n, h in rule.hyperparameters.items()} | hyper
-    points = [x]
+    points = [X0]
     with np.errstate(all="ignore"):
         for t, g in enumerate(stream(), 1):
             at = {**hyper, "lr": hyper["lr"] * (drop if t > DROP else 1)}
-            step, *new = rule.apply(x, g, tuple(slots.values()), t, at)
+            step, *new = rule.apply(x, g.reshape(x.shape), tuple(slots.values()), t, at)
             x = x + step
             slots = dict(zip(slots, new, strict=True))
-            points.append(x)
+            points.append(x.ravel())
     return Trace(np.stack(points), slots)
 
 
 def torch_follows(
-    name: str, drop: float = 0.1, group: dict[str, Any] | None = None, **options: Any
+    name: str,
+    drop: float = 0.1,
+    group: dict[str, Any] | None = None,
+    shape: tuple[int, ...] = (6,),
+    **options: Any,
 ) -> Callable[[], Trace]:
     """The trajectory of an optimizer of torch.optim; its group may have what the constructor would refuse."""
 
@@ -90,15 +102,16 @@ def torch_follows(
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)  # or NAdam keeps its product in float32
         try:
-            p = torch.nn.Parameter(torch.tensor(X0))
-            optimizer = getattr(torch.optim, name)([p], foreach=False, **options)
+            p = torch.nn.Parameter(torch.tensor(X0).reshape(shape))
+            loop = {} if name == "Muon" else {"foreach": False}
+            optimizer = getattr(torch.optim, name)([p], **loop, **options)
             points, lr = [X0], options["lr"]
             optimizer.param_groups[0] |= group or {}
             for t, g in enumerate(stream(), 1):
                 optimizer.param_groups[0]["lr"] = lr * (drop if t > DROP else 1)
-                p.grad = torch.tensor(g)
+                p.grad = torch.tensor(g).reshape(shape)
                 optimizer.step()
-                points.append(p.detach().numpy().copy())
+                points.append(p.detach().numpy().copy().ravel())
         finally:
             torch.set_default_dtype(default)
         return Trace(np.stack(points), {n: v.numpy() for n, v in optimizer.state[p].items() if v is not None})
@@ -106,8 +119,15 @@ def torch_follows(
     return run
 
 
-def optax_follows(name: str, drop: float = 0.1, **options: Any) -> Callable[[], Trace]:
-    """The trajectory of an optimizer of optax, in float64."""
+def optax_follows(
+    name: str,
+    drop: float = 0.1,
+    shape: tuple[int, ...] = (6,),
+    fall: Callable[[Any], Any] | None = None,
+    **options: Any,
+) -> Callable[[], Trace]:
+    """The trajectory of an optimizer of optax (or optax.contrib), in float64; `fall` makes the learning rate of step t
+    from (lr, t) in place of the drop."""
 
     @cache
     def run() -> Trace:
@@ -117,22 +137,24 @@ def optax_follows(name: str, drop: float = 0.1, **options: Any) -> Callable[[], 
 
         lr = options["learning_rate"]
         with jax.enable_x64(True):
-            schedule = {**options, "learning_rate": lambda count: lr * jnp.where(count >= DROP, drop, 1.0)}
-            optimizer = getattr(optax, name)(**schedule)
-            x = jnp.asarray(X0)
+            dropped: Callable[[Any], Any] = lambda count: lr * jnp.where(count >= DROP, drop, 1.0)  # noqa: E731
+            rate = lr if drop == 1 else dropped if fall is None else lambda count: fall(dropped(count), count + 1.0)
+            optimizer = getattr(optax, name, None) or getattr(optax.contrib, name)
+            optimizer = optimizer(**{**options, "learning_rate": rate})
+            x = jnp.asarray(X0).reshape(shape)
             state, points = optimizer.init(x), [X0]
             for g in stream():
-                step, state = optimizer.update(jnp.asarray(g), state, x)
+                step, state = optimizer.update(jnp.asarray(g).reshape(shape), state, x)
                 x = optax.apply_updates(x, step)
-                points.append(np.asarray(x))
+                points.append(np.asarray(x).ravel())
         return Trace(np.stack(points), {})
 
     return run
 
 
-def rule_follows(name: str, drop: float = 0.1, **hyper: float) -> Callable[[], Trace]:
+def rule_follows(name: str, drop: float = 0.1, shape: tuple[int, ...] = (6,), **hyper: float) -> Callable[[], Trace]:
     """The trajectory of another rule, for an identity between the two."""
-    return cache(lambda: follow(ravine.rule(name), hyper, drop))
+    return cache(lambda: follow(ravine.rule(name), hyper, drop, shape))
 
 
 def eps_hat_by_adam(lr: float, beta1: float, beta2: float, eps: float) -> Callable[[], Trace]:
@@ -165,7 +187,10 @@ def heavy_ball_by_hand(lr: float, mu: float) -> Callable[[], Trace]:
 
 def evidence() -> list[Piece]:
     """All of it. Hyperparameters are unlike the defaults and unlike each other, so that none can pass for another."""
-    return [*_descent(), *_rmsprop(), *_steady(), *_adam(), *_alone(), *_transforms(), *_recorded()]
+    import evidence_matrices
+
+    own = [*_descent(), *_rmsprop(), *_steady(), *_adam(), *_alone(), *_transforms(), *_recorded()]
+    return [*own, *evidence_matrices.evidence()]
 
 
 @dataclass(frozen=True)
@@ -400,5 +425,5 @@ EQUIVALENT = {
 def caught(mutant: ravine.Rule, pieces: list[Piece]) -> bool:
     try:
         return not all(e.agrees(mutant) for e in pieces)
-    except (ZeroDivisionError, OverflowError, TypeError):
+    except (ZeroDivisionError, OverflowError, TypeError, ValueError):
         return True  # a slip that can't even be computed, such as a negative number to a fractional power

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ravine.hyperparameter import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter
-from ravine.math import maximum, minimum
+from ravine.math import maximum, minimum, norm, where
 from ravine.rule import Rule, Slot
 
 Apply = Callable[..., tuple[Any, ...]]
@@ -127,6 +127,23 @@ def nesterov_ball(base: Rule) -> Rule:
     return _with_momentum("nesterov_ball", base, apply)
 
 
+def hyperball(base: Rule) -> Rule:
+    """Steps on the sphere of parameters of one norm, each lr times that norm long, whatever the rule's own length is.
+
+    y = x + lr·‖x‖·Δ/‖Δ‖ goes to ‖x‖·y/‖y‖ (Wen et al. 2025). The rule must have a hyperparameter `lr`. A step of zero
+    leaves the parameter where it is, and a parameter of zeros stays one.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        step, *new = inner.apply(x, g, slots, t, hyper)
+        length = norm(step)
+        y = x + hyper["lr"] * norm(x) * (step / where(length > 0, length, 1))
+        return (where(norm(x) > 0, norm(x) / norm(y) * y - x, 0), *new)
+
+    _needs_lr("hyperball", base)
+    return _transform("hyperball", base, apply, {})
+
+
 TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
     {
         t.__name__: t
@@ -139,6 +156,7 @@ TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
             heavy_ball,
             nesterov_ball,
             stored_at_look_ahead,
+            hyperball,
         )
     }
 )

@@ -24,9 +24,10 @@ def test_the_graph_computes_the_rule_bit_for_bit(name: str, dtype: str) -> None:
     rng = np.random.default_rng(1)
     hyper = {n: h.default for n, h in rule.hyperparameters.items()}
     for t in (1, 2, 7, 500):
-        x, g = (rng.standard_normal(50).astype(dtype) for _ in range(2))
-        slots = tuple(0.4 if s.is_scalar else rng.random(50).astype(dtype) for s in rule.slots.values())
-        inputs = {"x": x, "g": g, "t": t, **dict(zip(rule.slots, slots, strict=True)), **hyper}
+        x, g = (rng.standard_normal((5, 10)).astype(dtype) for _ in range(2))
+        shapes = {n: rule.slot_shape(n, x.shape) for n, s in rule.slots.items() if not s.is_scalar}
+        slots = tuple(rng.random(shapes[n]).astype(dtype) if n in shapes else 0.4 for n in rule.slots)
+        inputs = {"x": x, "g": g, "t": t, **dict(zip(rule.slots, slots, strict=True)), **hyper, **rule.sizes(x.shape)}
         with np.errstate(invalid="ignore"):
             wanted = rule.apply(x, g, slots, t, hyper)
             found = rule.graph.evaluate(inputs)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ravine
+from family import ELEMENTWISE
 from ravine.engines import eager, reference
 from ravine.engines.fused.kernel import Table, hyper_values
 from ravine.engines.fused.storage import Storage
@@ -23,7 +24,7 @@ WRAPPED = [
     "stored_at_look_ahead(rmsprop_nesterov_centered)",
     "clip_value(maximize(weight_decay(momentum_torch)))",
 ]
-RULES = [*ravine.rules(), *WRAPPED]
+RULES = [*ELEMENTWISE, *WRAPPED]
 SPECIAL = {"weight_decay": 0.01, "clip_value": 0.5, "dampening": 0.1}
 
 

@@ -11,6 +11,7 @@ import torch
 
 import ravine
 import ravine.torch
+from family import ELEMENTWISE
 from ravine.engines import reference
 from ravine.engines.fused import arrays, frame, jit
 from ravine.engines.fused.kernel import SMALLEST_CHUNK as CHUNK
@@ -47,7 +48,7 @@ MIXTURES = [
     (torch.float32, torch.float32, torch.bfloat16),
     (torch.bfloat16, torch.float32, torch.float32),
 ]
-NARROW = [(name, (torch.bfloat16, torch.float16, torch.bfloat16)) for name in ravine.rules()]
+NARROW = [(name, (torch.bfloat16, torch.float16, torch.bfloat16)) for name in ELEMENTWISE]
 NARROW += [(name, types) for types in MIXTURES for name in ("adam", "momentum_torch", "lion", "nadam")]
 
 
@@ -96,7 +97,7 @@ def test_narrow_state_of_float64_parameters(of_slots: torch.dtype, is_eager: boo
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", ravine.rules())
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_scaled_gradient_is_divided_in_the_kernel(name: str, dtype: str) -> None:
     rule = ravine.rule(name)
     hyper = default(rule)

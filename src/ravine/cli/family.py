@@ -18,7 +18,7 @@ from ravine.trace import text
 
 NARROW = 60
 """Columns below which a table of the family would have no room for numbers."""
-LEGEND = "State in bytes per float32 parameter. `ravine explain RULE` shows one with its equation."
+LEGEND = "State in bytes per float32 parameter, in a matrix of r × c. `ravine explain RULE` shows one in full."
 
 
 @click.command("list")
@@ -37,8 +37,14 @@ def list_rules() -> None:
     if is_wide:
         table.add_column("title", max_width=max(15, console.width - 65))  # what the hyperparameters leave
     table.add_column("hyperparameters")
-    table.add_column("state", justify="right", no_wrap=True)
+    table.add_column("state", justify="right", max_width=7)
+    group = ""
     for name, found in rules().items():
+        # A family's file has what others make of its rules too: those come behind.
+        module = found.function.__module__ or ""
+        if group and module != group and module.startswith("ravine.rules."):
+            table.add_section()
+        group = module if module.startswith("ravine.rules.") else group
         title = [Text(found.title)] if is_wide else []
         table.add_row(Text(name, style=palette.style(name).color), *title, defaults(found), slots(found))
     console.print(table)

@@ -3,7 +3,7 @@
 from ravine.hyperparameter import FRACTION, NON_NEGATIVE
 from ravine.math import abs, debias, debias_root, ema, ema_square, maximum, power, sqrt, where
 from ravine.registry import register, rule
-from ravine.transforms import decoupled_weight_decay, named
+from ravine.transforms import decoupled_weight_decay, hyperball, named
 
 ADAM = "Kingma & Ba 2015, arXiv:1412.6980"
 
@@ -184,5 +184,16 @@ adamw = register(
         paper="Loshchilov & Hutter 2019, arXiv:1711.05101",
         defaults={"weight_decay": 0.01},
         kin=("adam",),
+    )
+)
+
+adamh = register(
+    named(
+        hyperball(adam),
+        name="adamh",
+        title="AdamH",
+        paper="Wen et al. 2025, Fantastic pretraining optimizers and where to find them 2: hyperball optimization",
+        defaults={"lr": 0.01},
+        kin=("adam", "muonh"),
     )
 )

@@ -44,7 +44,7 @@ def equation(rule: Rule, printer: Printer) -> list[Line]:
     old = {name: node("scalar", name=name) if s.is_scalar else graph.input(name) for name, s in rule.slots.items()}
     if any(n.op in PRODUCTS for n in graph.nodes):
         matrices = [name for name, n in old.items() if n.shape is not None and "1" not in n.shape]
-        printer.capitals = frozenset({"x", "g", "h", "y", *matrices})
+        printer.capitals = frozenset({"x", "g", "y", *matrices})
     x, g = node("array", name="x"), node("array", name="g")
     printer.symbols |= {n: printer.name(name, "t-1") for name, n in old.items()}
     printer.symbols |= {x: printer.name("x", "t-1"), g: printer.name("g", "t")}
@@ -55,7 +55,8 @@ def equation(rule: Rule, printer: Printer) -> list[Line]:
     names: dict[Node, Callable[[], str]] = {}
     for stem, shared in {"kappa": _shared(graph, False, 5), "h": _shared(graph, True, 3)}.items():
         for index, n in enumerate(shared, 1):
-            label = stem + (str(index) if len(shared) > 1 else "")
+            is_matrix = printer.capitals and n.shape is not None and "1" not in n.shape
+            label = (stem.upper() if is_matrix else stem) + (str(index) if len(shared) > 1 else "")
             names[n] = lambda label=label, n=n: printer.name(label, "t" * n.is_array)  # type: ignore[misc]
     by_slot: dict[Node, str] = {}
     for name, new in graph.slots.items():

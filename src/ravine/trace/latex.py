@@ -79,7 +79,7 @@ class LatexPrinter(Printer):
         return r" \odot ".join(factors)
 
     def repeated(self, name: str, step: str, times: str) -> str:
-        return rf"{name} \leftarrow {step} \quad \left({times}\text{{ times}}\right)"
+        return rf"{name} \gets {step} \quad \left({times}\text{{ times}}\right)"
 
     def call(self, function: str, arguments: list[str]) -> str:
         command = {"max": r"\max", "min": r"\min", "∇f": r"\nabla f"}.get(function, rf"\operatorname{{{function}}}")

@@ -1,0 +1,57 @@
+"""Step lengths by layer: the norm of the whole parameter, or of its gradient, sets them."""
+
+from ravine.hyperparameter import DECAY, NON_NEGATIVE
+from ravine.math import debias, ema, ema_square, norm, sqrt, where
+from ravine.registry import rule
+
+
+def ratio_of_norms(x, u):
+    """‖x‖ / ‖u‖, or 1 where one of them is zero."""
+    return where(norm(x) > 0, where(norm(u) > 0, norm(x) / norm(u), 1), 1)
+
+
+@rule(title="LAMB", paper="You et al. 2020, arXiv:1904.00962", kin=("lars", "adamw"))
+def lamb(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0):
+    """Adam with decay, whose whole step is made as long as the parameter times lr.
+
+    optax.lamb; the ratio of the norms is not bounded, as it is in Keras and in NVIDIA's.
+    """
+    m = ema(m, g, beta1)
+    v = ema_square(v, g, beta2)
+    u = debias(m, beta1, t) / (sqrt(debias(v, beta2, t)) + eps) + weight_decay * x
+    return -lr * ratio_of_norms(x, u) * u, m, v
+
+
+@rule(
+    title="LARS",
+    paper="You, Gitman & Ginsburg 2017, arXiv:1708.03888",
+    ranges={"trust": NON_NEGATIVE},
+    kin=("lamb", "momentum"),
+)
+def lars(x, g, delta, *, lr=0.1, mu=0.9, trust=0.001, eps=0.0, weight_decay=0.0):
+    """Heavy ball, lr inside the buffer, on gradients made as long as the parameter times the trust coefficient.
+
+    optax.lars, which divides by ‖g + λx‖; the paper divides by ‖g‖ + λ‖x‖. Where a norm is zero the gradient is taken
+    as it is.
+    """
+    u = g + weight_decay * x
+    ratio = where(norm(x) > 0, where(norm(u) > 0, trust * norm(x) / (norm(u) + eps), 1), 1)
+    delta = mu * delta - lr * ratio * u
+    return delta, delta
+
+
+@rule(
+    title="NovoGrad",
+    paper="Ginsburg et al. 2019, arXiv:1905.11286",
+    ranges={"beta1": DECAY},
+    kin=("adam", "lamb"),
+)
+def novograd(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.25, eps=1e-6, weight_decay=0.0):
+    """Gradients over an average of the layer's squared norm, one number; their sum with decay β₁ is the step.
+
+    v and m start at the first gradient's. optax.novograd.
+    """
+    size = norm(g)
+    v = where(t > 1, ema_square(v, size, beta2), size * size)
+    m = beta1 * m + g / (sqrt(v) + eps) + weight_decay * x
+    return -lr * m, m, v
