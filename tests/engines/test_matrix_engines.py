@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 import matrix_rules
 import ravine
+from family import MATRIX
 from ravine.engines import eager
 from ravine.rule import Rule, declare
+from ravine.trace.graph import PRODUCTS
 
+FAMILY = [ravine.rule(name) for name in MATRIX]
+REDUCING = [*matrix_rules.REDUCING, *(r for r in FAMILY if not any(n.op in PRODUCTS for n in r.graph.nodes))]
+MULTIPLYING = [*matrix_rules.MULTIPLYING, *(r for r in FAMILY if r not in REDUCING)]
 SHAPES = [(), (5,), (4, 3), (3, 70), (1, 33), (40, 1), (4, 2, 3, 3)]
 BOUND = {"float32": 4e-6, "float64": 1e-14}
 """Of a step of Newton–Schulz, relative to the largest element: its five products and a²⁰ ≤ 485 times their rounding."""
@@ -32,12 +39,12 @@ def same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rule", [*matrix_rules.REDUCING, *matrix_rules.MULTIPLYING], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", [*REDUCING, *MULTIPLYING], ids=lambda r: r.name)
 def test_eager_torch_against_the_reference(rule: Rule, dtype: str) -> None:
-    is_exact = rule in matrix_rules.REDUCING
+    is_exact = rule in REDUCING
     for shape in SHAPES:
         for view in ("matrix", "stack"):
-            seen = declare(rule.function, view=view)
+            seen = replace(rule, view=view)
             recipe = ravine.recipe(seen)
             x, state = start(seen, shape, dtype)
             for t, g in enumerate(gradients(shape, dtype), 1):
@@ -48,11 +55,11 @@ def test_eager_torch_against_the_reference(rule: Rule, dtype: str) -> None:
                 if is_exact:
                     assert same(got.numpy(), x)
                     assert all(same(slots[n].numpy(), v) for n, v in state.slots.items())
-                elif np.isfinite(x).all():
+                elif np.isfinite(x).all() and np.linalg.norm(g) > 0:
                     assert np.abs(got.numpy() - x).max() <= BOUND[dtype] * max(1.0, np.abs(x).max())
 
 
-@pytest.mark.parametrize("rule", [*matrix_rules.REDUCING, *matrix_rules.MULTIPLYING], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", [*REDUCING, *MULTIPLYING], ids=lambda r: r.name)
 def test_optax_against_the_reference(rule: Rule) -> None:
     jax = pytest.importorskip("jax")
     jnp = jax.numpy
@@ -75,7 +82,7 @@ def test_optax_against_the_reference(rule: Rule) -> None:
             np.testing.assert_allclose(theirs[n], x[n], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("rule", [*matrix_rules.REDUCING, *matrix_rules.MULTIPLYING], ids=lambda r: r.name)
+@pytest.mark.parametrize("rule", [*REDUCING, *MULTIPLYING], ids=lambda r: r.name)
 def test_a_torch_optimizer_follows_the_reference(rule: Rule) -> None:
     """Parameters of several shapes, one of no elements, one that is laid out by columns; state saved and loaded."""
     recipe = ravine.recipe(rule)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import ravine
 import ravine.torch
+from family import ELEMENTWISE
 from ravine.torch import likeness, stepper, walk
 from ravine.torch.plan import Plan
 from ravine.transforms import stored_at_look_ahead
@@ -94,7 +95,7 @@ def test_small_groups_need_no_python_either(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("layout", ["plain", "with gaps"])
-@pytest.mark.parametrize("name", ravine.rules())
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_each_is_stepped_as_the_reference_does_it(name: str, layout: str) -> None:
     """Parameters and state, bit for bit, by machine code and not, with a state that is lost in between."""
     recipe = ravine.recipe(name)
