@@ -26,7 +26,7 @@ def test_a_run_is_the_recipe_step_by_step(name):
         np.testing.assert_array_equal(result.step[t], new - x)
         np.testing.assert_array_equal(result.x[t + 1], new)
         for slot, value in state.slots.items():
-            np.testing.assert_array_equal(result.slots[slot][t + 1], value)
+            np.testing.assert_array_equal(result.slots[slot][t + 1], np.ravel(value) if np.ndim(value) else value)
         x = new
     np.testing.assert_array_equal(result.value, bowl.value(result.x))
 
