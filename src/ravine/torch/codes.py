@@ -8,8 +8,8 @@ from torch import Tensor
 from ravine.engines.storage.codes import (
     BIAS,
     BLOCK,
+    HALF,
     INFINITY,
-    LARGEST,
     MAGNITUDE,
     NAN,
     NORMAL,
@@ -32,7 +32,8 @@ def encode(values: Tensor, kind: str, seed: int | None = None, slot: int = 0) ->
     flat = values.detach().to(torch.float32).contiguous().view(-1)
     n = flat.numel()
     scale = _scales(flat)
-    inverse = torch.where(scale == 0, 0.0, torch.ones_like(scale) / scale)
+    unit = _finite(scale)
+    inverse = torch.where(unit == 0, 0.0, torch.ones_like(unit) / unit)
     magnitude = flat.abs()
     y = magnitude * inverse.repeat_interleave(BLOCK)[:n]
     bits = _bits(y)
@@ -56,8 +57,9 @@ def decode(codes: Tensor, scale: Tensor) -> Tensor:
     kind = KINDS[codes.dtype]
     whole = codes.detach().contiguous().view(-1).view(torch.uint8).to(torch.int64)
     size = whole & TOP[kind]
-    bits = torch.where(size == 0, 0, size + BIAS[kind] << SHIFT) | whole - size << 24
-    value = _single(bits) * scale.repeat_interleave(BLOCK)[: whole.numel()]
+    half = torch.where(scale.isinf(), HALF, 0).repeat_interleave(BLOCK)[: whole.numel()]
+    bits = torch.where(size == 0, 0, (size + BIAS[kind] << SHIFT) + half) | whole - size << 24
+    value = _single(bits) * _finite(scale).repeat_interleave(BLOCK)[: whole.numel()]
     return value.view(codes.shape)
 
 
@@ -85,8 +87,12 @@ def _scales(flat: Tensor) -> Tensor:
     padded = torch.cat([flat, flat.new_zeros(-flat.numel() % BLOCK)]).view(-1, BLOCK)
     bits = _bits(padded) & MAGNITUDE
     top = bits.amax(dim=1) if bits.numel() else bits.new_zeros(0)
-    top = torch.where(top > INFINITY, NAN, torch.where(top == INFINITY, LARGEST, top))
+    top = torch.where(top > INFINITY, NAN, top)
     return _single(torch.where((top > 0) & (top < NORMAL), NORMAL, top))
+
+
+def _finite(scale: Tensor) -> Tensor:
+    return torch.where(scale.isinf(), torch.finfo(torch.float32).max, scale)
 
 
 def _bits(values: Tensor) -> Tensor:

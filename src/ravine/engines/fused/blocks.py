@@ -5,11 +5,14 @@ is read, decoded and stepped, its new scales are found, and it is encoded, all w
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
+
+import numpy as np
 
 from ravine.engines.fused.lower import Elements, array_slots
 from ravine.engines.fused.storage import CODED, MEMORY, Storage
-from ravine.engines.storage.codes import BIAS, BLOCK, INFINITY, LARGEST, MAGNITUDE, NAN, NORMAL, SHIFT, SMALLEST, TOP
+from ravine.engines.storage.codes import BIAS, BLOCK, HALF, INFINITY, MAGNITUDE, NAN, NORMAL, SHIFT, SMALLEST, TOP
 from ravine.engines.storage.noise import OFFSET, SLOT, STRIDE
 from ravine.trace.graph import Graph
 
@@ -100,8 +103,19 @@ class Blocks(Elements):
         return lines, [*arguments, f"i64 %{name}.number"]
 
     def _before_steps(self) -> list[str]:
-        scales = [f"  %slot{k}.scale = load float, ptr %scale{k}.base, align 4" for k in self._coded]
-        return [*self._load_coefficients(), *scales]
+        lines = self._load_coefficients()
+        for k, slot in self._coded.items():
+            scale = self._emit(f"{slot}.stored.scale", f"load float, ptr %scale{k}.base, align 4")
+            is_infinite = self._finite(f"{slot}.scale", scale)
+            bias = BIAS[self.storage.slots[k]] << SHIFT
+            self._emit(f"{slot}.bias", f"select i1 {is_infinite}, i32 {bias + HALF}, i32 {bias}")
+        return [*lines, *self._taken()]
+
+    def _finite(self, name: str, scale: str) -> str:
+        """Register `name` is what codes are relative to. Returns whether the scale is infinite."""
+        is_infinite = self._emit(f"{name}.is.infinite", f"fcmp oeq float {scale}, {_float(math.inf)}")
+        self._emit(name, f"select i1 {is_infinite}, float {LARGEST_FLOAT}, float {scale}")
+        return is_infinite
 
     def _tops(self) -> list[str]:
         return [f"  %{s}.top = phi i32 [ 0, %entry ], [ %{s}.top.next, %loop ]" for s in self._coded.values()]
@@ -117,7 +131,9 @@ class Blocks(Elements):
     def _before_codes(self) -> list[str]:
         """The inverses of the new scales, and the noise's strides."""
         for slot in self._coded.values():
-            scale = self._emit(f"{slot}.scale.new", f"load float, ptr %{slot}.scale.before, align 4")
+            stored = self._emit(f"{slot}.scale.stored", f"load float, ptr %{slot}.scale.before, align 4")
+            self._finite(f"{slot}.scale.new", stored)
+            scale = f"%{slot}.scale.new"
             none = self._emit(f"{slot}.is.zero", f"fcmp oeq float {scale}, {_float(0.0)}")
             inverse = self._emit(f"{slot}.divided", f"fdiv float {_float(1.0)}, {scale}")
             self._emit(f"{slot}.inverse", f"select i1 {none}, float {_float(0.0)}, float {inverse}")
@@ -139,7 +155,7 @@ class Blocks(Elements):
         whole = self._emit(f"{register}.whole", f"sext i8 {value} to i32")
         size = self._emit(f"{register}.size", f"and i32 {whole}, {TOP[kind]}")
         upper = self._emit(f"{register}.upper", f"shl i32 {size}, {SHIFT}")
-        bits = self._emit(f"{register}.bits", f"add i32 {upper}, {BIAS[kind] << SHIFT}")
+        bits = self._emit(f"{register}.bits", f"add i32 {upper}, %{register}.bias")
         zero = self._emit(f"{register}.zero", f"icmp eq i32 {size}, 0")
         bits = self._emit(f"{register}.safe", f"select i1 {zero}, i32 0, i32 {bits}")
         if kind == "int8":
@@ -166,9 +182,7 @@ class Blocks(Elements):
     def _rescale(self, slot: str, address: str) -> None:
         """Store the scale that the largest magnitude makes."""
         top = f"%{slot}.top.next"
-        for number, (test, bound, value) in enumerate(
-            (("eq", INFINITY, LARGEST), ("ugt", INFINITY, NAN), ("ult", NORMAL, NORMAL))
-        ):
+        for number, (test, bound, value) in enumerate((("ugt", INFINITY, NAN), ("ult", NORMAL, NORMAL))):
             is_it = self._emit(f"{slot}.is{number}", f"icmp {test} i32 {top}, {bound}")
             top = self._emit(f"{slot}.top{number}", f"select i1 {is_it}, i32 {value}, i32 {top}")
         none = self._emit(f"{slot}.none", f"icmp eq i32 %{slot}.top.next, 0")
@@ -226,3 +240,6 @@ def _end(n: str) -> list[str]:
 
 def _float(value: float) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', ctypes.c_float(value).value))[0]:016X}"
+
+
+LARGEST_FLOAT = _float(float(np.finfo(np.float32).max))

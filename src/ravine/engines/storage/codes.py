@@ -9,8 +9,9 @@ block's largest magnitude has the largest code, and code 0 is zero:
   not zero never becomes zero: a second moment that vanished would make the next step explode.
 
 Half a unit in the last place is 6 % of a number. Rounding is by chance, up as often as makes the average right, or to
-the nearest; below the smallest code an `int8` is that or zero, by chance, and a `uint8` that. An infinity is stored
-as the largest number of float32, a NaN makes its block NaN.
+the nearest; below the smallest code an `int8` is that or zero, by chance, and a `uint8` that. A block with an infinity
+has an infinite scale: its codes are relative to the largest number, and the top one is infinity, so that what never
+steps again in float32 never does here. A NaN makes its block NaN.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ BIAS = {kind: (127 << (23 - SHIFT)) - top for kind, top in TOP.items()}
 SMALLEST = {kind: float(np.uint32(1 + bias << SHIFT).view(np.float32)) for kind, bias in BIAS.items()}
 """What code 1 stands for, relative to the scale."""
 
+HALF = 1 << (SHIFT - 1)
+"""Half a code, which decoding adds in a block with an infinity: times the largest number, the top code overflows then,
+and no other does."""
+
 MAGNITUDE, LARGEST, INFINITY, NAN, NORMAL = 0x7FFFFFFF, 0x7F7FFFFF, 0x7F800000, 0x7FC00000, 0x00800000
 """Bits of float32: all but the sign, the largest number, infinity, NaN, the smallest normal number."""
 
@@ -44,21 +49,27 @@ def blocks(n: int) -> int:
 
 
 def scales(values: Any) -> Any:
-    """A scale for each block of float32 numbers: the largest magnitude, if it is not zero at least 2⁻¹²⁶."""
+    """A scale for each block of float32 numbers: the largest magnitude; 2⁻¹²⁶ where that is less and not zero."""
     bits = _padded(values).view(np.uint32) & np.uint32(MAGNITUDE)
     top = bits.max(axis=1, initial=0)  # of the bits as integers: exact in any order, and a NaN wins
-    top = np.where(top > INFINITY, NAN, np.where(top == INFINITY, LARGEST, top))
+    top = np.where(top > INFINITY, NAN, top)
     top = np.where((top > 0) & (top < NORMAL), NORMAL, top)
     return top.astype(np.uint32).view(np.float32)
+
+
+def finite(scale: Any) -> Any:
+    """What codes are relative to: the scale, or the largest number where that is infinite."""
+    return np.where(np.isinf(scale), np.uint32(LARGEST).view(np.float32), scale)
 
 
 def encode(values: Any, kind: str, random: Any = None) -> tuple[Any, Any]:
     """(codes, scales) of float32 numbers; `random` are integers of 20 bits an element, None for the nearest code."""
     scale = scales(values)
+    unit = finite(scale)
     flat = np.ascontiguousarray(values, np.float32).reshape(-1)
     magnitude = np.abs(flat)
     with np.errstate(all="ignore"):
-        inverse = np.where(scale == 0, np.float32(0), np.float32(1) / scale)
+        inverse = np.where(unit == 0, np.float32(0), np.float32(1) / unit)
         y = magnitude * np.repeat(inverse, BLOCK)[: flat.size]
     bits = y.view(np.uint32)
     least = np.float32(SMALLEST[kind])
@@ -82,10 +93,11 @@ def decode(codes: Any, scale: Any) -> Any:
     kind = str(codes.dtype)
     whole = np.ascontiguousarray(codes).reshape(-1).view(np.uint8).astype(np.uint32)
     size = whole & np.uint32(TOP[kind])
-    bits = np.where(size == 0, np.uint32(0), (size + np.uint32(BIAS[kind])) << np.uint32(SHIFT))
+    half = np.repeat(np.where(np.isinf(scale), np.uint32(HALF), np.uint32(0)), BLOCK)[: whole.size]
+    bits = np.where(size == 0, np.uint32(0), ((size + np.uint32(BIAS[kind])) << np.uint32(SHIFT)) + half)
     sign = (whole - size) << np.uint32(24)
     with np.errstate(all="ignore"):
-        value = (bits | sign).view(np.float32) * np.repeat(scale, BLOCK)[: whole.size]
+        value = (bits | sign).view(np.float32) * np.repeat(finite(scale), BLOCK)[: whole.size]
     return value.reshape(codes.shape)
 
 
