@@ -16,7 +16,7 @@ from typing import Any, cast
 import ravine
 from ravine.errors import require
 from ravine.lab import tasks
-from ravine.lab.pool import ATTEMPTS, Job
+from ravine.lab.pool import Job
 from ravine.lab.records import FAILED, Record, Settings
 
 PATIENCE = 10
@@ -98,17 +98,18 @@ class Cluster:
             job = self._futures.pop(future)
             try:
                 records += self._ask(future.result)
-            except KilledWorker:
-                records += self._bury(job)
+            except KilledWorker as error:
+                records += self._bury(job, error.allowed_failures + 1)
         return records
 
-    def _bury(self, job: Job) -> list[Record]:
-        """Runs that cost several workers: try them one by one, so that it shows which it was; or give one up."""
+    def _bury(self, job: Job, deaths: int) -> list[Record]:
+        """Runs that cost more workers than the scheduler allows: try them one by one, so that it shows which it was; or
+        give one up."""
         if len(job.batch) > 1:
             for settings, rivals in zip(job.batch, job.rivals, strict=True):
                 self.start([settings], [rivals])
             return []
-        message = f"{ATTEMPTS} workers of the cluster died in this run"
+        message = f"{deaths} workers of the cluster died in this run"
         return [Record(job.batch[0], FAILED, {"step": [], "loss": []}, message)]
 
     def _ask(self, do: Any, *args: Any, **kwargs: Any) -> Any:
@@ -120,8 +121,11 @@ class Cluster:
         except (TimeoutError, ClusterError):
             raise
         except (OSError, CancelledError) as error:
-            said = str(error) or type(error).__name__
-            raise ClusterError(f"the dask scheduler at {self.address} is gone: {said}") from None
+            said = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+            raise ClusterError(
+                f"the dask scheduler at {self.address} is gone: {said}. Runs that have ended are kept: the same "
+                "command goes on, with another address or without --on"
+            ) from None
 
 
 def _versions() -> str:
