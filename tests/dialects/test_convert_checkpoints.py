@@ -55,6 +55,29 @@ def test_lightnings_names_are_those_of_its_model() -> None:
     assert decayed.notes == ("The names are those of the model's state dict, told by order and shape.",)
 
 
+def test_the_trainers_names_are_those_of_the_config(tmp_path: Path) -> None:
+    """Query, key and value have one shape; the decayed parameters come first. The model's class knows their order."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    sizes = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.BertConfig(vocab_size=11, max_position_embeddings=12, **sizes)
+    model = transformers.BertForSequenceClassification(config)
+    named = dict(model.named_parameters())
+    decayed = {n: p for n, p in named.items() if p.ndim > 1}
+    rest = {n: p for n, p in named.items() if p.ndim == 1}
+    groups = [{"params": list(decayed.values()), "weight_decay": 0.1}, {"params": list(rest.values())}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+    for k, p in enumerate(named.values()):
+        p.grad = torch.full_like(p, 1.0 + k)
+    optimizer.step()
+    model.save_pretrained(tmp_path)
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    loaded = convert.load_groups(tmp_path, "torch")
+    assert [list(own.state.slots) for own in loaded] == [list(decayed), list(rest)]
+    for k, name in enumerate(named):
+        own = next(g.state.slots[name] for g in loaded if name in g.state.slots)
+        np.testing.assert_allclose(own["m"], 0.1 * (1.0 + k), rtol=1e-6)
+
+
 def test_the_command_takes_a_folder(tmp_path: Path) -> None:
     done = CliRunner().invoke(
         command, [str(FILES / "sharded"), "--from", "torch", "--to", "optax", "--out", str(tmp_path / "s.npz")]

@@ -148,6 +148,29 @@ def test_an_optimizer_is_found_inside_a_tree(wrapper: str) -> None:
         np.testing.assert_array_equal(first[n], second[n])
 
 
+def test_an_average_beside_an_optimizer_is_left_behind_by_name() -> None:
+    """optax's ema around Adam's steps: torch gets Adam's state, and is told what it does not get."""
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    import jax.numpy as jnp
+    import torch
+
+    tx = optax.chain(optax.adam(0.1), optax.ema(0.9))
+    x = {"w": jnp.ones(3)}
+    state = tx.init(x)
+    for t in range(4):
+        _, state = tx.update({"w": jnp.full(3, 1.0 + t)}, state, x)
+    found = convert.read(convert.from_optax(state), "optax.adam(0.1)")
+    assert (found.t, found.left) == (4, ("1.ema.w",))
+    moved = convert.move(found, "torch")
+    assert "Left behind: 1.ema.w." in moved.notes
+    adam = torch.optim.Adam([("w", torch.nn.Parameter(torch.ones(3)))], lr=0.1)
+    adam.load_state_dict(convert.into_torch(convert.write(moved.state), adam.state_dict()))
+    (own,) = adam.state.values()
+    np.testing.assert_array_equal(own["exp_avg"], state[0][0].mu["w"])
+    with pytest.raises(ValueError, match=r"stands behind optax\.adam"):
+        convert.load(FILES / "chain.msgpack", "optax", "optax.chain(optax.adam(0.1), optax.ema(0.9))")
+
+
 @pytest.mark.parametrize("name", ["rmsprop_tf.pt", "rmsprop_tf_decay.pt"])
 def test_timms_rmsprop_is_tensorflows(name: str) -> None:
     goes_on(name, "torch", list("0123"))

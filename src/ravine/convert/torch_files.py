@@ -18,6 +18,7 @@ from ravine.convert import files, sharded
 from ravine.convert.torch_names import Entry, entries, model_in
 from ravine.convert.torch_schedules import schedulers
 from ravine.convert.torch_state import is_state_dict
+from ravine.errors import is_installed
 
 KINDS = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer_*.bin", "optimizer_*.pt")
@@ -25,6 +26,9 @@ OPTIMIZERS = ("optimizer.pt", "optimizer.bin", "optimizer_*.bin", "optimizer_*.p
 
 MODELS = ("pytorch_model.bin", "pytorch_model_fsdp.bin")
 """The files of models beside them whose order is the model's. (safetensors sorts its tensors.)"""
+
+CONFIG = "config.json"
+"""transformers' description of a model: its .safetensors sort their tensors, and so tell no order."""
 
 SCHEDULERS = ("scheduler.pt", "scheduler.bin")
 
@@ -61,7 +65,7 @@ def load(path: Path, key: str | None = None) -> Found:
             beside = next((p for n in SCHEDULERS if (p := path / n).is_file()), None)
             return Found(
                 _chosen(path, _unpickled(only), key),
-                [] if model is None else entries(_unpickled(model)),
+                _of_config(path) if model is None else entries(_unpickled(model)),
                 None if beside is None else _only(schedulers(_unpickled(beside), None)),
             )
         whole = {name: _unpickled(own) for name, own in files.items()}
@@ -75,6 +79,27 @@ def _only(found: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The only one of some; None where there is none, or more: which is whose can't be told."""
     every = list(found)
     return every[0] if len(every) == 1 else None
+
+
+def _of_config(folder: Path) -> list[Entry]:
+    """The parameters of the transformers model that a folder's config.json describes, in order; empty where none is.
+
+    Only a class of transformers' own is made, without memory; no code that comes with a model is run.
+    """
+    if not (folder / CONFIG).is_file() or not is_installed("transformers"):
+        return []
+    import torch
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        made = getattr(transformers, (config.architectures or [""])[0], None)
+        if made is None:
+            return []
+        with torch.device("meta"):
+            return [(name, tuple(p.shape)) for name, p in made(config).named_parameters()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return []  # another version's model: its parameters keep their numbers, which is said
 
 
 def model(path: Path) -> list[Entry]:
