@@ -92,6 +92,22 @@ def test_the_command_spells_it_for_the_target(tmp_path: Path) -> None:
     assert "to be done in torch as well: optax.clip_by_global_norm(1000000000.0)." in words
 
 
+TOLD_AS = {
+    ("lightning.ckpt", "optax"): "In optax that is optax.cosine_decay_schedule(init_value=0.05, decay_steps=20, "
+    "alpha=0.02), until it would rise again.",
+    ("legacy-sgd.h5", "torch"): "ExponentialLR(optimizer, gamma=0.8408964152537145) with lr=0.1.",
+    ("cosine.keras", "torch"): "In torch that is torch.optim.lr_scheduler.SequentialLR(",
+    ("cosine.keras", "ravine"): "resume_scheduled goes on with it.",
+}
+
+
+@pytest.mark.parametrize(("name", "target"), TOLD_AS)
+def test_it_is_told_how_the_schedule_goes_on(name: str, target: str) -> None:
+    framework, _, _, call = SCHEDULED[name]
+    state = convert.load_groups(FILES / name, framework, call)[0].state
+    assert TOLD_AS[name, target] in " ".join(convert.move(state, target).notes)
+
+
 def test_a_torch_scheduler_is_given_where_the_file_does_not_tell_it() -> None:
     line = "scheduler = CosineAnnealingLR(optimizer, T_max=100)"
     pairs = list(zip([n.removeprefix("net.") for n in RECORDER.MODEL], parameters("fqn.pt"), strict=True))

@@ -144,13 +144,14 @@ def _beside(state: OptimizerState, framework: str) -> tuple[str, ...]:
 def _told(schedule: Schedule, framework: str) -> str:
     """How the learning rate goes on, in words."""
     follows = f"The learning rate follows {schedule!r}: {schedule}."
-    text = schedule_calls.spelled(schedule, framework)
-    if text is not None:
-        lr = f" with lr={schedule_calls.base(schedule):g}" if framework == "torch" else ""
-        return f"{follows} In {framework} that is {text}{lr}."
-    return (
-        f"{follows} {framework.capitalize()} has no such schedule; in torch and JAX resume_scheduled and it go on so."
-    )
+    if framework == RAVINE:
+        return f"{follows} resume_scheduled goes on with it."
+    falling = Schedule(tuple(replace(p, kind="cosine") if p.kind == "cosine waves" else p for p in schedule.pieces))
+    for same, until in ((schedule, ""), (falling, ", until it would rise again")):
+        if (text := schedule_calls.spelled(same, framework)) is not None:
+            lr = f" with lr={schedule_calls.base(schedule):g}" if framework == "torch" else ""
+            return f"{follows} In {framework} that is {text}{lr}{until}."
+    return f"{follows} There is no such schedule in {framework}."
 
 
 def renamed(
