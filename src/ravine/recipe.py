@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -55,18 +56,43 @@ class Recipe:
         """The recipe with some hyperparameters changed. Raises ValueError as `ravine.recipe` does."""
         return replace(self, hyper=MappingProxyType(self.rule.check({**self.hyper, **hyper})))
 
-    def init(self, x: Any) -> State:
+    def init(self, x: Any, state: str | None = None, *, rounding: str = "stochastic", seed: int = 0) -> State:
         """The state before the first step, for a parameter array x (NumPy, torch or JAX; floating, not empty).
 
-        Array slots have the type of x, and its shape or what the equation makes of it (`Rule.slot_shape`). Raises
-        TypeError for x of a type that is not floating, ValueError for an empty one.
+        Array slots have the type of x, and its shape or what the equation makes of it (`Rule.slot_shape`). For a NumPy
+        array of at least 4,096 elements `state` says in how many bits they are: "float32", or as
+        `ravine.engines.storage.step.Stored` "bfloat16" and "int8", rounded at random by `seed` and the step's number,
+        or to the "nearest" (`rounding`). Raises TypeError for x of a type that is not floating, ValueError for an empty
+        one and for an unknown choice.
         """
         x = _parameter(x)
+        if state is not None:
+            return self._narrow_start(x, state, rounding, seed)
         slots = {}
         for name, slot in self.rule.slots.items():
             value = self.start.get(name, slot.start)
             shape = () if slot.is_scalar else self.rule.slot_shape(name, tuple(x.shape))
             slots[name] = value if slot.is_scalar else reference.filled(x, value, shape)
+        return State(0, slots)
+
+    def _narrow_start(self, x: Any, state: str, rounding: str, seed: int) -> State:
+        from ravine.engines.storage import policy
+        from ravine.engines.storage.step import store
+
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"state={state!r} is for NumPy arrays; x is of type {type(x).__name__}: use recipe.torch")
+        if rounding not in ("stochastic", "nearest"):
+            raise unknown("rounding", rounding, ("stochastic", "nearest"))
+        kinds = policy.kinds(self.rule, state, x.size, self.start)
+        slots: dict[str, Any] = {}
+        for name, slot in self.rule.slots.items():
+            value = self.start.get(name, slot.start)
+            if slot.is_scalar:
+                slots[name] = value
+                continue
+            full = np.full(self.rule.slot_shape(name, x.shape), value, np.float32)
+            own = None if rounding == "nearest" else seed
+            slots[name] = full if kinds[name] == "float32" else store(full, kinds[name], None, own)
         return State(0, slots)
 
     def update(self, g: Any, state: State, x: Any, **overrides: float) -> tuple[Any, State]:
@@ -77,7 +103,13 @@ class Recipe:
         value, TypeError for types that are not floating.
         """
         x, g, hyper, slots = self._checked(g, state, x, overrides)
-        new_x, new_slots = reference.step(self.rule, x, g, slots, state.t + 1, hyper)
+        if _is_narrow(slots):
+            from ravine.engines.storage import step as narrow
+
+            seed = narrow.run_seed(slots, state.t + 1)
+            new_x, new_slots = narrow.step(self.rule, x, g, slots, state.t + 1, hyper, seed)
+        else:
+            new_x, new_slots = reference.step(self.rule, x, g, slots, state.t + 1, hyper)
         return new_x, State(state.t + 1, new_slots)
 
     def update_(self, g: Any, state: State, x: Any, **overrides: float) -> State:
@@ -206,6 +238,12 @@ def _parameter(x: Any) -> Any:
     if 0 in x.shape:
         raise ValueError(f"x is empty (shape {tuple(x.shape)}): there is nothing to optimize")
     return x
+
+
+def _is_narrow(slots: Mapping[str, Any]) -> bool:
+    """Whether some slot is stored in fewer bits."""
+    module = sys.modules.get("ravine.engines.storage.step")
+    return module is not None and any(isinstance(s, module.Stored) for s in slots.values())
 
 
 def _same_shape(name: str, array: Any, x: Any, wanted: tuple[int, ...] | None = None) -> None:

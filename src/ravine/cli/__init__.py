@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": "ravine.cli.doctor:doctor",
     "playground": "ravine.cli.playground:playground",
     "simulate": "ravine.cli.simulate:simulate",
+    "memory": "ravine.cli.memory:memory",
 }
 """Every subcommand, and where it is."""
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ravine.engines import reference
 from ravine.engines.fused import jit
 from ravine.engines.fused.kernel import Table, hyper_values
 from ravine.engines.fused.storage import SIZES, Storage
+from ravine.engines.storage.step import Stored, run_seed
+from ravine.engines.storage.step import step as narrow_step
 from ravine.rule import Rule
 
 
@@ -28,18 +29,24 @@ def step(
     """
     arrays = {n: a for n, a in slots.items() if not rule.slots[n].is_scalar}
     scalars = {n: float(v) for n, v in slots.items() if rule.slots[n].is_scalar}
-    written = {"x": x, **arrays}
-    for name, array in written.items():
+    narrow = {n: a for n, a in arrays.items() if isinstance(a, Stored)}
+    written = {"x": x, **{n: a.data if n in narrow else a for n, a in arrays.items()}}
+    beside = {f"the scales of {n}": a.scale for n, a in narrow.items() if a.scale is not None}
+    for name, array in (written | beside).items():
         if not array.flags.writeable:
             raise ValueError(f"{name} is read-only, and an update in place writes to it")
-    storage = _storage(x, g, tuple(arrays.values())) if rule.graph.is_elementwise else None
+    seed = run_seed(slots, t)
+    storage = _storage(x, g, tuple(arrays.values()), seed is not None) if rule.graph.is_elementwise else None
     if storage is None:
-        new_x, new = reference.step(rule, x, g, slots, t, hyper)
+        new_x, new = narrow_step(rule, x, g, slots, t, hyper, seed)
         x[...] = new_x
         for name, array in arrays.items():
-            array[...] = new[name]
+            _copy(array, new[name])
         return {n: new[n] for n in scalars}
-    table = _table(rule, storage, x.size, tuple(_address(a) for a in (x, g, *arrays.values())))
+    own = (x, g, *list(written.values())[1:], *beside.values())
+    table = _table(rule, storage, x.size, tuple(map(_address, own)))
+    if seed is not None:
+        table.set_seeds([seed])
     values = hyper_values(rule, hyper)
     kept = table.step_at(float(t), tuple(scalars.values()), values, threads or _processors())
     return dict(zip(scalars, kept, strict=True))
@@ -51,19 +58,32 @@ def _table(rule: Rule, storage: Storage, length: int, addresses: tuple[int, ...]
     return Table(rule, storage, [length], [addresses])
 
 
-def _storage(x: Any, g: Any, slots: tuple[Any, ...]) -> Storage | None:
-    arrays = (x, g, *slots)
+def _copy(array: Any, new: Any) -> None:
+    if not isinstance(array, Stored):
+        array[...] = new
+        return
+    array.data[...] = new.data
+    if array.scale is not None:
+        array.scale[...] = new.scale
+
+
+def _storage(x: Any, g: Any, slots: tuple[Any, ...], is_random: bool) -> Storage | None:
+    arrays: tuple[Any, ...] = (x, g, *(s.data if isinstance(s, Stored) else s for s in slots))
+    kinds = {2 + k: s.kind for k, s in enumerate(slots) if isinstance(s, Stored)}
+    arrays += tuple(s.scale for s in slots if isinstance(s, Stored) and s.scale is not None)
     if not all(type(a) is np.ndarray and a.flags.c_contiguous and a.dtype.isnative for a in arrays):
         return None
-    types = [str(a.dtype) for a in arrays]
+    types = [kinds.get(k, str(a.dtype)) for k, a in enumerate(arrays[: 2 + len(slots)])]
     if any(kind not in SIZES for kind in types):
+        return None
+    if "float64" in types[:1] and "bfloat16" in types:
         return None
     if "float16" in types and ("float64" in types or not jit.has_half()):
         return None
     ranges = sorted((_address(a), _address(a) + a.nbytes) for a in arrays)
     if any(end > start for (_, end), (start, _) in pairwise(ranges)):
         return None
-    return Storage(types[0], types[1], tuple(types[2:]))
+    return Storage(types[0], types[1], tuple(types[2:]), is_state_stochastic=is_random)
 
 
 def _address(array: Any) -> int:

@@ -16,12 +16,14 @@ from ravine.rule import Rule
 @dataclass(frozen=True, eq=False)
 class Stored:
     """A slot in few bits: `kind` is "bfloat16", "int8" or "uint8", `data` what lies in memory (uint16 for bfloat16),
-    `scale` a float32 for each block of 256 elements, None for bfloat16. It has the shape of what it stands for.
+    `scale` a float32 for each block of 256 elements, None for bfloat16. It has the shape of what it stands for. `seed`
+    is that of a run whose roundings are random, None where they are to the nearest.
     """
 
     kind: str
     data: Any
     scale: Any = None
+    seed: int | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,13 +44,19 @@ class Stored:
         return self.decode().astype(dtype or np.float32, copy=False)
 
 
-def store(values: Any, kind: str, draw: tuple[int, bool] | None = None) -> Stored:
+def run_seed(slots: Mapping[str, Any], t: int) -> int | None:
+    """The seed of step t (from 1) of a run, as its narrow slots have it; None where nothing is random."""
+    seeds = [s.seed for s in slots.values() if isinstance(s, Stored) and s.seed is not None]
+    return noise.seed(seeds[0], t, 0) if seeds else None
+
+
+def store(values: Any, kind: str, draw: tuple[int, bool] | None = None, seed: int | None = None) -> Stored:
     """float32 numbers in few bits: by chance, with the seed and the half of the hash that are given, or the nearest."""
     n = values.size
     if kind == "bfloat16":
-        return Stored(kind, bfloat16.encode(values, None if draw is None else noise.draw(n, *draw, 16)))
+        return Stored(kind, bfloat16.encode(values, None if draw is None else noise.draw(n, *draw, 16)), None, seed)
     random = None if draw is None else noise.draw_by_block(n, codes.BLOCK, *draw, codes.SHIFT)
-    return Stored(kind, *codes.encode(values, kind, random))
+    return Stored(kind, *codes.encode(values, kind, random), seed)
 
 
 def step(
@@ -62,5 +70,6 @@ def step(
     wide = {n: s.decode() if isinstance(s, Stored) else s for n, s in slots.items()}
     new_x, new = reference.step(rule, x, g, wide, t, hyper)
     for k, name in enumerate(narrow):
-        new[name] = store(new[name], slots[name].kind, None if seed is None else noise.slot_seed(seed, k))
+        draw = None if seed is None else noise.slot_seed(seed, k)
+        new[name] = store(new[name], slots[name].kind, draw, slots[name].seed)
     return new_x, new
