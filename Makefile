@@ -86,6 +86,9 @@ lab-batched: $(VENV)/.installed-dev  ## runs trained together against one by one
 claims: $(VENV)/.installed-dev  ## run the comparisons behind docs/claims.md and write their numbers into it
 	$(BIN)/python bench/lab_claims.py
 
+storage-evidence: $(VENV)/.installed-lab  ## train with state in 8 bits, bfloat16 and float32, and write docs/storage.md (hours)
+	for task in digits digits-cnn stdlib-lm; do nice -n 15 $(BIN)/python tools/storage_evidence.py run $$task 10 2 || exit 1; done
+
 suite: $(VENV)/.installed-lab  ## compare over all four tasks; writes out/suite/suite.html
 	$(BIN)/ravine compare --suite --out out/suite
 

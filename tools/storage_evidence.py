@@ -1,0 +1,160 @@
+"""`docs/storage.md` and its picture: training with state in few bits, and what rounding to the nearest does.
+
+python tools/storage_evidence.py run TASK SEEDS TRIALS   trains through `ravine compare` (resumable), keeps the summary
+python tools/storage_evidence.py                         writes the page from what is kept
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ravine
+from ravine.engines import reference
+from ravine.engines.storage import noise, policy
+from ravine.engines.storage.step import step, store
+
+ROOT = Path(__file__).parents[1]
+KEPT = ROOT / "bench" / "results" / "storage"
+PICTURE = ROOT / "docs" / "storage" / "freezing.svg"
+PAGE = ROOT / "docs" / "storage.md"
+STATES = ("float32", "bfloat16", "int8")
+CONTENDERS = {"adam": "Adam[{}]", "rmsprop": "RMSprop[momentum=0.9,{}]", "adadelta": "Adadelta[{}]", "lion": "Lion[{}]"}
+STEPS = 3000
+"""Of the freezing experiment: as many before the gradients fall as after."""
+
+HEAD = """# State in few bits: what it does to training
+
+Written by `make storage-evidence`. Do not edit. How narrow state is asked for, and what it is, is said in
+[torch.md](torch.md#state-in-few-bits).
+
+## Rounding to the nearest freezes slow averages
+
+Adam's second moment (β₂ = 0.999) under random gradients that fall tenfold after {steps:,} steps: the mean of √v over
+{elements:,} elements, relative to float32. An average that moves by less than half a unit in the last place of what it
+is stored in does not move at all. Rounded at random, it follows on average. (With 8-bit codes to the nearest the
+block's scale, which is not rounded, still pulls the block along.)
+
+![√v relative to float32, with a tenfold fall of the gradients](storage/freezing.svg)
+
+| state | rounded | steady | {later:,} steps after the fall |
+|---|---|--:|--:|
+"""
+
+TRAINING = """
+## Training
+
+`ravine compare` with {trials} tuning runs in each of {seeds} repetitions, every state choice tuned alike, on the same
+seeds. Test loss, its 95 % interval over the repetitions, and what the comparison says of each choice against float32.
+Of the tasks and optimizers that `make storage-evidence` trains, this page shows what has been run.
+"""
+
+
+def freezing(elements: int = 1024) -> dict[str, list[float]]:
+    """√v over that of float32 after each step, by state and rounding."""
+    rule, rng = ravine.rule("adam"), np.random.default_rng(0)
+    hyper = {n: h.default for n, h in rule.hyperparameters.items()}
+    zero = np.zeros(elements, np.float32)
+    wide: dict[str, Any] = {"m": zero, "v": zero}
+    ways = [(state, how) for state in STATES[1:] for how in ("stochastic", "nearest")]
+    kinds = {state: policy.kinds(rule, state, policy.SMALL) for state in STATES[1:]}
+    narrow = {way: {n: store(zero, kind) for n, kind in kinds[way[0]].items()} for way in ways}
+    found: dict[str, list[float]] = {f"{state}, {how}": [] for state, how in ways}
+    for t in range(1, 2 * STEPS + 1):
+        g = (rng.standard_normal(elements) * (1.0 if t <= STEPS else 0.1)).astype(np.float32)
+        _, wide = reference.step(rule, zero, g, wide, t, hyper)
+        for way in ways:
+            seed = noise.seed(0, t, 0) if way[1] == "stochastic" else None
+            _, narrow[way] = step(rule, zero, g, narrow[way], t, hyper, seed)
+            ratio = np.sqrt(narrow[way]["v"].decode()).mean() / np.sqrt(wide["v"]).mean()
+            found[", ".join(way)].append(float(ratio))
+    return found
+
+
+def draw(found: dict[str, list[float]]) -> None:
+    """The picture."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "ravine"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    for name, ratios in found.items():
+        style = "-" if "stochastic" in name else "--"
+        axes.plot(range(1, len(ratios) + 1, 20), ratios[::20], style, label=name)
+    axes.axvline(STEPS, color="0.6", linewidth=0.8)
+    axes.set(xlabel="step", ylabel="√v over that of float32", yscale="log")
+    axes.legend()
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, metadata={"Date": None})
+
+
+def run(task: str, seeds: str, trials: str) -> None:
+    """Train, one comparison an optimizer; what has been trained before is not trained again."""
+    for name, form in CONTENDERS.items():
+        listed = ",".join(f"{name}-{state}=ravine.torch:{form.format(f'state={state}')}" for state in STATES)
+        folder = ROOT / "out" / "storage" / f"{task}-{name}"
+        options = ["--optimizers", listed, "--seeds", seeds, "--trials", trials, "--out", str(folder)]
+        subprocess.run([sys.executable, "-m", "ravine", "compare", task, *options], check=True)
+        keep(folder / "results.json", task, name)
+
+
+def keep(results: Path, task: str, name: str) -> None:
+    """Keep the summary of a comparison."""
+    given = json.loads(results.read_text(encoding="utf-8"))
+    kept = {key: given[key] for key in ("task", "protocol", "environment")}
+    rows = [{key: row[key] for key in ("name", "loss", "best", "scored")} for row in given["summary"]["rows"]]
+    KEPT.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({**kept, "rows": rows, "pairs": given["summary"]["pairs"]}, indent=1)
+    (KEPT / f"{task}-{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def training(file: Path) -> str:
+    """The table of one kept comparison."""
+    given = json.loads(file.read_text(encoding="utf-8"))
+    by_state = {row["name"].rpartition("-")[2]: row for row in given["rows"]}
+    wide = by_state["float32"]
+    lines = ["| state | test loss | 95 % interval | against float32 |", "|---|--:|--:|---|"]
+    for state in STATES:
+        row = by_state[state]
+        loss = row["loss"]
+        verdict = "" if state == "float32" else against(given["pairs"], row, wide)
+        lines.append(f"| {state} | {loss['value']:.4g} | {loss['low']:.4g} to {loss['high']:.4g} | {verdict} |")
+    title, seeds = given["task"]["title"], given["protocol"]["seeds"]
+    return f"\n### {title}: {file.stem.rpartition('-')[2]}, {seeds} repetitions\n\n" + "\n".join(lines) + "\n"
+
+
+def against(pairs: list[dict[str, Any]], row: dict[str, Any], wide: dict[str, Any]) -> str:
+    """What the comparison says of two contenders."""
+    pair = next(p for p in pairs if {p["a"], p["b"]} == {row["name"], wide["name"]})
+    ratio = row["loss"]["value"] / wide["loss"]["value"]
+    return f"separated: {ratio:.3f} × the loss" if pair["separated"] else f"not separated ({ratio:.3f} × the loss)"
+
+
+def page() -> None:
+    """Write the page."""
+    found = freezing()
+    draw(found)
+    text = HEAD.format(steps=STEPS, later=STEPS, elements=1024)
+    for name, ratios in found.items():
+        state, how = name.split(", ")
+        steady = np.mean(ratios[STEPS // 2 : STEPS])
+        text += f"| {state} | {how} | {steady:.2f} | {ratios[-1]:.2f} |\n"
+    files = sorted(KEPT.glob("*.json"))
+    if files:
+        protocol = json.loads(files[0].read_text(encoding="utf-8"))["protocol"]
+        text += TRAINING.format(trials=protocol["trials"], seeds=protocol["seeds"])
+        text += "".join(map(training, files))
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["run"]:
+        run(*sys.argv[2:])
+    page()
