@@ -41,6 +41,12 @@ def same(a: torch.Tensor, b: torch.Tensor) -> bool:
     return a.dtype == b.dtype and bool(((a.view(kind) == b.view(kind)) | (a.isnan() & b.isnan())).all())
 
 
+def roots(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """`torch._foreach_sqrt` correctly rounded: torch's root on the CPU is at times an ulp off."""
+    with np.errstate(invalid="ignore"):
+        return [torch.from_numpy(np.sqrt(t.numpy())) for t in tensors]
+
+
 def gradient(t: int, size: int, rng: np.random.Generator) -> torch.Tensor:
     """A kind for each step: random twice, flipped, tiny, zero, huge, and a mixture with subnormals, ∞ and NaN.
 

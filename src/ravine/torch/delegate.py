@@ -11,14 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._C import _get_dispatch_mode, _TorchDispatchModeKey
+from torch.optim.optimizer import _default_to_fused_or_foreach
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices as fused_devices
 
+from ravine.torch import gpu
 from ravine.torch.method import Method
 
 
 def is_captured(group: Mapping[str, Any], params: list[Tensor]) -> bool:
-    """Whether a group's step may be part of a captured graph, so that no number of it can be read."""
-    return bool(group.get("capturable")) and any(p.device.type != "cpu" for p in params)
+    """Whether a group's step may be part of a graph that torch's class captures, so that no number can be read."""
+    return bool(group.get("capturable")) and any(p.device.type != "cpu" for p in params) and not gpu.can_take(params)
+
+
+def falls_back(optimizer: torch.optim.Optimizer, params: list[Tensor]) -> bool:
+    """Whether parameters lie on an accelerator that the GPU engine does not serve, and torch has a class of its own."""
+    return _kind(optimizer) is not torch.optim.Optimizer and gpu.falls_back(params)
 
 
 def is_needed(group: Mapping[str, Any], params: list[Tensor]) -> bool:
@@ -53,10 +60,24 @@ def step(optimizer: torch.optim.Optimizer, group: dict[str, Any], *, is_divided:
         raise RuntimeError(f"{type(optimizer).__name__} does not support sparse gradients")
     twin: Any = object.__new__(kind)
     twin.__dict__.update(optimizer.__dict__)
-    twin.param_groups = [group]
+    twin.param_groups = [_fastest(group, optimizer.state)]
     if is_divided:
         twin.grad_scale = None
     function = kind.step
     if getattr(function, "hooked", False):
         function = function.__wrapped__  # the hooks of the step have run already, or will
     function(twin)
+
+
+def _fastest(group: dict[str, Any], state: Mapping[Tensor, dict[str, Any]]) -> dict[str, Any]:
+    """A group that asks for torch's fused form on an accelerator where there is one and nothing else was asked for."""
+    params = [p for p in group["params"] if p.grad is not None]
+    is_asked = group.get("fused") is not None or group.get("foreach") is not None or group.get("differentiable")
+    if "fused" not in group or is_asked or not gpu.falls_back(params):
+        return group  # torch's class takes foreach by itself where it can
+    is_fused, _ = _default_to_fused_or_foreach(params, differentiable=False, use_fused=True)
+    if is_fused:
+        for p in params:
+            if "step" in (own := state.get(p, {})):
+                own["step"] = own["step"].to(p.device, torch.float32)
+    return {**group, "fused": True} if is_fused else group

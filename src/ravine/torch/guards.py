@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ravine.engines.storage import policy
 from ravine.errors import unknown
-from ravine.torch import delegate, local
+from ravine.torch import delegate, gpu, local
 
 if TYPE_CHECKING:
     from ravine.torch.stepper import Stepper
@@ -91,20 +91,25 @@ def _is_guarded(group: Mapping[str, Any]) -> bool:
     return bool(group.get("on_nonfinite", "propagate") != "propagate")
 
 
-def look(optimizer: Stepper) -> tuple[bool, float | None]:
-    """(whether a step may be taken now, by what it must divide the gradients: None if they are not scaled).
+def look(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None]:
+    """(whether a step may be taken now, by what it must divide the gradients, what says on a device whether to step).
+
+    The second is None if gradients are not scaled, the third if it has been looked at.
 
     Where gradients are looked at here, they are divided before, since dividing may make one infinite. Where torch's own
-    class captures the whole step, it is left to that: reading a number would break the capture.
+    class captures the whole step, it is left to that: reading a number would break the capture. Where all counts lie on
+    a GPU, numbers are left there as well: then the scale is a tensor.
     """
     guarded = list(filter(_is_guarded, optimizer.param_groups))
     for group in guarded:
         complete(group)
     if not guarded and all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
-        return True, None
+        return True, None, None
     found_inf, given = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
+    if not guarded and all(gpu.keeps_numbers(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
+        return True, given, found_inf
     if found_inf is not None and found_inf.item():
-        return False, None
+        return False, None, None
     scale = None if given is None else float(given)
     if guarded and scale is not None:
         with torch.no_grad():
@@ -120,8 +125,8 @@ def look(optimizer: Stepper) -> tuple[bool, float | None]:
                 raise FloatingPointError(_complaint(optimizer, bad))
             for each in guarded:
                 each["skipped_steps"] += 1
-            return False, None
-    return True, scale
+            return False, None, None
+    return True, scale, None
 
 
 def _with_gradient(group: Mapping[str, Any]) -> list[Any]:

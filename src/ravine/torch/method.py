@@ -79,10 +79,18 @@ class Method:
     @cached_property
     def values(self) -> Callable[[Mapping[str, Any]], tuple[float, ...]]:
         """A function that reads the rule's hyperparameters, in its order, from a parameter group."""
-        places = [f"[{k!r}]" if isinstance(k, str) else f"[{k[0]!r}][{k[1]!r}]" for k in self.hyper]
-        text = "".join(f"float(group{place}), " for place in places)
+        return self._reader("float({}), ")
+
+    @cached_property
+    def raw(self) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        """The same, but a tensor stays one: to read its number could mean to wait for a device."""
+        return self._reader("{}, ")
+
+    def _reader(self, form: str) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+        places = [f"group[{k!r}]" if isinstance(k, str) else f"group[{k[0]!r}][{k[1]!r}]" for k in self.hyper]
+        text = "".join(map(form.format, places))
         code = compile(f"lambda group: ({text})", "<hyperparameters>", "eval")
-        read: Callable[[Mapping[str, Any]], tuple[float, ...]] = eval(code)
+        read: Callable[[Mapping[str, Any]], tuple[Any, ...]] = eval(code)
         read.__dict__["code"] = code  # kept with it: torch.profiler reads the name of what ran when it ends
         return read  # as text, since it runs in every step: half the time of a loop over the names
 

@@ -12,7 +12,8 @@ from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
 from ravine.registry import rules
-from ravine.torch import checkpoint, delegate, guards, hooks, rounding
+from ravine.torch import checkpoint, delegate, gpu, gpu_plan, guards, hooks, rounding
+from ravine.torch.gpu_plan import GpuPlan, Scaler
 from ravine.torch.method import Method
 from ravine.torch.ordered import in_order
 from ravine.torch.plan import Plan
@@ -36,7 +37,7 @@ class Stepper(torch.optim.Optimizer):
     the "nearest", which freezes slow averages; and `rounding_seed`, for all that is left to chance.
     """
 
-    _plans: Mapping[int, Plan] = {}  # by the group's number; made anew in every copy and process
+    _plans: Mapping[int, Plan | GpuPlan] = {}  # by the group's number; made anew in every copy and process
     _is_settled = False  # whether the step that made the plans has come to its end
     _loaded: dict[str, Any] | None = None  # the state dict that is being loaded
     _unfinished: Mapping[int, Tensor] = {}  # state that was made in a step which has not come to its end
@@ -92,14 +93,15 @@ class Stepper(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        scale: float | None = None
+        scale: float | Tensor | None = None
+        found: Tensor | None = None
         own = self.__dict__  # torch.amp.GradScaler sets both around a step
         is_held_up = "grad_scale" in own or "found_inf" in own
         for group in self.param_groups:
             if "on_nonfinite" in group:
                 is_held_up = True
         if is_held_up:
-            is_allowed, scale = guards.look(self)
+            is_allowed, scale, found = guards.look(self)
             if not is_allowed:
                 return loss
         is_scaled = scale is not None
@@ -113,7 +115,7 @@ class Stepper(torch.optim.Optimizer):
             plan = self._plans.get(number) if is_settled else None
             if plan is not None and not plan.is_for(method, is_scaled, how):
                 plan = None
-            if plan is not None and plan.advance(params, state, method.values(group)):
+            if type(plan) is Plan and plan.advance(params, state, method.values(group)):
                 continue
             grads: list[Any] = [g for p in params if (g := p.grad) is not None]
             if not grads:
@@ -123,16 +125,21 @@ class Stepper(torch.optim.Optimizer):
                 params = [p for p in params if p.grad is not None]
             if plan is None or not plan.is_current(params, grads, state):
                 self._is_settled = False
-                if delegate.is_needed(group, params) or (is_seen and delegate.is_traced(self, method)):
+                is_traced = is_seen and delegate.is_traced(self, method)
+                is_plain = how == rounding.NEAREST and method.state is None
+                if delegate.is_needed(group, params) or is_traced or (is_plain and delegate.falls_back(self, params)):
                     self._step_elsewhere(group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
                 plan = self._plan(number, method, params, is_scaled, how, is_seen)
-            else:
+            elif type(plan) is Plan:
                 plan.learn(all_params, state)
             if how.is_seeded:
                 plan.draw_seeds(group, params)
+            if isinstance(plan, GpuPlan):
+                plan.step(group, params, Scaler(scale, found))
+                continue
             if scale is not None:
-                plan.unscale(scale, grads)
+                plan.unscale(float(scale), grads)
             hyper, threads = method.values(group), torch.get_num_threads()
             for _, bucket in plan.buckets:
                 bucket.step(hyper, threads)
@@ -178,12 +185,13 @@ class Stepper(torch.optim.Optimizer):
 
     def _plan(
         self, number: int, method: Method, params: list[Tensor], is_scaled: bool, how: rounding.How, is_seen: bool
-    ) -> Plan:
+    ) -> Plan | GpuPlan:
         """One for these parameters of a group, which have gradients, and for those that its last plan was for."""
         group = self.param_groups[number]
         before = self._plans.get(number)
+        is_on_gpu = any(map(gpu.is_on, params))
         idle: dict[int, Tensor] = {}
-        if before is not None and before.is_for(method, before.is_scaled, how) and not is_seen:
+        if type(before) is Plan and before.is_for(method, before.is_scaled, how) and not is_seen and not is_on_gpu:
             idle = before.idle(group["params"], self.state)
             if idle:
                 params = [p for p in group["params"] if p.grad is not None or id(p) in idle]
@@ -192,7 +200,11 @@ class Stepper(torch.optim.Optimizer):
         self._unfinished = unfinished = dict(self._unfinished)
         counts = counts_type(is_fused=bool(group.get("fused")))
         asked = {"is_scaled": is_scaled, "is_seen": is_seen}
-        plan = Plan(method, params, states, counts, unfinished, how=how, **asked, idle=idle)
+        plan: Plan | GpuPlan
+        if is_on_gpu:
+            plan = gpu_plan.plan(group, method, params, states, counts, unfinished, how=how, **asked)
+        else:
+            plan = Plan(method, params, states, counts, unfinished, how=how, **asked, idle=idle)
         self._plans = {**self._plans, number: plan}
         return plan
 

@@ -102,6 +102,11 @@ class GpuTable:
         if self._counts is None:
             self.step_on_device(hyper)
             return
+        if self.device.is_capturing():
+            raise RuntimeError(
+                "a step whose counts are on the host can't be captured, as every replay would be at the same count: "
+                "make the optimizer with capturable=True"
+            )
         found = self._counts.read(self.rows)
         distinct, which = np.unique(found, axis=0, return_inverse=True)
         pairs = [(t + 1.0, scalars) for t, *scalars in distinct.tolist()]
