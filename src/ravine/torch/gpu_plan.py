@@ -18,6 +18,7 @@ from ravine.engines.gpu.table import GpuTable, Hyper
 from ravine.torch import gpu, local, rounding
 from ravine.torch.likeness import likeness
 from ravine.torch.method import Method
+from ravine.torch.plan import WHOLE, eager_step
 from ravine.torch.plan import _complete as complete
 
 Row = tuple[Tensor, Tensor, dict[str, Any]]
@@ -176,6 +177,8 @@ class GpuPlan:
         p, g, state = row
         if not gpu.is_on(p):
             return "it lies on the host, in a group on an accelerator"
+        if not self.method.rule.graph.is_elementwise:
+            return WHOLE
         device = gpu.engine(p.device)
         if isinstance(device, str):
             return device
@@ -233,6 +236,9 @@ class GpuPlan:
         """Those that the engine can't take, in lists of those at one place, of one kind, at one count."""
         if scaler.is_refused():
             return
+        if not self.method.rule.graph.is_elementwise:
+            self._step_one_by_one(group, scaler)
+            return
         lists: dict[tuple[Any, ...], list[int]] = {}
         for i in self.rest:
             p, _, state = self._rows[i]
@@ -244,6 +250,21 @@ class GpuPlan:
         with torch.no_grad():
             for (*_, t, scalars), numbers in lists.items():
                 self._step_list(numbers, t, dict(zip(self.method.scalars, scalars, strict=True)), hyper, scaler)
+        self._fresh = [False] * self.size
+
+    def _step_one_by_one(self, group: Mapping[str, Any], scaler: Scaler) -> None:
+        """Rules that read more than one element at a time: their products are torch's."""
+        hyper = self.method.values(group)
+        for i in self.rest:
+            p, g, state = self._rows[i]
+            if scaler.scale is not None:
+                with torch.no_grad():
+                    g.div_(float(scaler.scale))
+            wide = p.detach().float() if self.is_rounded and p.dtype is torch.bfloat16 else p
+            eager_step(self.method, wide, g, state, hyper, is_first=self._fresh[i])
+            if wide is not p:
+                with torch.no_grad():
+                    p.copy_(rounding.stochastic(wide, self.seeds[i]))
         self._fresh = [False] * self.size
 
     def _step_list(

@@ -150,7 +150,7 @@ def numbers(graph: Graph, storage: Storage) -> int:
 def capacity(graph: Graph, storage: Storage, limit: int) -> int:
     """How many tensors one launch can take whose parameters have at most `limit` bytes."""
     values = -(-max(numbers(graph, storage), 1) * SIZES[storage.compute] // 8) * 8
-    return (limit - FIXED - values - 4) // (8 + 4 * storage.is_stochastic)
+    return (limit - FIXED - values - 4) // (8 + 4 * storage.is_seeded)
 
 
 def source(graph: Graph, storage: Storage, target: Target, tensors: int) -> str:
@@ -165,14 +165,14 @@ def source(graph: Graph, storage: Storage, target: Target, tensors: int) -> str:
         BLOCK=BLOCK,
         columns=storage.columns,
         tensors=tensors,
-        seeds=tensors if storage.is_stochastic else 0,
+        seeds=tensors if storage.is_seeded else 0,
         lanes=lanes(storage),
         stride=lanes(storage) * BLOCK,
         numbers=numbers(graph, storage),
         row=max(numbers(graph, storage), 1),
         compute=wide.scalar,
         functions="\n".join(function for body in (wide, single) for function in _functions(body)),
-        seed=SEED if storage.is_stochastic else "",
+        seed=SEED if storage.is_seeded else "",
         addresses=addresses,
         together=together,
         **_coefficients(graph, storage, wide.scalar),

@@ -11,7 +11,7 @@ from string import Template
 from ravine.engines.fused import power
 from ravine.engines.fused.lower import coefficients, scalar_slots
 from ravine.engines.fused.scalars import Scalars
-from ravine.engines.fused.storage import ADDRESSES, MEMORY, SIZES, Storage
+from ravine.engines.fused.storage import MEMORY, SIZES, Storage
 from ravine.engines.gpu import frame
 from ravine.trace.graph import Graph, node
 
@@ -136,7 +136,7 @@ def _count(k: int, storage: Storage, scalars: Scalars, name: str) -> str:
     """Lines that read one number of a tensor's; t is one more than what is stored."""
     kind = storage.scalars[k]
     wide = f"fpext float %s{k}.stored to double" if kind == "float32" else f"fadd double %s{k}.stored, -0.0"
-    column = ADDRESSES + len(storage.arrays) + k
+    column = storage.scalar_column + k
     lines = COUNT.substitute(k=k, column=column, type=MEMORY[kind], size=SIZES[kind], convert=wide)
     if name == "t":
         lines += f"\n  %t = fadd double %s{k}, 1.0"

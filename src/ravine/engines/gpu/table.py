@@ -40,6 +40,8 @@ class GpuTable:
         has_counts: bool = False,
     ) -> None:
         device.refuse_capture()
+        if storage.beside or not rule.graph.is_elementwise:
+            raise NotImplementedError(f"the GPU engine steps elementwise rules without codes: {rule.name}, {storage}")
         self.rule, self.storage, self.device, self.has_counts = rule, storage, device, has_counts
         self.coefficients = coefficients(rule)
         self.size = len(lengths)
@@ -166,10 +168,10 @@ class GpuTable:
 
     def _moving(self, first: int, last: int) -> Any:
         """What comes by value for some tensors: their gradients' addresses and their seeds."""
-        is_stochastic = self.storage.is_stochastic
-        held = np.zeros(self.room * (8 + 4 * is_stochastic) + 7 & -8, np.uint8)
+        is_seeded = self.storage.is_seeded
+        held = np.zeros(self.room * (8 + 4 * is_seeded) + 7 & -8, np.uint8)
         held[: 8 * self.room].view(np.int64)[: last - first] = self.rows[first:last, ADDRESSES + 1]
-        if is_stochastic:
+        if is_seeded:
             held[8 * self.room : 12 * self.room].view(np.int32)[: last - first] = self._seeds[first:last]
         return held
 
