@@ -58,6 +58,15 @@ dist: $(VENV)/.installed-release  ## build dist/, check it, and try the wheel in
 mutants: $(VENV)/.installed-dev  ## break every rule at every place; each break must be caught
 	PYTHONPATH=tests $(BIN)/python tools/mutants.py
 
+gpu-bits: $(VENV)/.installed-dev  ## every rule and storage as PTX, run by a machine in NumPy, against the reference (minutes)
+	PYTHONPATH=tests $(BIN)/python tools/gpu_bits.py --out bench/results/gpu_bits.json
+
+gpu-roofline: $(VENV)/.installed-dev  ## assemble every rule for each card and estimate its limits; needs ptxas and nvdisasm
+	PYTHONPATH=tests $(BIN)/python bench/gpu_roofline.py --out bench/results/gpu_roofline.json
+
+gpu-day: $(VENV)/.installed-dev  ## on a machine with a GPU: check and measure what only a GPU can show; writes one JSON
+	PYTHONPATH=tests $(BIN)/python bench/gpu_day.py --out bench/results/gpu_day.json
+
 fuzz: $(VENV)/.installed-dev  ## 3,000 random training programs with torch's optimizers and ours (minutes)
 	MALLOC_PERTURB_=165 RAVINE_FUZZ=3000 $(BIN)/python -m pytest tests/dropin/test_random_programs.py
 
