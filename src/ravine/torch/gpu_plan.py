@@ -16,10 +16,10 @@ from ravine.engines.fused.storage import SIZES, Storage
 from ravine.engines.gpu.device import Device
 from ravine.engines.gpu.table import GpuTable, Hyper
 from ravine.torch import gpu, local, rounding
-from ravine.torch.likeness import likeness
+from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
-from ravine.torch.plan import WHOLE, eager_step
-from ravine.torch.plan import _complete as complete
+from ravine.torch.plan import WHOLE
+from ravine.torch.states import complete, eager_step
 
 Row = tuple[Tensor, Tensor, dict[str, Any]]
 """A parameter, its gradient and its state."""
@@ -44,7 +44,7 @@ class GpuBucket:
         self.is_fresh: list[bool] | None = is_fresh if any(is_fresh) and not storage.scalars else None
         self._keys = [*method.arrays.values(), *method.counters]
         standing, grads = self._columns(rows)
-        self._is_like = likeness([*standing, *grads])
+        self._likeness = Likeness([*standing, *grads])
         self._fixed, self._grads = _addresses(standing), _addresses(grads)
         lengths = [p.numel() * (2 if p.is_complex() else 1) for p, _, _ in rows]
         columns = np.array(self._fixed, np.int64).reshape(-1, len(rows))
@@ -63,7 +63,7 @@ class GpuBucket:
         """Whether the table still tells the truth, after it was told where new gradients lie."""
         try:
             standing, grads = self._columns(rows)
-            if not self._is_like(*standing, *grads) or _addresses(standing) != self._fixed:
+            if not self._likeness.holds([*standing, *grads]) or _addresses(standing) != self._fixed:
                 return False
             found = _addresses(grads)
         except (RuntimeError, KeyError, AttributeError, TypeError):  # a sparse gradient, or state that was taken away
