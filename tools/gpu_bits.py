@@ -91,7 +91,7 @@ def main() -> int:
 def is_caught(mutant: ravine.Rule, rule: ravine.Rule) -> bool:
     try:
         Held(mutant, storage_of(mutant, "float32"), sizes=((37, 0), (68, 0)), judge=rule).steps()
-    except (AssertionError, DriverError, TypeError):  # the last from a slip that leaves no equation
+    except (AssertionError, DriverError, TypeError, ArithmeticError):  # a slip can leave no equation, or divide by zero
         return True
     return False
 

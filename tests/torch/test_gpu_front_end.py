@@ -207,7 +207,7 @@ def test_random_rounding_is_refused_in_a_capture(card: Card) -> None:
     card.optimizers.append(optimizer)
     train(optimizer, 1)
     card.cuda.capturing.add(0)
-    with pytest.raises(RuntimeError, match="rounding='stochastic' draws new numbers"):
+    with pytest.raises(RuntimeError, match="rounding at random draws new numbers"):
         optimizer.step()
 
 

@@ -14,7 +14,8 @@ from ravine.engines.fused.storage import SIZES, Storage
 from ravine.engines.gpu import device as devices
 from ravine.engines.gpu.device import Device
 from ravine.torch import local
-from ravine.torch.bucket import COUNTS, PLAIN, REAL, is_dense
+from ravine.torch.bucket import COUNTS, PLAIN, REAL
+from ravine.torch.layout import is_dense
 from ravine.torch.method import Method
 
 ELSEWHERE = ("cpu", "meta")

@@ -18,11 +18,15 @@ from ravine.engines.gpu.table import GpuTable, Hyper
 from ravine.torch import gpu, local, rounding
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
+from ravine.torch.narrow import is_coded
 from ravine.torch.plan import WHOLE
+from ravine.torch.rounding import NEAREST, REMAINDER, How
 from ravine.torch.states import complete, eager_step
 
 Row = tuple[Tensor, Tensor, dict[str, Any]]
 """A parameter, its gradient and its state."""
+
+CODED = "its state has codes, or digits of the parameter, which the GPU engine does not know"
 
 LATER = 2.0
 """The step count, where none is kept, of every step but the first."""
@@ -84,9 +88,9 @@ class GpuBucket:
 
     def step(self, group: Mapping[str, Any], scaler: Scaler) -> None:
         """One step of every parameter."""
-        if self.storage.is_stochastic and self.device.is_capturing():
+        if self.storage.is_seeded and self.device.is_capturing():
             raise RuntimeError(
-                "rounding='stochastic' draws new numbers in every step, which a captured graph would repeat"
+                "rounding at random draws new numbers in every step, which a captured graph would repeat"
             )
         is_on_device = bool(self.storage.scalars) and self.table.has_counts
         given = [_given(value, self.device) for value in self.method.raw(group)]
@@ -148,10 +152,10 @@ class GpuPlan:
         is_fresh: Sequence[bool],
         *,
         is_scaled: bool,
-        is_rounded: bool,
+        how: How = NEAREST,
         is_seen: bool = False,
     ) -> None:
-        self.method, self.is_scaled, self.is_rounded = method, is_scaled, is_rounded
+        self.method, self.is_scaled, self.how = method, is_scaled, how
         self.size = len(params)
         self.seeds = [0] * self.size
         self._fresh = list(is_fresh)
@@ -182,15 +186,26 @@ class GpuPlan:
         device = gpu.engine(p.device)
         if isinstance(device, str):
             return device
+        if self._is_coded(p, state):
+            return CODED
         found = gpu.storage(p, g, state, self.method)
         if isinstance(found, str):
             return found
-        is_stochastic = self.is_rounded and p.dtype is torch.bfloat16
-        return device, replace(found[0], is_stochastic=is_stochastic, is_scaled=self.is_scaled), found[1]
+        chosen = replace(
+            found[0],
+            is_stochastic=self.how.of(p) == "stochastic",
+            is_scaled=self.is_scaled,
+            is_state_stochastic=self.how.is_state_random and "bfloat16" in found[0].slots,
+        )
+        return device, chosen, found[1]
 
-    def is_for(self, method: Method, is_scaled: bool, is_rounded: bool) -> bool:
+    def _is_coded(self, p: Tensor, state: Mapping[str, Any]) -> bool:
+        """Whether its state has codes, or digits of the parameter."""
+        return self.how.of(p) == REMAINDER or any(is_coded(state, key) for key in self.method.arrays.values())
+
+    def is_for(self, method: Method, is_scaled: bool, how: How) -> bool:
         """Whether it was made for what the group asks for now."""
-        return method is self.method and is_scaled is self.is_scaled and is_rounded is self.is_rounded
+        return method is self.method and is_scaled is self.is_scaled and how == self.how
 
     def is_current(
         self, params: Sequence[Tensor], grads: Sequence[Any], state: Mapping[Tensor, dict[str, Any]]
@@ -215,7 +230,7 @@ class GpuPlan:
         """Those of the next step's rounding."""
         self.seeds = rounding.next_seeds(group, params)
         for numbers, bucket in self.members:
-            if bucket.storage.is_stochastic:
+            if bucket.storage.is_seeded:
                 bucket.table.set_seeds([self.seeds[i] for i in numbers])
 
     def step(self, group: Mapping[str, Any], params: Sequence[Tensor], scaler: Scaler) -> None:
@@ -236,7 +251,11 @@ class GpuPlan:
         """Those that the engine can't take, in lists of those at one place, of one kind, at one count."""
         if scaler.is_refused():
             return
-        if not self.method.rule.graph.is_elementwise:
+        if (
+            not self.method.rule.graph.is_elementwise
+            or self.how.is_seeded
+            or any(self._is_coded(p, state) for p, _, state in (self._rows[i] for i in self.rest))
+        ):
             self._step_one_by_one(group, scaler)
             return
         lists: dict[tuple[Any, ...], list[int]] = {}
@@ -253,18 +272,14 @@ class GpuPlan:
         self._fresh = [False] * self.size
 
     def _step_one_by_one(self, group: Mapping[str, Any], scaler: Scaler) -> None:
-        """Rules that read more than one element at a time: their products are torch's."""
+        """What torch has no foreach operations for: products, codes, rounding at random."""
         hyper = self.method.values(group)
         for i in self.rest:
             p, g, state = self._rows[i]
             if scaler.scale is not None:
                 with torch.no_grad():
                     g.div_(float(scaler.scale))
-            wide = p.detach().float() if self.is_rounded and p.dtype is torch.bfloat16 else p
-            eager_step(self.method, wide, g, state, hyper, is_first=self._fresh[i])
-            if wide is not p:
-                with torch.no_grad():
-                    p.copy_(rounding.stochastic(wide, self.seeds[i]))
+            eager_step(self.method, p, g, state, hyper, is_first=self._fresh[i], how=self.how, seed=self.seeds[i])
         self._fresh = [False] * self.size
 
     def _step_list(
@@ -275,11 +290,7 @@ class GpuPlan:
         if scaler.scale is not None:
             torch._foreach_div_(gs, float(scaler.scale))
         slots = {n: [_real(s[key]) for _, _, s in rows] for n, key in self.method.arrays.items()}
-        wide = [x.float() if self.is_rounded and x.dtype is torch.bfloat16 else x for x in xs]
-        new = foreach.step(self.method.rule, wide, gs, slots, t, scalars, hyper)
-        for x, y, i in zip(xs, wide, numbers, strict=True):
-            if x is not y:
-                x.copy_(rounding.stochastic(y, self.seeds[i]))
+        new = foreach.step(self.method.rule, xs, gs, slots, t, scalars, hyper)
         for _, _, state in rows:
             if self.method.step is not None:
                 state[self.method.step].fill_(t)
@@ -309,11 +320,12 @@ def plan(
     states: Sequence[dict[str, Any]],
     counts: torch.dtype,
     unfinished: dict[int, Tensor],
+    how: How = NEAREST,
     **asked: bool,
 ) -> GpuPlan:
     """A plan for parameters whose state may be missing; counts are made where the group's options have them."""
     if gpu.keeps_counts(group):
         for p, state in zip(params, states, strict=True):
             gpu.make_counts(method, p, state, counts)
-    fresh = [complete(method, p, s, counts, unfinished) for p, s in zip(params, states, strict=True)]
-    return GpuPlan(method, params, states, fresh, **asked)
+    fresh = [complete(method, p, s, counts, unfinished, how) for p, s in zip(params, states, strict=True)]
+    return GpuPlan(method, params, states, fresh, how=how, **asked)
