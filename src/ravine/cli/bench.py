@@ -33,9 +33,17 @@ DEFAULT = "large,resnet50,gpt2,small"
     "--threads", type=click.IntRange(1), help="Threads, for torch and Ravine alike; torch's number by default."
 )
 @click.option("--compile", "compiled", is_flag=True, help="Time torch.compile too (minutes; needs a C++ compiler).")
+@click.option("--device", help="Time on this device, for instance cuda: beside torch's ways and a copy of the bytes.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures to this JSON file.")
 def bench(
-    shapes: str, model: str | None, optimizers: str, pairs: int, threads: int | None, compiled: bool, out: Path | None
+    shapes: str,
+    model: str | None,
+    optimizers: str,
+    pairs: int,
+    threads: int | None,
+    compiled: bool,
+    device: str | None,
+    out: Path | None,
 ) -> None:
     """Time optimizer steps: Ravine's, torch's loop, foreach and fused, and a kernel that only moves the bytes.
 
@@ -56,6 +64,9 @@ def bench(
         out.parent.mkdir(parents=True, exist_ok=True)
         out.touch()  # an unwritable path is better known now
     console = Console()
+    if device is not None:
+        _on_device(device, [model] if model else shapes.split(","), chosen, pairs, compiled, out, console)
+        return
     names = [model] if model else shapes.split(",")
     found = {name: parameter_shapes(name) for name in names}
     results: dict[str, Any] = {"machine": this_machine(), "first_step": first_step(), "shapes": {}}
@@ -72,6 +83,41 @@ def bench(
     console.print(
         f"First step of a process: {first['cold']:.3f} s with compiling, {first['warm']:.3f} s from the cache"
     )
+    if out is not None:
+        out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        console.print(f"Written to {out}")
+
+
+def _on_device(
+    device: str,
+    names: list[str],
+    chosen: dict[str, Case],
+    pairs: int,
+    compiled: bool,
+    out: Path | None,
+    console: Console,
+) -> None:
+    import torch
+
+    from ravine.bench import gpu
+    from ravine.bench.shapes import shapes as parameter_shapes
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise click.UsageError(f"--device {device}: there is no GPU that torch can use here")
+    title = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    results: dict[str, Any] = {"machine": this_machine(), "device": title, "shapes": {}}
+    for name in names:
+        found = parameter_shapes(name)
+        table = Table(title=f"{name} on {title}", caption="A peer's time over Ravine's, and Ravine's share of a copy")
+        for column in ("optimizer", "ms", "of a copy", "peers"):
+            table.add_column(column)
+        measured = results["shapes"][name] = {}
+        for optimizer, case in track(chosen.items(), description=name, console=console, transient=True):
+            row = measured[optimizer] = gpu.compare(case, found, pairs, compiled, device)
+            peers = ", ".join(f"{way} {ratio['median']:.2f}" for way, ratio in row["ratios"].items())
+            milliseconds = f"{row['seconds']['ravine'] * 1e3:.3g}"
+            table.add_row(optimizer, milliseconds, f"{row['share_of_copy']:.2f}", peers)
+        console.print(table)
     if out is not None:
         out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         console.print(f"Written to {out}")

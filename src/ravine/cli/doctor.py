@@ -52,6 +52,9 @@ WAYS_IN = (
     show_default=True,
     help="Seconds for each class; a check may take half of what is left.",
 )
+@click.option(
+    "--gpu", "asks_for_gpu", is_flag=True, help="Say how parameters on this machine's GPUs are stepped, and why."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def doctor(
     references: tuple[str, ...],
@@ -60,6 +63,7 @@ def doctor(
     group: tuple[str, ...],
     checks: tuple[str, ...],
     timeout: float,
+    asks_for_gpu: bool,
     as_json: bool,
 ) -> None:
     """Examine torch optimizers: checkpoints, precision, distributed tensors, GradScaler, memory, and more.
@@ -71,6 +75,12 @@ def doctor(
     from ravine.doctor import CHECKS
     from ravine.doctor.isolation import Case
 
+    if asks_for_gpu:
+        from ravine.torch.gpu import ways
+
+        click.echo("\n".join(ways()))
+        if not references and not factories:
+            return
     for check in checks:
         if check not in CHECKS:
             raise unknown("check", check, CHECKS)

@@ -123,3 +123,22 @@ def parts(p: Any, g: Any, state: Mapping[str, Any], method: Method) -> tuple[Ten
     if not local.is_distributed(p):
         return p, g, dict(state)
     return local.parts(p, g, dict(state), list(method.arrays.values()))
+
+
+def ways() -> list[str]:
+    """How parameters on each of this machine's GPUs are stepped, and why, a line each."""
+    otherwise = "torch's own class steps there, fused where it can be, else foreach; rules that torch lacks by foreach"
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        found = engine(torch.device("cuda", 0))
+        return [f"no GPU is stepped by the GPU engine: {found if isinstance(found, str) else 'torch finds none'}"]
+    lines = []
+    for index in range(count):
+        found = engine(torch.device("cuda", index))
+        way = (
+            f"{otherwise}, because {found}"
+            if isinstance(found, str)
+            else f"the GPU engine, as {found.target.processor}"
+        )
+        lines.append(f"cuda:{index} ({torch.cuda.get_device_name(index)}): {way}")
+    return lines
