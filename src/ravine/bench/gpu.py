@@ -38,7 +38,7 @@ def seconds(step: Callable[[], Any], device: str, steps: int = STEPS) -> float:
         for _ in range(steps):
             step()
         return (time.perf_counter() - start) / steps
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     torch.cuda.synchronize(device)
     begin.record()
     for _ in range(steps):
