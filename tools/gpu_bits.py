@@ -15,7 +15,7 @@ import llvmlite
 
 import ravine
 from evidence import EQUIVALENT
-from ptx.hold import Held, storage_of
+from ptx.hold import STEPS, Held, storage_of
 from ravine.engines.gpu.driver import DriverError
 from ravine.trace.mutants import mutants
 
@@ -56,7 +56,7 @@ def main() -> int:
             try:
                 held = Held(rule, storage_of(rule, *types), has_counts=has_counts, **card).steps()
                 instructions |= set(held.cuda.executed)
-                runs, steps = runs + 1, steps + 7
+                runs, steps = runs + 1, steps + STEPS
             except (AssertionError, DriverError) as error:
                 failures.append(f"{name} {types} {'counts on the device' * has_counts} {card}: {error}")
         print(f"{number + 1}/{len(taken)} {name}", flush=True)

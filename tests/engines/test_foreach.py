@@ -40,7 +40,7 @@ def hold(rule: ravine.Rule, kind: str) -> None:
         for n in array_slots(rule.graph)
     }
     scalars: dict[str, Any] = {n: float(rule.slots[n].start) for n in scalar_slots(rule.graph)}
-    for t in range(1, 8):
+    for t in range(1, 9):
         gs = [gradient(t, n, rng).to(dtype) for n in SIZES]
         wanted = []
         for i, (x, g) in enumerate(zip(xs, gs, strict=True)):

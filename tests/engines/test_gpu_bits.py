@@ -9,7 +9,7 @@ import pytest
 
 import ravine
 from evidence import EQUIVALENT
-from ptx.hold import Held, storage_of
+from ptx.hold import STEPS, Held, storage_of
 from ravine.engines.gpu import ptx
 from ravine.engines.gpu.driver import DriverError
 from ravine.trace.mutants import mutants
@@ -31,7 +31,7 @@ SAMPLE = [
 def test_bits_of_the_reference(name: str, types: tuple[str, ...], has_counts: bool) -> None:
     rule = ravine.rule(name)
     held = Held(rule, storage_of(rule, *types), has_counts=has_counts).steps()
-    assert len(held.cuda.launches) == 7 * (1 + has_counts)
+    assert len(held.cuda.launches) == STEPS * (1 + has_counts)
 
 
 @pytest.mark.parametrize("has_counts", [False, True])

@@ -18,7 +18,8 @@ from ravine.rule import Rule
 
 TYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}
-SPECIAL = {"weight_decay": 0.01, "clip_value": 0.5, "dampening": 0.1, "lr_decay": 0.001}
+STEPS = 8
+SPECIAL = {"weight_decay": 0.01, "clip_value": 0.5, "dampening": 0.1, "lr_decay": 0.001, "mu": 0.8}
 
 SIZES = ((1, 0), (37, 0), (0, 0), (131, 1), (1030, 0), (260, 0), (515, 3))
 """Lengths of tensors, and by how many elements they miss an address that is a multiple of 64."""
@@ -48,14 +49,15 @@ def roots(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 def gradient(t: int, size: int, rng: np.random.Generator) -> torch.Tensor:
-    """A kind for each step: random twice, flipped, tiny, zero, huge, and a mixture with subnormals, ∞ and NaN.
+    """A kind for each step: of the size of ε, random, flipped, tiny, zero, random, huge, mixed with subnormals, ∞, NaN.
 
     The last two make averages infinite for good, so that what comes after them would show nothing.
     """
     base = rng.standard_normal(size)
     mixed = rng.choice([0.0, -0.0, 1e30, -1e-30, 1e-42, 1.0, np.inf, np.nan], size)
     with np.errstate(invalid="ignore"):
-        kinds = [base, -100 * base, 1e-30 * base, 0 * base, base, 1e30 * base, mixed * base]
+        small = 1e-7 * np.where(rng.random(size) < 0.2, 0.0, base)
+        kinds = [small, base, -0.1 * base, 1e-30 * base, 0 * base, 3 * base, 1e30 * base, mixed * base]
         return torch.from_numpy(kinds[(t - 1) % len(kinds)].astype(np.float32))
 
 
@@ -155,7 +157,7 @@ class Held:
         number = next(k for k, t in enumerate(self.tensors) if t is tensors)
         return (self.sizes[number][0], self.storage.g, self.sizes[number][1])
 
-    def steps(self, count: int = 7) -> Held:
+    def steps(self, count: int = STEPS) -> Held:
         """Steps from the first on; half the tensors are three steps ahead of the others."""
         for tensors in self.tensors[1::2]:
             tensors.counts[0].fill_(3.0)

@@ -172,6 +172,10 @@ class Machine:
             assert i.letter == "f" or i.name != "mul" or "lo" in i.words, i.text
         self._put(i.operands[0], who, ARITHMETIC[i.name](a, b))
 
+    def _rcp(self, i: Instruction, who: np.ndarray) -> None:
+        assert (i.letter, i.words[0]) == ("f", "rn"), i.text  # rounded once, as a division of one is
+        self._put(i.operands[0], who, FLOAT[i.width](1) / self._number(i.operands[1], who, "f", i.width))
+
     def _mad(self, i: Instruction, who: np.ndarray) -> None:
         assert "lo" in i.words, i.text
         assert i.letter != "f", i.text
