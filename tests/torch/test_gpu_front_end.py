@@ -15,7 +15,7 @@ import ravine
 import ravine.torch
 from ptx.cuda import Cuda, HostDevice
 from ptx.hold import roots, same
-from ravine.torch import delegate, gpu
+from ravine.torch import accelerator, delegate
 from ravine.torch.gpu_plan import GpuPlan
 
 
@@ -50,8 +50,8 @@ class Card:
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
     made = Card()
-    monkeypatch.setattr(gpu, "is_on", lambda a: a.dim() > 0 or made.has_counts)
-    monkeypatch.setattr(gpu, "engine", lambda place: made.devices[0])
+    monkeypatch.setattr(accelerator, "is_on", lambda a: a.dim() > 0 or made.has_counts)
+    monkeypatch.setattr(accelerator, "engine", lambda place: made.devices[0])
     yield made
     gc.collect()
 
@@ -94,7 +94,7 @@ def test_parameters_on_a_card_are_stepped_there_by_themselves(card: Card, name: 
     card.optimizers.append(on_card)
     train(on_card)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu, "is_on", lambda p: False)
+        patch.setattr(accelerator, "is_on", lambda p: False)
         on_host = getattr(ravine.torch, name)(theirs, **options)
         train(on_host)
     assert card.names == ["run"] * 4
@@ -223,7 +223,7 @@ def test_random_rounding_has_the_cpus_bits(card: Card, name: str) -> None:
     ours = trained()
     assert card.names == ["run"] * 4
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gpu, "is_on", lambda p: False)
+        patch.setattr(accelerator, "is_on", lambda p: False)
         theirs = trained()
     assert all(map(same, [p.detach() for p in ours], [p.detach() for p in theirs]))
 
@@ -232,7 +232,7 @@ def test_each_device_and_storage_has_a_launch(card: Card, monkeypatch: pytest.Mo
     """Two devices in one group, and two types on one of them."""
     ours = parameters() + parameters(torch.float64)
     second = {id(ours[0]), id(ours[2])}
-    monkeypatch.setattr(gpu, "engine", lambda place: card.devices[0])
+    monkeypatch.setattr(accelerator, "engine", lambda place: card.devices[0])
     key = GpuPlan._key
 
     def on_two(self: GpuPlan, row: Any) -> Any:
@@ -300,7 +300,7 @@ WITHOUT = [("Adam", "fused"), ("AdamW", "fused"), ("SGD", "fused"), ("RMSprop", 
 def test_without_the_engine_torchs_fastest_way_is_taken(
     card: Card, monkeypatch: pytest.MonkeyPatch, name: str, way: str
 ) -> None:
-    monkeypatch.setattr(gpu, "engine", lambda place: "RAVINE_GPU is off")
+    monkeypatch.setattr(accelerator, "engine", lambda place: "RAVINE_GPU is off")
     theirs = sys.modules["torch.optim.optimizer"]
     monkeypatch.setattr(theirs, "_get_foreach_kernels_supported_devices", lambda: ["cpu"])
     monkeypatch.setattr(theirs, "_foreach_supported_types", [torch.Tensor, torch.nn.Parameter])
@@ -327,11 +327,11 @@ def test_rules_that_torch_lacks_fall_back_to_foreach_operations(card: Card, monk
     from ravine.engines import eager
 
     monkeypatch.setattr(eager, "step", _refuse)
-    monkeypatch.setattr(gpu, "engine", lambda place: "RAVINE_GPU is off")
+    monkeypatch.setattr(accelerator, "engine", lambda place: "RAVINE_GPU is off")
     monkeypatch.setattr(torch, "_foreach_sqrt", roots)
     ours, theirs = parameters(), parameters()
     for params, is_on in ((ours, True), (theirs, False)):
-        monkeypatch.setattr(gpu, "is_on", lambda p, is_on=is_on: is_on)
+        monkeypatch.setattr(accelerator, "is_on", lambda p, is_on=is_on: is_on)
         train(ravine.torch.from_recipe(params, "rmsprop_momentum", lr=0.01))
     assert card.names == []
     for p, q in zip(ours, theirs, strict=True):
@@ -377,8 +377,8 @@ def test_differentiable_and_sparse_stay_torchs(card: Card) -> None:
 
 
 def test_places_without_an_engine_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "not torch's device 'mps'" in str(gpu.engine(torch.device("mps")))
+    assert "not torch's device 'mps'" in str(accelerator.engine(torch.device("mps")))
     monkeypatch.setattr(torch.version, "hip", "6.0")
-    assert "ROCm" in str(gpu.engine(torch.device("cuda", 0)))
+    assert "ROCm" in str(accelerator.engine(torch.device("cuda", 0)))
     monkeypatch.setenv("RAVINE_GPU", "off")
-    assert gpu.engine(torch.device("cuda", 0)) == "RAVINE_GPU is off"
+    assert accelerator.engine(torch.device("cuda", 0)) == "RAVINE_GPU is off"

@@ -76,7 +76,7 @@ def doctor(
     from ravine.doctor.isolation import Case
 
     if asks_for_gpu:
-        from ravine.torch.gpu import ways
+        from ravine.torch.accelerator import ways
 
         click.echo("\n".join(ways()))
         if not references and not factories:

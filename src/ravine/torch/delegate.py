@@ -14,18 +14,22 @@ from torch._C import _get_dispatch_mode, _TorchDispatchModeKey
 from torch.optim.optimizer import _default_to_fused_or_foreach
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices as fused_devices
 
-from ravine.torch import gpu
+from ravine.torch import accelerator
 from ravine.torch.method import Method
 
 
 def is_captured(group: Mapping[str, Any], params: list[Tensor]) -> bool:
     """Whether a group's step may be part of a graph that torch's class captures, so that no number can be read."""
-    return bool(group.get("capturable")) and any(p.device.type != "cpu" for p in params) and not gpu.can_take(params)
+    return (
+        bool(group.get("capturable"))
+        and any(p.device.type != "cpu" for p in params)
+        and not accelerator.can_take(params)
+    )
 
 
 def falls_back(optimizer: torch.optim.Optimizer, params: list[Tensor]) -> bool:
     """Whether parameters lie on an accelerator that the GPU engine does not serve, and torch has a class of its own."""
-    return _kind(optimizer) is not torch.optim.Optimizer and gpu.falls_back(params)
+    return _kind(optimizer) is not torch.optim.Optimizer and accelerator.falls_back(params)
 
 
 def is_needed(group: Mapping[str, Any], params: list[Tensor]) -> bool:
@@ -73,7 +77,7 @@ def _fastest(group: dict[str, Any], state: Mapping[Tensor, dict[str, Any]]) -> d
     """A group that asks for torch's fused form on an accelerator where there is one and nothing else was asked for."""
     params = [p for p in group["params"] if p.grad is not None]
     is_asked = group.get("fused") is not None or group.get("foreach") is not None or group.get("differentiable")
-    if "fused" not in group or is_asked or not gpu.falls_back(params):
+    if "fused" not in group or is_asked or not accelerator.falls_back(params):
         return group  # torch's class takes foreach by itself where it can
     is_fused, _ = _default_to_fused_or_foreach(params, differentiable=False, use_fused=True)
     if is_fused:

@@ -15,7 +15,7 @@ from ravine.engines import foreach
 from ravine.engines.fused.storage import SIZES, Storage
 from ravine.engines.gpu.device import Device
 from ravine.engines.gpu.table import GpuTable, Hyper
-from ravine.torch import gpu, local, rounding
+from ravine.torch import accelerator, gpu, local, rounding
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 from ravine.torch.narrow import is_coded
@@ -179,11 +179,11 @@ class GpuPlan:
 
     def _key(self, row: Row) -> tuple[Device, Storage, bool] | str:
         p, g, state = row
-        if not gpu.is_on(p):
+        if not accelerator.is_on(p):
             return "it lies on the host, in a group on an accelerator"
         if not self.method.rule.graph.is_elementwise:
             return WHOLE
-        device = gpu.engine(p.device)
+        device = accelerator.engine(p.device)
         if isinstance(device, str):
             return device
         if self._is_coded(p, state):
@@ -324,7 +324,7 @@ def plan(
     **asked: bool,
 ) -> GpuPlan:
     """A plan for parameters whose state may be missing; counts are made where the group's options have them."""
-    if gpu.keeps_counts(group):
+    if accelerator.keeps_counts(group):
         for p, state in zip(params, states, strict=True):
             gpu.make_counts(method, p, state, counts)
     fresh = [complete(method, p, s, counts, unfinished, how) for p, s in zip(params, states, strict=True)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ravine.engines.storage import policy
 from ravine.errors import unknown
-from ravine.torch import delegate, gpu, local
+from ravine.torch import accelerator, delegate, local
 
 if TYPE_CHECKING:
     from ravine.torch.stepper import Stepper
@@ -106,7 +106,7 @@ def look(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None
     if not guarded and all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
         return True, None, None
     found_inf, given = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
-    if not guarded and all(gpu.keeps_numbers(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
+    if not guarded and all(accelerator.keeps_numbers(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
         return True, given, found_inf
     if found_inf is not None and found_inf.item():
         return False, None, None

@@ -12,7 +12,7 @@ from torch._compile import _disable_dynamo
 from torch.compiler import is_dynamo_compiling
 
 from ravine.registry import rules
-from ravine.torch import checkpoint, delegate, gpu, gpu_plan, guards, hooks, rounding
+from ravine.torch import accelerator, checkpoint, delegate, gpu_plan, guards, hooks, rounding
 from ravine.torch.gpu_plan import GpuPlan, Scaler
 from ravine.torch.method import Method
 from ravine.torch.ordered import in_order
@@ -189,7 +189,7 @@ class Stepper(torch.optim.Optimizer):
         """One for these parameters of a group, which have gradients, and for those that its last plan was for."""
         group = self.param_groups[number]
         before = self._plans.get(number)
-        is_on_gpu = any(map(gpu.is_on, params))
+        is_on_gpu = any(map(accelerator.is_on, params))
         idle: dict[int, Tensor] = {}
         if type(before) is Plan and before.is_for(method, before.is_scaled, how) and not is_seen and not is_on_gpu:
             idle = before.idle(group["params"], self.state)
