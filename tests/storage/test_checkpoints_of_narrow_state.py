@@ -121,3 +121,16 @@ def test_a_parameter_and_its_remainder_are_float24_both_ways() -> None:
         assert bool(((p.float() - wanted).abs() <= wanted.abs() * 2.0**-8).all())
     ravine.torch.set_float32_parameters(optimizer, held)
     assert all(torch.equal(v, ravine.torch.float32_parameters(optimizer)[p]) for p, v in held.items())
+
+
+def test_a_zero_that_was_rounded_from_below_comes_back() -> None:
+    params = parameters()
+    optimizer = ravine.torch.SGD(params, momentum=0.9, state="int8")
+    params[0].grad = torch.full_like(params[0], -1e-9)
+    params[0].grad.view(-1)[::256] = 1.0
+    optimizer.step()
+    held = optimizer.state[params[0]]["momentum_buffer"]
+    assert int((held == -128).sum()) > 100
+    again = ravine.torch.SGD(params, momentum=0.9, state="int8")
+    again.load_state_dict(ravine.torch.float32_state(optimizer.state_dict()))
+    assert torch.equal(again.state[params[0]]["momentum_buffer"], held)

@@ -74,7 +74,10 @@ def fitted(method: Method, p: Tensor, saved: Mapping[str, Any], key: str, name: 
     if wanted not in codes.KINDS:
         return {key: value.to(p.device, wanted or p.dtype)}
     new = made(method, name, p, key, 0.0)
-    coded, scale = codes.encode(local.part(value).to(p.device), codes.KINDS[new[key].dtype])
+    values = local.part(value).to(p.device)
+    coded, scale = codes.encode(values, codes.KINDS[new[key].dtype])
+    if wanted is torch.int8:  # what was rounded to zero from below is the code of −0, and shall be so again
+        coded = torch.where((values == 0) & values.signbit(), torch.iinfo(torch.int8).min, coded)
     local.part(new[key]).copy_(coded)
     return {key: new[key], scale_key(key): scale}
 
