@@ -187,10 +187,11 @@ def heavy_ball_by_hand(lr: float, mu: float) -> Callable[[], Trace]:
 
 def evidence() -> list[Piece]:
     """All of it. Hyperparameters are unlike the defaults and unlike each other, so that none can pass for another."""
+    import evidence_adam_kin
     import evidence_matrices
 
     own = [*_descent(), *_rmsprop(), *_steady(), *_adam(), *_alone(), *_transforms(), *_recorded()]
-    return [*own, *evidence_matrices.evidence()]
+    return [*own, *evidence_adam_kin.evidence(), *evidence_matrices.evidence()]
 
 
 @dataclass(frozen=True)
@@ -411,6 +412,12 @@ EQUIVALENT = {
             "sub(1, power(rho, t)) → neg(sub(1, power(…, …)))",
         )
     },
+    (
+        "yogi",
+        "mul(mul(mul(…, …), g), sign(sub(…, …))) → div(mul(mul(…, …), g), sign(sub(…, …)))",
+    ): "a sign that is not 0 is its own inverse",
+    ("adan", "in gt(t, 1), 1 → 1.125"): _WHOLE,
+    ("adopt", "in gt(t, 1), 1 → 1.125"): _WHOLE,
     ("momentum_torch", "in gt(t, 1), 1 → 1.125"): _WHOLE,
     ("nesterov_torch_dampened", "in gt(t, 1), 1 → 1.125"): _WHOLE,
     ("rprop", "in gt(t, 1), 1 → 1.125"): _WHOLE,

@@ -1,4 +1,4 @@
-"""Lion: only the sign of the momentum."""
+"""Lion and Signum: only the sign of the momentum."""
 
 from ravine.hyperparameter import FRACTION
 from ravine.math import ema, sign
@@ -17,3 +17,10 @@ def lion(g, m, *, lr=0.0001, beta1=0.9, beta2=0.99):
     The paper's decay is decoupled: wrap it in `decoupled_weight_decay`.
     """
     return -lr * sign(ema(m, g, beta1)), ema(m, g, beta2)
+
+
+@rule(title="Signum", paper="Bernstein et al. 2018, arXiv:1802.04434", kin=("lion", "momentum_ema"))
+def signum(g, m, *, lr=0.001, beta=0.9):
+    """Every coordinate moves by exactly ±lr, along the sign of its averaged gradient. optax.signum."""
+    m = ema(m, g, beta)
+    return -lr * sign(m), m
