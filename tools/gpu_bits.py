@@ -1,7 +1,7 @@
 """Every rule × every storage through the machine that runs PTX, against the reference, and the slips of some rules.
 
-Run by `make gpu-bits`, which puts tests/ on the path. Prints a line for each rule and writes a summary; exits 1 if a
-bit differs or a slip is not caught. No GPU is needed.
+Run by `make gpu-bits`, which puts tests/ on the path. Prints a line for each rule and puts it into a record; exits 1 if
+a bit differs or a slip is not caught. No GPU is needed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 
@@ -38,54 +39,42 @@ OLD = {"capability": (7, 5), "version": (11, 0)}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Rules (all by default) whose results are put into the record.")
     parser.add_argument("--out", type=Path)
     parser.add_argument("names", nargs="*")
     given = parser.parse_args()
+    record = json.loads(given.out.read_text(encoding="utf-8")) if given.out and given.out.exists() else {}
     names = given.names or [*ravine.rules(), *WRAPPED]
-    failures: list[str] = []
-    runs = steps = 0
-    instructions: set[str] = set()
-    taken = [name for name in names if ravine.rule(name).graph.is_elementwise]
-    for number, name in enumerate(taken):
-        rule = ravine.rule(name)
-        cases = [(types, has_counts, {}) for types in WIDE for has_counts in (False, True)]
-        cases += [(types, bool((number + k) % 2), {}) for k, types in enumerate(NARROW)]
-        cases += [(types, bool(number % 2), OLD) for types in (("float32",), ("bfloat16",))]
-        for types, has_counts, card in cases:
-            try:
-                held = Held(rule, storage_of(rule, *types), has_counts=has_counts, **card).steps()
-                instructions |= set(held.cuda.executed)
-                runs, steps = runs + 1, steps + STEPS
-            except (AssertionError, DriverError) as error:
-                failures.append(f"{name} {types} {'counts on the device' * has_counts} {card}: {error}")
-        print(f"{number + 1}/{len(taken)} {name}", flush=True)
-    slips = caught = 0
-    for name in MUTATED if not given.names else []:
-        rule = ravine.rule(name)
-        for mutant in mutants(rule):
-            if (name, mutant.description) in EQUIVALENT:
-                continue
-            slips += 1
-            if is_caught(mutant.rule, rule):
-                caught += 1
-            else:
-                failures.append(f"a slip in {name} is not caught: {mutant.description}")
-    summary = {
-        "rules": len(taken),
-        "left_out": [name for name in names if name not in taken],
-        "runs": runs,
-        "steps": steps,
-        "slips": slips,
-        "slips_caught": caught,
-        "failures": failures,
-        "instructions": sorted(instructions),
-        "llvmlite": llvmlite.__version__,
-    }
-    print(json.dumps({**summary, "instructions": len(instructions)}, indent=1, ensure_ascii=False))
-    if given.out:
-        given.out.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return 1 if failures else 0
+    failed = False
+    for number, name in enumerate(n for n in names if ravine.rule(n).graph.is_elementwise):
+        record[name] = of_rule(name, number)
+        failed |= bool(record[name]["failures"])
+        print(name, json.dumps(record[name], ensure_ascii=False), flush=True)
+        if given.out:
+            given.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return int(failed)
+
+
+def of_rule(name: str, number: int) -> dict[str, Any]:
+    """What came of every case, and of the slips where the rule is one of those."""
+    rule = ravine.rule(name)
+    cases = [(types, has_counts, {}) for types in WIDE for has_counts in (False, True)]
+    cases += [(types, bool((number + k) % 2), {}) for k, types in enumerate(NARROW)]
+    cases += [(types, bool(number % 2), OLD) for types in (("float32",), ("bfloat16",))]
+    failures, runs = [], 0
+    for types, has_counts, card in cases:
+        try:
+            Held(rule, storage_of(rule, *types), has_counts=has_counts, **card).steps()
+            runs += 1
+        except (AssertionError, DriverError) as error:
+            failures.append(f"{types} {'counts on the device' * has_counts} {card}: {error}")
+    found: dict[str, Any] = {"equal_runs": runs, "steps_each": STEPS, "llvmlite": llvmlite.__version__}
+    if name in MUTATED:
+        slips = [m for m in mutants(rule) if (name, m.description) not in EQUIVALENT]
+        missed = [m.description for m in slips if not is_caught(m.rule, rule)]
+        found |= {"slips": len(slips), "slips_caught": len(slips) - len(missed)}
+        failures += [f"not caught: {description}" for description in missed]
+    return {**found, "failures": failures}
 
 
 def is_caught(mutant: ravine.Rule, rule: ravine.Rule) -> bool:
