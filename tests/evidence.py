@@ -375,6 +375,7 @@ def _recorded() -> list[recorded.Trace]:
     alone += ("rmsprop_debiased", "rmsprop_debiased_centered", "lr_decay(adagrad)")
     alone += ("rmsprop_torch_debiased", "rmsprop_torch_debiased_centered")
     alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
+    alone += ("muon_rms_momentum", "muon_keras", "muon_optax", "muon_optax_rms")
     return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
 
 

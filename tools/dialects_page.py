@@ -292,7 +292,11 @@ def section(framework: str) -> str:
 def row(constructor: Constructor, form: Form) -> str:
     """A row for one arithmetic."""
     words = describe(form.rule)
-    on = [f"`{n}`" for n, wanted in form.when.items() if wanted and constructor.defaults[n] is not True]
+    on = [
+        f"`{n}={wanted!r}`" if isinstance(wanted, str) else f"`{n}`"
+        for n, wanted in form.when.items()
+        if wanted and constructor.defaults[n] is not True
+    ]
     off = [f"`{n}` off" for n, wanted in form.when.items() if not wanted and constructor.defaults[n] is True]
     lines = "<br>".join(f"`{line}`" for line in text.equation(rule(form.rule)).replace("|", "\\|").split("\n"))
     starts = ", ".join(f"{slot} at {start(form, slot)}" for slot in rule(form.rule).slots)

@@ -46,7 +46,9 @@ def section(rule: ravine.Rule) -> str:
 
 if __name__ == "__main__":
     import dialects_page
+    import muon_page
 
     docs = Path(__file__).parents[1] / "docs"
     (docs / "rules.md").write_text(page(), encoding="utf-8")
     (docs / "dialects.md").write_text(dialects_page.page(), encoding="utf-8")
+    (docs / "muon.md").write_text(muon_page.page(), encoding="utf-8")

@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import inspect
+import itertools
 import json
+import operator
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +24,21 @@ STEPS, SIZE, DROP = 24, 4, 12  # the learning rate drops tenfold after DROP step
 SCALES = {"wide": [1e-4, 1e-2, 1.0, 1e2], "gentle": [1e-3, 1e-2, 0.1, 1.0]}
 OUT = Path(__file__).resolve().parent.parent / "tests" / "recorded"
 
+FLAGS = ("python_numbers", "narrow_products")
+"""How a run was made, among its arguments: not the framework's."""
+MATRICES = {"tall": (5, 3), "broad": (3, 5)}
+"""The shapes that optimizers of matrices are seen on; each shape's stream has its name."""
+FOR_MATRICES = ("torch.Muon", "keras.Muon", "optax.contrib.muon")
+
 Run = Iterator[tuple[Any, dict[str, Any]]]
+
+
+def matrix_gradients(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A stream of gradients (STEPS, r, c): of changing scale, with a part that stays, and a row that is zero once."""
+    steady = rng.normal(size=shape)
+    found = np.exp(rng.normal(0, 1.0, (STEPS, 1, 1))) * (steady + rng.normal(size=(STEPS, *shape)))
+    found[3, 0] = 0.0
+    return found
 
 
 def gradients(kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -98,13 +114,18 @@ def run_torch(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
 
     torch.set_default_dtype(getattr(torch, str(x0.dtype)))  # otherwise NAdam keeps its product in float32
     x = torch.tensor(x0, requires_grad=True)
+    narrow = arguments.pop("narrow_products", False)
     optimizer = getattr(torch.optim, name)([x], **arguments)
+    if name == "Muon" and not narrow:  # which multiplies in bfloat16: the same lines in the parameter's own type
+        torch.Tensor.bfloat16 = torch.Tensor.clone
     for g, lr in zip(gs, lrs(arguments["lr"]), strict=True):
         optimizer.param_groups[0]["lr"] = lr
         x.grad = torch.tensor(g)
         optimizer.step()
         state = {n: v.numpy().copy() for n, v in optimizer.state[x].items() if v is not None and n != "step"}
         yield x.detach().numpy().copy(), state
+    if name == "Muon" and not narrow:
+        del torch.Tensor.bfloat16
 
 
 def run_optax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
@@ -115,15 +136,18 @@ def run_optax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
     jax.config.update("jax_enable_x64", x0.dtype == np.float64)
     lr = arguments["learning_rate"]
     schedule = lambda count: jnp.where(count < DROP, lr, lr * 0.1)  # noqa: E731
-    transformation = getattr(optax, name)(**{**arguments, "learning_rate": schedule})
+    transformation = operator.attrgetter(name)(optax)(**{**arguments, "learning_rate": schedule})
     x = jnp.asarray(x0)
     state = transformation.init(x)
+    # Its loops over matrices would be compiled anew in every step.
+    update = jax.jit(transformation.update) if name.startswith("contrib.") else transformation.update
     for g in gs:
-        updates, state = transformation.update(jnp.asarray(g), state, x)
+        updates, state = update(jnp.asarray(g), state, x)
         x = optax.apply_updates(x, updates)
         leaves, _ = jax.tree_util.tree_flatten_with_path(state)
         named = {jax.tree_util.keystr(path, simple=True, separator="."): np.array(leaf) for path, leaf in leaves}
-        yield np.array(x), {n: v for n, v in named.items() if not n.endswith("count")}
+        named = {n.removeprefix("inner_states.").replace(".inner_state.", "."): v for n, v in named.items()}
+        yield np.array(x), {n: v for n, v in named.items() if not n.endswith(("count", "ns_coeffs"))}
 
 
 RUNNERS: dict[str, Callable[..., Run]] = {
@@ -132,7 +156,10 @@ RUNNERS: dict[str, Callable[..., Run]] = {
     "keras_legacy": run_keras_legacy,
     "torch": run_torch,
     "optax": run_optax,
+    "contrib": run_optax,
 }
+MODULES = {"contrib": "optax.contrib"}
+"""Where a framework's optimizers are, if not in the module of its name."""
 
 
 def choices(on: dict[str, list[Any]]) -> list[dict[str, Any]]:
@@ -165,6 +192,7 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "Nadam": {lr: [None]},
             "Adamax": {lr: [None]},
             "Lion": {"weight_decay": [None, 0.01]},
+            "Muon": {lr: [None, 0.02]},
         },
         "keras_legacy": {
             "SGD": {"momentum": [None, 0.9], "nesterov": [None, True], "decay": [None, 0.05]},
@@ -187,6 +215,7 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "Adamax": {lr: [None]},
             "Rprop": {"step_sizes": [None, (0.02, 0.1)], "maximize": [None, True]},
             "ASGD": {"t0": [None, 5.0], "weight_decay": [None, 0.01]},
+            "Muon": {lr: [0.02], "nesterov": [None, False], "adjust_lr_fn": [None, "match_rms_adamw"]},
         },
         "optax": {
             "sgd": {lr: [0.01], "momentum": [None, 0.9], "nesterov": [None, True]},
@@ -208,6 +237,9 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "adamax": {lr: [0.001]},
             "lion": {lr: [0.001]},
         },
+        "contrib": {
+            "muon": {lr: [0.02], "consistent_rms": [None, 0.2]},
+        },
     }
     result = []
     for name, on in switches[framework].items():
@@ -222,8 +254,11 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
         result.append(("SGD", {lr: 0.01, "momentum": 0.9, "nesterov": True}))
         result.append(("SGD", {lr: 0.01, "momentum": 0.9, "dampening": 0.3}))
         result.append(("NAdam", {"weight_decay": 0.01, "decoupled_weight_decay": True}))
+        as_adamw = {"adjust_lr_fn": "match_rms_adamw", "nesterov": False, "weight_decay": 0.0}
+        result.append(("Muon", {lr: 0.02, **as_adamw}))
     if framework == "keras":
         result.append(("RMSprop", {"clipvalue": 0.5}))
+        result.append(("Muon", {lr: 0.02, "weight_decay": 0.0}))
         result.append(("Adam", {lr: 0.01, "amsgrad": True, "beta_2": 0.9}))
     return result
 
@@ -253,6 +288,14 @@ def randomised(name: str, arguments: dict[str, Any], rng: np.random.Generator) -
             drawn[key] = value(1e-4, 1e-1, log=True)
         elif key in ("initial_accumulator_value", "initial_scale"):
             drawn[key] = value(0.01, 1.0, log=True)
+        elif key == "beta":
+            drawn[key] = value(0.5, 0.98)
+        elif key == "ns_steps":
+            drawn[key] = int(rng.integers(3, 8))
+        elif key in ("ns_coefficients", "ns_coeffs"):
+            drawn[key] = (1.875, -1.25, 0.375)  # any others may blow up
+        elif key in ("rms_rate", "consistent_rms") and (key in arguments or key == "rms_rate"):
+            drawn[key] = value(0.1, 0.4)
         elif key == "etas":
             drawn[key] = (value(0.3, 0.9), value(1.05, 1.6))
         elif key == "lambd":
@@ -283,7 +326,7 @@ def constructor(name: str) -> Any:
         return getattr(torch.optim, function)
     import optax
 
-    return getattr(optax, function)
+    return operator.attrgetter(function)(optax)
 
 
 def default_lr(name: str) -> float:
@@ -295,9 +338,15 @@ def record(framework: str) -> dict[str, np.ndarray]:
     """All arrays of one framework's file."""
     rng = np.random.default_rng(2012)
     streams = {kind: gradients(kind, rng) for kind in SCALES}
-    x0 = np.array([1.5, -2.25, 1.125, -3.0])
-    configurations = [(f"{framework}.{n}", a) for n, a in chosen(framework)]
+    starts = dict.fromkeys(SCALES, np.array([1.5, -2.25, 1.125, -3.0]))
+    configurations = [(f"{MODULES.get(framework, framework)}.{n}", a) for n, a in chosen(framework)]
     configurations += [(n, randomised(n, a, rng)) for n, a in configurations]
+    if any(n in FOR_MATRICES for n, _ in configurations):  # random numbers of their own: the others keep theirs
+        of_matrices = np.random.default_rng(2024)
+        streams |= {kind: matrix_gradients(shape, of_matrices) for kind, shape in MATRICES.items()}
+        starts |= {kind: of_matrices.normal(size=shape) for kind, shape in MATRICES.items()}
+        if framework == "torch":
+            configurations.append(("torch.Muon", {"lr": 0.02, "narrow_products": True}))
     if framework == "tensorflow":  # which then rounds them to float32
         configurations.append(("tensorflow.AdadeltaOptimizer", {"learning_rate": 1.0, "python_numbers": True}))
         configurations.append(("tensorflow.RMSPropOptimizer", {"learning_rate": 0.01, "python_numbers": True}))
@@ -308,22 +357,26 @@ def record(framework: str) -> dict[str, np.ndarray]:
     lr_name = "lr" if framework == "torch" else "learning_rate"
     for name, arguments in configurations:
         arguments = {lr_name: default_lr(name)} | arguments if lr_name not in arguments else arguments
-        kind = "gentle" if arguments.get("centered") else "wide"
-        for dtype in data:
+        plain = ["gentle" if arguments.get("centered") else "wide"]
+        kinds = list(MATRICES) if name in FOR_MATRICES else plain
+        for kind, dtype in itertools.product(kinds, data):
             if name == "keras_legacy.Nadam" and dtype == "float64":
                 continue  # its product is kept for float32 variables alone: for others every step is taken as the first
             rows: dict[str, list[np.ndarray]] = {"x": []}
             given = dict(arguments)
-            run = RUNNERS[framework](name.partition(".")[2], given, x0.astype(dtype), streams[kind].astype(dtype))
+            run = RUNNERS[framework](
+                name.partition(".")[2], given, starts[kind].astype(dtype), streams[kind].astype(dtype)
+            )
             for x, state in run:
                 for key, value in {"x": x, **state}.items():
                     rows.setdefault(key, []).append(np.asarray(value, dtype=dtype))
-            call = ", ".join(f"{n}={v!r}" for n, v in arguments.items() if n != "python_numbers")
+            call = ", ".join(f"{n}={v!r}" for n, v in arguments.items() if n not in FLAGS)
             shapes = {key: [len(values), *values[0].shape] for key, values in rows.items()}
             entry = {"call": f"{name}({call})", "dtype": dtype, "stream": kind, "arrays": shapes}
-            index.append(entry | ({"python_numbers": True} if "python_numbers" in arguments else {}))
+            index.append(entry | {flag: True for flag in FLAGS if flag in arguments})
             data[dtype] += [np.ravel(values) for values in rows.values()]
-    package = {"tensorflow": "tensorflow_cpu", "keras_legacy": "tf_keras"}.get(framework, framework)
+    packages = {"tensorflow": "tensorflow_cpu", "keras_legacy": "tf_keras", "contrib": "optax"}
+    package = packages.get(framework, framework)
     names = dict.fromkeys(n for n, _ in configurations)
     about = {
         "framework": framework,
@@ -332,10 +385,11 @@ def record(framework: str) -> dict[str, np.ndarray]:
         "signatures": {n: signature(n) for n in names},
         "traces": index,
     }
-    if framework == "optax":
+    if package == "optax":
         about["versions"]["jax"] = importlib.metadata.version("jax")
     arrays = {f"stream.{kind}": stream for kind, stream in streams.items()}
-    return {"about": np.array(json.dumps(about)), "x0": x0, **arrays, **{d: np.concatenate(v) for d, v in data.items()}}
+    arrays |= {f"x0.{kind}": start for kind, start in starts.items()}
+    return {"about": np.array(json.dumps(about)), **arrays, **{d: np.concatenate(v) for d, v in data.items()}}
 
 
 def as_kept(name: str, arguments: dict[str, Any]) -> dict[str, Any]:

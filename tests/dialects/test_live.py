@@ -57,7 +57,7 @@ CALLS = list(dict.fromkeys(t.call for t in traces("torch")))
 def test_the_classes_read_in_a_group_what_the_dialect_reads_in_a_call(call: str) -> None:
     """The rule, its hyperparameters' values, torch's names for its slots, and what they start at."""
     constructor, given = dialects.parse(call)
-    optimizer = getattr(ravine.torch, constructor.name)([torch.nn.Parameter(torch.ones(1))], **given)
+    optimizer = getattr(ravine.torch, constructor.name)([torch.nn.Parameter(torch.ones(1, 1))], **given)
     group = optimizer.param_groups[0]
     method = optimizer._method(group)
     arguments = constructor.arguments(**given)
@@ -80,14 +80,14 @@ def test_every_class_of_torch_is_in_both() -> None:
 def test_torch_keeps_in_its_groups_what_the_dialect_names(name: str) -> None:
     """So that a class finds every option of its table there."""
     table = dialects.torch.__dict__[name]
-    group = getattr(torch.optim, name)([torch.nn.Parameter(torch.ones(1))]).param_groups[0]
+    group = getattr(torch.optim, name)([torch.nn.Parameter(torch.ones(1, 1))]).param_groups[0]
     named = {place(a)[0] for f in table.forms for a in f.names.values()} | set(table.options)
     assert named - set(group) <= {"lr_decay", "decoupled_weight_decay"}
     assert named & set(table.arguments()) <= set(group)
 
 
 def one(name: str, **options: Any) -> Any:
-    return getattr(ravine.torch, name)([torch.nn.Parameter(torch.ones(1))], **options)
+    return getattr(ravine.torch, name)([torch.nn.Parameter(torch.ones(1, 1))], **options)
 
 
 def test_a_value_that_changes_keeps_the_method_and_another_choice_changes_it() -> None:
@@ -112,6 +112,6 @@ def test_a_checkpoint_can_be_older_than_an_option() -> None:
     state = optimizer.state_dict()
     del state["param_groups"][0]["initial_accumulator_value"]
     optimizer.load_state_dict(state)
-    optimizer.param_groups[0]["params"][0].grad = torch.ones(1)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(1, 1)
     optimizer.step()
     assert optimizer.param_groups[0]["params"][0].item() == pytest.approx(0.99)

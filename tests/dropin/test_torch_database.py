@@ -13,9 +13,11 @@ torch = pytest.importorskip("torch")
 from steplock import NAMES, ULPS, copy_into, default_dtype, gaps, ours, snapshot, theirs
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
-EVERY = (*NAMES, "SparseAdam")
+EVERY = (*NAMES, "SparseAdam", "Muon")
 INFO = {info.optim_cls.__name__: info for info in optim_db if info.optim_cls.__name__ in EVERY}
-REAL_ONLY = ("SparseAdam",)
+REAL_ONLY = ("SparseAdam", "Muon")
+SHAPES = {"SparseAdam": [(3, 5), (17,), (2, 3, 4)], "Muon": [(3, 5), (7, 2), (1, 4), (4, 4)]}
+"""What some of torch's classes can step."""
 VALID = [(n, c.desc, c.kwargs) for n, info in INFO.items() for c in info.optim_inputs_func(device="cpu")]
 INVALID = [
     (name, case.optimizer_error_input.desc, number)
@@ -32,7 +34,7 @@ def test_the_database_has_every_class() -> None:
 
 def parameters(name: str, dtype: Any) -> list[Any]:
     random = torch.Generator().manual_seed(0)
-    shapes = [(3, 5), (17,), (2, 3, 4)] if name == "SparseAdam" else [(3, 5), (17,), (), (2, 3, 4)]
+    shapes = SHAPES.get(name, [(3, 5), (17,), (), (2, 3, 4)])
     return [torch.nn.Parameter(torch.randn(s, generator=random, dtype=torch.float64).to(dtype)) for s in shapes]
 
 
@@ -77,10 +79,12 @@ def run_side_by_side(name: str, dtype: Any, options: dict[str, Any], steps: int,
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.complex128], ids=str)
 @pytest.mark.parametrize(("name", "_description", "options"), VALID, ids=lambda v: v if isinstance(v, str) else "")
 def test_every_valid_configuration_steps_as_torch(
-    name: str, _description: str, options: dict[str, Any], dtype: Any
+    name: str, _description: str, options: dict[str, Any], dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if dtype is torch.complex128 and name in REAL_ONLY:
         pytest.skip("torch's class refuses complex parameters")
+    if name == "Muon":  # torch's own lines, but that it multiplies in bfloat16
+        monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
     with default_dtype(torch.float32 if dtype is torch.float32 else torch.float64):
         run_side_by_side(name, dtype, options, 25, ULPS.get(name, 8.0))
 
@@ -136,3 +140,22 @@ def test_sparse_state_goes_both_ways() -> None:
             assert second.state[params[1]]["step"] == step + 1
             assert type(second.state[params[1]]["step"]) is int
     torch.testing.assert_close(*params)
+
+
+def test_muon_is_torchs_to_bfloat16_and_takes_its_state() -> None:
+    params = [torch.nn.Parameter(torch.ones(4, 3) + torch.arange(12.0).view(4, 3) / 9) for _ in range(2)]
+    first, second = theirs("Muon")(params[:1], lr=0.1), ours("Muon")(params[1:], lr=0.1)
+    for step in range(6):
+        before = params[0].detach().clone()
+        for p, optimizer in zip(params, (first, second), strict=True):
+            p.grad = torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
+            optimizer.step()
+        gap, length = (params[0] - params[1]).norm(), (params[0] - before).norm()
+        assert gap <= 0.03 * length
+        params[1].data.copy_(params[0])
+        torch.testing.assert_close(
+            *(o.state[p]["momentum_buffer"] for o, p in zip((first, second), params, strict=True))
+        )
+        saved = first.state_dict(), second.state_dict()
+        first.load_state_dict(deepcopy(saved[1]))
+        second.load_state_dict(deepcopy(saved[0]))

@@ -19,7 +19,8 @@ import numpy as np
 import ravine
 from ravine import Recipe, Rule, State, dialects
 
-FRAMEWORKS = ("tensorflow", "keras", "keras_legacy", "torch", "optax")
+FRAMEWORKS = ("tensorflow", "keras", "keras_legacy", "torch", "optax", "contrib")
+"""The files: one a framework, and one for optax.contrib."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Replay:
 
 @dataclass(frozen=True)
 class Trace:
-    """One recorded run: the framework's call, the gradients (T, n) and learning rates (T,) that it was given, and the
-    parameter x (T + 1, n) and the state (each (T, n), under the framework's own names) that it had."""
+    """One recorded run: the framework's call, the gradients (T, …) and learning rates (T,) that it was given, and the
+    parameter x (T + 1, …) and the state (each (T, …), under the framework's own names) that it had."""
 
     framework: str
     call: str
@@ -59,9 +60,13 @@ class Trace:
     state: dict[str, np.ndarray]
     python_numbers: bool = False
     """Whether TensorFlow was given Python's numbers, which it rounds to float32."""
+    narrow_products: bool = False
+    """Whether torch multiplied matrices in bfloat16, as its Muon does; else its lines ran in the parameter's type."""
 
     def __str__(self) -> str:
-        return f"{self.call}-{self.dtype}{'-python' if self.python_numbers else ''}"
+        how = "-python" * self.python_numbers + "-bfloat16" * self.narrow_products
+        where = f"-{self.stream}" if self.x.ndim > 2 else ""
+        return f"{self.call}-{self.dtype}{where}{how}"
 
     @property
     def source(self) -> str:
@@ -106,6 +111,7 @@ class Trace:
                 kept.append(np.max(np.abs(after.slots[slot] - theirs) / np.maximum(np.abs(theirs), 1e-30)))
             x, state = chosen.update(g, state, x, lr=lr)
             size = np.abs(self.x[t + 1])
+            size = size.max() if size.ndim > 1 else size  # in a matrix a sum's error is of its largest term
             ulps.append(np.abs(stepped - self.x[t + 1]) / np.spacing(size))
             drift.append(np.abs(x - self.x[t + 1]) / size)
         return Replay(np.array(ulps), np.array(drift), np.array(kept))
@@ -147,7 +153,7 @@ def _read(framework: str) -> Iterator[Trace]:
             start = position[dtype]
             position[dtype] += int(np.prod(shape))
             found[name] = arrays[dtype][start : position[dtype]].reshape(shape)
-        x0 = arrays["x0"].astype(dtype)
+        x0 = arrays.get(f"x0.{entry['stream']}", arrays.get("x0")).astype(dtype)
         gradients = arrays[f"stream.{entry['stream']}"].astype(dtype)
         _, given = dialects.parse(entry["call"])
         lr = given["lr" if framework == "torch" else "learning_rate"]
@@ -155,4 +161,16 @@ def _read(framework: str) -> Iterator[Trace]:
         rounded = entry.get("python_numbers", False)
         lrs = [float(np.float32(v)) for v in lrs] if rounded else lrs
         x = np.concatenate([x0[None], found.pop("x")])
-        yield Trace(framework, entry["call"], dtype, entry["stream"], gradients, tuple(lrs), x, found, rounded)
+        narrow = entry.get("narrow_products", False)
+        yield Trace(
+            "optax" if framework == "contrib" else framework,
+            entry["call"],
+            dtype,
+            entry["stream"],
+            gradients,
+            tuple(lrs),
+            x,
+            found,
+            rounded,
+            narrow,
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from types import ModuleType
 
-from ravine.dialects import chains, keras, keras_legacy, lines, optax, tensorflow, torch
+from ravine.dialects import chains, contrib, keras, keras_legacy, lines, optax, tensorflow, torch
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
 from ravine.errors import unknown
@@ -42,7 +42,8 @@ def constructors(framework: str) -> dict[str, Constructor]:
     """A framework's constructors by name. Raises ValueError for a framework without a dialect."""
     if framework not in FRAMEWORKS:
         raise unknown("framework", framework, FRAMEWORKS)
-    return {n: c for n, c in vars(FRAMEWORKS[framework]).items() if isinstance(c, Constructor)}
+    modules = [FRAMEWORKS[framework], *([contrib] if framework == "optax" else [])]
+    return {c.name: c for module in modules for c in vars(module).values() if isinstance(c, Constructor)}
 
 
 def is_line(text: str) -> bool:

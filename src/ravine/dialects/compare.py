@@ -101,22 +101,25 @@ def effect(a: Recipe, b: Recipe, drop: float = 0.1) -> Effect:
     return Effect(at + 1, float(by_step[at]), float(by_step[worst]), worst + 1)
 
 
-def stream() -> np.ndarray:
+def stream(seed: int = 45) -> np.ndarray:
     """The gradients (STEPS, SIZE) of the test stream."""
-    rng = np.random.default_rng(45)
+    rng = np.random.default_rng(seed)
     sign = np.cumprod(np.where(rng.random((STEPS, SIZE)) < 0.2, -1.0, 1.0), axis=0)
     g = sign * np.exp(rng.normal(0, 0.5, (STEPS, SIZE))) * np.array([1e-4, 1e-2, 1.0, 1e2])
     return np.where(rng.random((STEPS, SIZE)) < 0.1, 0.0, g)
 
 
 def _trajectory(chosen: Recipe, drop: float) -> np.ndarray:
-    x = np.array([1.0, -2.0, 1.5, -0.5])
+    x, gradients = np.array([1.0, -2.0, 1.5, -0.5]), stream()
+    if not chosen.rule.graph.is_elementwise:  # a matrix, each of its columns with a stream of its own
+        x = x[:, None] * np.array([1.0, 0.5, -1.5])
+        gradients = np.stack([gradients, stream(46), stream(47)], axis=2)
     state, points = chosen.init(x), [x]
-    for t, g in enumerate(stream()):
+    for t, g in enumerate(gradients):
         lr = {n: v * (1.0 if t < DROP else drop) for n, v in chosen.hyper.items() if n == "lr"}
         x, state = chosen.update(g, state, x, **lr)
         points.append(x)
-    return np.stack(points)
+    return np.stack(points).reshape(len(points), -1)
 
 
 def _switches(a: Recipe, b: Recipe) -> Iterator[tuple[str, str, str, Recipe | None, Recipe]]:

@@ -7,6 +7,7 @@ decoupled in every class. With the TensorFlow backend the learning rate is kept 
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Form, Wrap, rmsprop_forms
@@ -165,3 +166,45 @@ def Lion(
     weight_decay: float | None = None,
 ) -> None:
     """Lion, with a default lr ten times the paper's and no decay."""
+
+
+@spelling(
+    Form(
+        "muon_keras",
+        {**MOMENTUM, "rms": "rms_rate", "a": "muon_a", "b": "muon_b", "c": "muon_c", "steps": "ns_steps"},
+        state={"m": "momentum"},
+        fixed={"eps": 1e-7},
+    ),
+    common={},
+    refuses={**REFUSES, "nesterov": (True, "plain momentum under a sum of gradients is no rule of Ravine's")},
+)
+def Muon(
+    learning_rate: float = 0.001,
+    adam_beta_1: float = 0.9,
+    adam_beta_2: float = 0.999,
+    adam_weight_decay: float | None = 0.004,
+    epsilon: float = 1e-7,
+    weight_decay: float | None = 0.004,
+    clipnorm: float | None = None,
+    clipvalue: float | None = None,
+    global_clipnorm: float | None = None,
+    use_ema: bool = False,
+    ema_momentum: float = 0.99,
+    ema_overwrite_frequency: int | None = None,
+    loss_scale_factor: float | None = None,
+    gradient_accumulation_steps: int | None = None,
+    name: str | None = None,
+    exclude_layers: Any = None,
+    exclude_embeddings: bool = True,
+    muon_a: float = 3.4445,
+    muon_b: float = -4.775,
+    muon_c: float = 2.0315,
+    adam_lr_ratio: float = 1,
+    momentum: float = 0.95,
+    ns_steps: int = 5,
+    nesterov: bool = True,
+    rms_rate: float | None = 0.2,
+) -> None:
+    """Muon on Keras's matrices, at AdamW's length; what it steps by Adam (embeddings, vectors) needs another."""
+    if rms_rate is None:
+        raise ValueError("rms_rate must be a number: without one the step has another scaling, which no rule here has")

@@ -124,6 +124,8 @@ def candidates(target: ast.expr, known: Mapping[str, Mapping[str, Constructor]])
         if found := [own[name] for framework, own in known.items() if name in own and framework not in PREFIXED]:
             return found
         raise unknown("optimizer", name, {n for own in known.values() for n in own})
+    if module.endswith(".contrib"):
+        module, name = module.removesuffix(".contrib"), f"contrib.{name}"
     framework = MODULES.get(module, module)
     if framework not in known and module.rpartition(".")[0] in MODULES:  # torch.optim.adamw.AdamW
         framework = MODULES[module.rpartition(".")[0]]

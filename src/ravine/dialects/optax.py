@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+from ravine.dialects import contrib
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Form, Wrap
 
@@ -28,6 +29,7 @@ REFUSES = {
     "bias_correction_nu": (True, "no rule of Ravine's does this"),
 }
 spelling = functools.partial(any_spelling, "optax", refuses=REFUSES)
+__all__ = ["contrib"]
 
 LR = {"lr": "learning_rate"}
 MOMENTUM = {**LR, "mu": "momentum"}

@@ -117,7 +117,8 @@ def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, A
         return None
     chosen: dict[str, Any] = {}
     for name, on in form.when.items():
-        if constructor.defaults.get(name) is not None and bool(constructor.defaults[name]) is not on:
+        default = constructor.defaults.get(name)
+        if isinstance(on, str) or (default is not None and bool(default) is not on):
             chosen[name] = on
         elif on:
             chosen[name] = True
@@ -140,6 +141,9 @@ def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, A
         elif constructor.defaults.get(wrap.argument) and wrap.argument not in chosen:
             chosen[wrap.argument] = 0.0
     chosen = {n: v for n, v in chosen.items() if n not in constructor.defaults or constructor.defaults[n] != v}
+    for n in chosen:  # a number of iterations: range() takes no float
+        if type(constructor.defaults.get(n)) is int and n.endswith("steps"):
+            chosen[n] = int(chosen[n])
     try:
         meant = take_apart(constructor(**chosen))
     except (TypeError, ValueError):

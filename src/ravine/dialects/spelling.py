@@ -26,10 +26,12 @@ class Constructor(Table):
         common: Mapping[str, Any],
         refuses: Mapping[str, tuple[Any, str]],
         gone: Mapping[str, str],
+        module: str = "",
     ) -> None:
         super().__init__(forms, wraps)
         functools.update_wrapper(self, function)
-        self.function, self.framework, self.name, self.refuses = function, framework, function.__name__, refuses
+        self.function, self.framework, self.refuses = function, framework, refuses
+        self.name = f"{module}.{function.__name__}" if module else function.__name__
         self.gone = gone
         own = inspect.signature(function).parameters
         added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in common.items()]
@@ -116,17 +118,19 @@ def spelling(
     common: Mapping[str, Any] | None = None,
     refuses: Mapping[str, tuple[Any, str]] | None = None,
     gone: Mapping[str, str] | None = None,
+    module: str = "",
 ) -> Callable[[Callable[..., Arguments | None]], Constructor]:
     """Make a framework's constructor of a function that has its signature.
 
     The function may raise ValueError for arguments that the framework refuses too, and return others that they imply.
     `forms` and `wraps` are those of a `Table`. `common` are further arguments with their defaults. `refuses` maps
     arguments to the one value that is supported, and the reason; `gone` those of earlier versions to what they meant.
-    Arguments that no table mentions don't touch the arithmetic.
+    Arguments that no table mentions don't touch the arithmetic. `module` is the part of the framework that it is in.
     """
 
     def made(function: Callable[..., Arguments | None]) -> Constructor:
-        _made.append(Constructor(function, framework, forms, wraps, common or {}, refuses or {}, gone or {}))
+        given = forms, wraps, common or {}, refuses or {}, gone or {}, module
+        _made.append(Constructor(function, framework, *given))
         return _made[-1]
 
     return made

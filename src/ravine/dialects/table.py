@@ -15,14 +15,15 @@ class Form:
     """One arithmetic that a framework's optimizer can do: the rule it is, and what the rule's parts are called there.
 
     `names` maps hyperparameters to arguments ("betas[0]" is an element of one). `when` says which arguments must be
-    on (true) or off for this form. `start` gives slots that don't start as the rule says: a number, or the argument
-    that tells. `state` maps slots, and "t" where a step count is kept, to the framework's names; a minus sign in front
-    says that the framework stores the negative. `fixed` holds hyperparameters that the framework gives no choice of.
+    on (true) or off for this form, or which value they must have. `start` gives slots that don't start as the rule
+    says: a number, or the argument that tells. `state` maps slots, and "t" where a step count is kept, to the
+    framework's names; a minus sign in front says that the framework stores the negative. `fixed` holds hyperparameters
+    that the framework gives no choice of.
     """
 
     rule: str
     names: Mapping[str, str]
-    when: Mapping[str, bool] = field(default_factory=dict)
+    when: Mapping[str, bool | str] = field(default_factory=dict)
     start: Mapping[str, str | float] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class Wrap:
     transform: str
     argument: str
     hyper: str = ""
-    when: Mapping[str, bool] = field(default_factory=dict)
+    when: Mapping[str, bool | str] = field(default_factory=dict)
 
 
 NAMED = {"decoupled_weight_decay(adam)": "adamw"}
@@ -90,9 +91,12 @@ def rmsprop_forms(
     )
 
 
-def holds(when: Mapping[str, bool], arguments: Arguments) -> bool:
-    """Whether arguments are on and off as is wanted; one that is not given is off."""
-    return all(bool(arguments.get(name)) is wanted for name, wanted in when.items())
+def holds(when: Mapping[str, bool | str], arguments: Arguments) -> bool:
+    """Whether arguments are on and off, or have the values, as is wanted; one that is not given is off."""
+    return all(
+        arguments.get(name) == wanted if isinstance(wanted, str) else bool(arguments.get(name)) is wanted
+        for name, wanted in when.items()
+    )
 
 
 def place(argument: str) -> tuple[str, int | None]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from ravine.dialects import matrix_terms
 from ravine.recipe import Recipe
 from ravine.registry import rule as find_rule
 from ravine.rule import Rule
@@ -52,16 +53,21 @@ def take_apart(recipe: Recipe) -> Parts:
 def method(name: str) -> str:
     """The method that a rule is a variant of, as its name says: "rmsprop" for "heavy_ball(rmsprop_torch)"."""
     stem = re.findall(r"\w+", name)[-1]
-    for prefix in ("rmsprop", "adagrad", "adadelta", "adamax", "amsgrad", "nadam", "radam", "adam", "lion"):
+    for prefix in ("rmsprop", "adagrad", "adadelta", "adamax", "amsgrad", "nadam", "radam", "adam", "lion", "muon"):
         if stem.startswith(prefix):
             return prefix
     return "descent" if stem.startswith(("gd", "momentum", "nesterov")) else stem
 
 
 def describe(rule: Rule | str) -> dict[str, str]:
-    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "maximum", "bias correction", "β₁"."""
+    """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "maximum", "bias correction", "β₁".
+
+    Of a rule that orthogonalizes the terms of `matrix_terms.describe`.
+    """
     found = find_rule(rule) if isinstance(rule, str) else rule
     graph = found.graph
+    if matrix_terms.orthogonalized(graph) is not None:
+        return matrix_terms.describe(graph)
     result = {
         "ε": _epsilon(graph, "eps"),
         "second ε": _epsilon(graph, "eps_root"),

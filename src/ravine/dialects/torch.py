@@ -7,6 +7,7 @@ the recipe gets its parameters later, by `.torch(params)`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 from ravine.dialects.spelling import spelling as any_spelling
@@ -235,3 +236,40 @@ def ASGD(
 ) -> None:
     """Averaged gradient descent: the step is not changed by the average, which lies in the state."""
     _no_groups(params)
+
+
+MUON = {
+    **LR,
+    "beta": "momentum",
+    "a": "ns_coefficients[0]",
+    "b": "ns_coefficients[1]",
+    "c": "ns_coefficients[2]",
+    "steps": "ns_steps",
+    "eps": "eps",
+}
+
+
+def _muon_forms() -> Iterator[Form]:
+    """Nesterov's look ahead or not, and the two scalings."""
+    state, as_adamw = {"m": "momentum_buffer"}, {"adjust_lr_fn": "match_rms_adamw"}
+    for tail, nesterov in (("", True), ("_momentum", False)):
+        yield Form(f"muon_rms{tail}", MUON, {"nesterov": nesterov, **as_adamw}, state=state)
+        yield Form(f"muon{tail}", MUON, {"nesterov": nesterov}, state=state)
+
+
+@spelling(*_muon_forms(), wraps=(Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),))
+def Muon(
+    params: Any = None,
+    lr: float = 0.001,
+    weight_decay: float = 0.1,
+    momentum: float = 0.95,
+    nesterov: bool = True,
+    ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+    eps: float = 1e-7,
+    ns_steps: int = 5,
+    adjust_lr_fn: str | None = None,
+) -> None:
+    """Muon for matrices alone; torch multiplies in bfloat16, so a step is off by a few percent there."""
+    _no_groups(params)
+    if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
+        raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")

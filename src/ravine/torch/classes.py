@@ -17,6 +17,7 @@ from ravine.dialects import torch as dialect
 from ravine.dialects.table import Form, Table, place
 from ravine.registry import rule
 from ravine.torch.method import Key, Method, method
+from ravine.torch.plan import Plan
 from ravine.torch.stepper import Stepper
 
 
@@ -146,6 +147,17 @@ class ASGD(TorchStepper, torch.optim.ASGD):
     """`torch.optim.ASGD`; the average is `state[p]["ax"]`."""
 
     table = dialect.ASGD
+
+
+class Muon(TorchStepper, torch.optim.Muon):
+    """`torch.optim.Muon`: for matrices alone. Products are in the parameter's compute type; torch's in bfloat16."""
+
+    table = dialect.Muon
+
+    def _plan(self, number: int, method: Method, params: list[torch.Tensor], *args: Any) -> Plan:
+        if any(p.is_complex() for p in params):
+            self._step_elsewhere(self.param_groups[number], is_divided=False)  # torch's class raises its own error
+        return super()._plan(number, method, params, *args)
 
 
 class Lion(TorchStepper):
