@@ -13,7 +13,7 @@ from typing import Any
 
 from ravine.hyperparameter import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter
 from ravine.math import maximum, minimum, norm, where
-from ravine.rule import Rule, Slot
+from ravine.rule import STACK, Rule, Slot
 
 Apply = Callable[..., tuple[Any, ...]]
 
@@ -144,6 +144,15 @@ def hyperball(base: Rule) -> Rule:
     return _transform("hyperball", base, apply, {})
 
 
+def stacked(base: Rule) -> Rule:
+    """The same rule for a parameter that is a stack of matrices, as a layer of experts is: each is stepped alone.
+
+    The last two dimensions are a matrix's. A rule that works on each element alone does the same either way.
+    """
+    inner = _checked("stacked", base)
+    return replace(inner, name=f"stacked({inner.name})", view=STACK, transforms=("stacked", *inner.transforms))
+
+
 TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
     {
         t.__name__: t
@@ -157,6 +166,7 @@ TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
             nesterov_ball,
             stored_at_look_ahead,
             hyperball,
+            stacked,
         )
     }
 )

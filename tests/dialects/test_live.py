@@ -19,20 +19,27 @@ DRIFT = {"float32": 1e-5, "float64": 1e-12}
 
 
 @pytest.mark.parametrize("trace", traces("torch")[::3], ids=str)  # an odd stride: types alternate
-def test_torch_itself_moves_alike(trace: Trace) -> None:
+def test_torch_itself_moves_alike(trace: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    if trace.narrow_products:
+        pytest.skip("products in bfloat16: see test_replay")
+    if "Muon" in trace.call:  # torch's own lines, but that it multiplies in bfloat16
+        monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
     constructor, given = dialects.parse(trace.call)
     theirs, ours = (torch.nn.Parameter(torch.tensor(trace.x[0])) for _ in range(2))
     pairs = [
         (theirs, getattr(torch.optim, constructor.name)([theirs], **given)),
         (ours, trace.recipe.torch([ours])),
     ]
-    drift = 1e-9 if "NAdam" in trace.call else DRIFT[trace.dtype]  # torch keeps NAdam's product in float32
+    # torch keeps NAdam's product and ASGD's rate in float32.
+    drift = 1e-9 if "NAdam" in trace.call else 1e-7 if "ASGD" in trace.call else DRIFT[trace.dtype]
     for g, lr in zip(trace.gradients, trace.lrs, strict=True):
         for p, optimizer in pairs:
             optimizer.param_groups[0]["lr"] = lr
             p.grad = torch.tensor(g)
             optimizer.step()
-        np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=max(drift, DRIFT[trace.dtype]))
+        bound = max(drift, DRIFT[trace.dtype])
+        terms = theirs.detach().abs().max().item() if theirs.ndim > 1 else 0.0  # a sum's error is of its largest term
+        np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=bound, atol=bound * terms)
 
 
 ELSEWHERE = [t for f in ("tensorflow", "keras", "optax") for t in traces(f) if not t.python_numbers]

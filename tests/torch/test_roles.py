@@ -272,3 +272,36 @@ def test_a_start_is_kept_apart_from_the_rule_s_own() -> None:
     optimizer.step()
     assert optimizer.state[a]["s"][0] > 0.9 > optimizer.state[b]["s"][0]
     assert ravine.RecipeSet.from_json(recipes(a=started).to_json())["a"] == started
+
+
+def test_a_method_of_matrices_steps_each_expert_alone_and_refuses_vectors() -> None:
+    model = MoE()
+    del model.mystery
+    with torch.no_grad():
+        model.experts.gate_up_proj.copy_(torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(0)))
+    twins = [nn.Parameter(one.clone()) for one in model.experts.gate_up_proj.detach()]
+    optimizer = recipes(hidden=recipe("muon", lr=0.1), rest=recipe("adamw")).torch(model)
+    alone = recipe("muon", lr=0.1).torch(twins)
+    for step in range(3):
+        g = torch.randn(4, 6, 3, generator=torch.Generator().manual_seed(step + 1))
+        model.experts.gate_up_proj.grad = g
+        for p, own in zip(twins, g, strict=True):
+            p.grad = own.clone()
+        optimizer.step()
+        alone.step()
+    torch.testing.assert_close(model.experts.gate_up_proj.detach(), torch.stack([p.detach() for p in twins]))
+    assert "stacked(muon)" in optimizer.table()
+    with pytest.raises(ValueError, match=r"muon works on matrices, and scale of shape \(8,\) is none: give gains"):
+        recipes(rest=recipe("muon")).torch(Model())
+
+
+LAB = ["digits", "digits-cnn", "digits-resnet", "denoise", "stdlib-lm", "stdlib-gpt"]
+
+
+@pytest.mark.parametrize("name", LAB)
+def test_the_lab_s_own_models_say_what_their_parameters_are_for(name: str) -> None:
+    from ravine.lab.tasks import find
+
+    found = roles(find(name).model())
+    assert any(p.role == "head" or p.also for p in found.values())
+    assert any(p.role in ("matrix", "convolution") for p in found.values())

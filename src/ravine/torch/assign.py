@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ravine.errors import unknown
 from ravine.recipe import Recipe
+from ravine.recipe import recipe as make_recipe
 from ravine.torch.role_words import ROLES, table
 from ravine.torch.roles import Placed, Roles, is_vector, roles
+from ravine.transforms import stacked
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     **{role: (role,) for role in ROLES},
@@ -128,6 +130,9 @@ def _assigned(
         behind = found.depths - place.depth
         remarks.append(f"lr × {layer_decay:g}^{behind}")
         recipe = recipe.replace(lr=recipe.hyper["lr"] * layer_decay**behind)
+    if place.matrices > 1 and not recipe.rule.graph.is_elementwise:
+        remarks.append("each matrix alone")
+        recipe = make_recipe(stacked(recipe.rule), start=recipe.start, **recipe.hyper)
     check(recipe, place.name, place.tensor)
     return Assigned(place, part, recipe, "; ".join(remarks))
 

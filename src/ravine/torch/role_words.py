@@ -10,14 +10,14 @@ ROLES = ("embedding", "head", "matrix", "convolution", "depthwise", "gain", "bia
 
 BIAS = re.compile(r"bias")
 EMBEDDING = re.compile(
-    r"embed|pos(ition)?(_|al|$)|(^|_)(cls|class|mask|dist|distill?ation|reg|register|latent|probe|sep|prompt)(_|$|s$)"
+    r"embed|pos(itions?)?(_|al|$)|(^|_)(cls|class|mask|dist|distill?ation|reg|register|latent|probe|sep|prompt)(_|$|s$)"
     r"|token|(^|_)quer(y|ies)$|(bias_)?table$|rel_pos|codebook|latents|anchors?$|^(cls|absolute)"
 )
 GAIN = re.compile(
     r"gamma|scale|gain|temperature|lambda|layerscale|(^|_)(ls|alpha|tau|sigma|mix|decay|faaaa|first|mu|D|beta)\d*(_|$)"
     r"|A_log|time_(mix|decay|maa|first)|(^|\.)g$|dt_"
 )
-MATRIX = re.compile(r"proj|weight|kernel|^[wW]\d?(_|$)|^[wW][qkvio]$|matrix|^attn_|_w\d?$|fc\d?$")
+MATRIX = re.compile(r"proj|weight|kernel|^[wW]\d?(_|$)|^[wW][qkvio]$|matrix|^attn_|_w\d?$|fc\d?$|^(down|up)$|^lora_")
 EXPERTS = re.compile(r"expert|moe", re.IGNORECASE)
 """By a parameter's own name, or (experts) by its module's as well. Looked for in this order."""
 
