@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 NO_FORM = {
-    *((f"torch.{name}", framework) for name in ("ASGD", "Rprop") for framework in ("keras", "optax")),
+    *((f"torch.{name}", framework) for name in ("ASGD", "Muon", "Rprop") for framework in ("keras", "optax")),
     ("torch.RAdam", "keras"),
     ("torch.RAdam", "optax"),
     ("torch.NAdam", "optax"),

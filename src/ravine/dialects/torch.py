@@ -203,6 +203,7 @@ def Adamax(
         },
         state={"t": "step", "prev": "prev", "s": "step_size"},
     ),
+    wraps=(MAXIMIZE,),
     common={"capturable": False, **HOW},
 )
 def Rprop(

@@ -16,6 +16,7 @@ import torch
 from ravine.dialects import torch as dialect
 from ravine.dialects.table import Form, Table, place
 from ravine.registry import rule
+from ravine.torch.gpu_plan import GpuPlan
 from ravine.torch.method import Key, Method, method
 from ravine.torch.plan import Plan
 from ravine.torch.stepper import Stepper
@@ -154,7 +155,7 @@ class Muon(TorchStepper, torch.optim.Muon):
 
     table = dialect.Muon
 
-    def _plan(self, number: int, method: Method, params: list[torch.Tensor], *args: Any) -> Plan:
+    def _plan(self, number: int, method: Method, params: list[torch.Tensor], *args: Any) -> Plan | GpuPlan:
         if any(p.is_complex() for p in params):
             self._step_elsewhere(self.param_groups[number], is_divided=False)  # torch's class raises its own error
         return super()._plan(number, method, params, *args)
