@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from steplock import NAMES, ours, snapshot, theirs
 
 import ravine.torch
-from ravine.torch.rounding import stochastic
+from ravine.torch.rounding import places, stochastic
 from watched_steps import Watched
 
 ALL = (*NAMES, "Lion")
@@ -185,7 +185,7 @@ def test_stochastic_rounding_goes_the_right_way_on_average(name: str) -> None:
 def test_every_value_is_rounded_to_a_neighbour_and_exact_ones_stay() -> None:
     x = torch.cat([torch.randn(2000), torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 3.39e38, 1e-40])])
     x = torch.cat([x, torch.tensor([0x7FFFFFFF, -1], dtype=torch.int32).view(torch.float32)])  # NaN of all ones
-    rounded = stochastic(x, 7)
+    rounded = stochastic(x, places(x), 7)
     near = x.to(torch.bfloat16)
     assert torch.equal(rounded.isnan(), x.isnan())
     finite = x.isfinite() & rounded.isfinite()
@@ -193,13 +193,13 @@ def test_every_value_is_rounded_to_a_neighbour_and_exact_ones_stay() -> None:
     assert torch.all(gap < 2.0**-7 * x.double().abs()[finite] + 2.0**-133)
     assert 0 < (rounded != near)[finite].sum() < 2000
     exact = near.float()
-    assert torch.equal(stochastic(exact, 7)[finite], near[finite])
+    assert torch.equal(stochastic(exact, places(exact), 7)[finite], near[finite])
 
 
 def test_the_random_bits_are_spread_evenly() -> None:
     """Half-way numbers go up half of the time, at every place and with every seed."""
     halfway = torch.full((1 << 14,), 1 + 2.0**-8)
-    ups = torch.stack([stochastic(halfway, seed) > 1 for seed in range(64)]).double()
+    ups = torch.stack([stochastic(halfway, places(halfway), seed) > 1 for seed in range(64)]).double()
     assert abs(ups.mean() - 0.5) < 0.003  # 6 standard deviations of 2^20 throws
     assert (ups.mean(0) - 0.5).abs().max() < 0.36
     assert (ups.mean(1) - 0.5).abs().max() < 0.025

@@ -113,14 +113,7 @@ ODD_PARAMETERS: dict[str, Callable[[int], Tensor]] = {
 
 
 def same(a: Any, b: Any) -> bool:
-    """Numbers exactly; arrays but for torch's roots, of which many are an ulp away (docs/architecture.md)."""
-    near = torch.equal if a.dim() == 0 else torch.allclose
-    return a.dtype is b.dtype and a.stride() == b.stride() and near(a, b, **({} if a.dim() == 0 else ulps(a)))
-
-
-def ulps(a: Any) -> dict[str, float]:
-    few = 4 * torch.finfo(a.dtype).eps
-    return {"rtol": few, "atol": few * float(a.detach().abs().max())}
+    return a.dtype is b.dtype and a.stride() == b.stride() and torch.equal(a, b)
 
 
 def assert_steps_as_watched(
@@ -164,11 +157,46 @@ def test_parameters_with_gaps_are_copied_and_copied_back(
     assert bool(own.stand_ins._tensors) is bool(kept)
 
 
-@pytest.mark.parametrize("layout", ["gaps, bfloat16", "gaps, transposed"])
-def test_gaps_are_rounded_at_random_by_the_same_bits(layout: str) -> None:
-    assert_steps_as_watched(
-        "Adam", lambda: [nn.Parameter(ODD_PARAMETERS[layout](0).bfloat16().T)], nothing, rounding="stochastic"
-    )
+LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gaps": with_gaps,
+    "gaps, transposed": lambda value: with_gaps(value).T,
+    "transposed": lambda value: value.T.contiguous().T,
+}
+RANDOM: dict[str, dict[str, Any]] = {
+    "parameters": {"rounding": "stochastic"},
+    "remainders": {"rounding": "remainder"},
+    "state": {"state": "bfloat16"},
+    "codes": {"state": "int8"},
+    "parameters and codes": {"rounding": "stochastic", "state": "int8"},
+}
+
+
+@pytest.mark.parametrize("moved", ["nothing", "state"])
+@pytest.mark.parametrize("gradient", ["alike", "contiguous"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("rounded", RANDOM)
+def test_what_is_rounded_at_random_draws_the_same_bits_in_every_layout(
+    rounded: str, layout: str, gradient: str, moved: str
+) -> None:
+    """4,096 elements: state of fewer is in float32."""
+    torch.manual_seed(0)
+    dtype = torch.float32 if rounded in ("state", "codes") else torch.bfloat16
+    start, gradients = torch.randn(64, 64).to(dtype), torch.randn(3, 64, 64).to(dtype)
+    lay = LAYOUTS[layout] if gradient == "alike" else torch.clone
+    pair = []
+    for is_watched in (False, True):
+        optimizer = ravine.torch.Adam([p := nn.Parameter(LAYOUTS[layout](start))], **RANDOM[rounded])
+        for g in gradients:
+            p.grad = lay(g)
+            with Watched() if is_watched else contextlib.nullcontext():
+                optimizer.step()
+            if moved == "state":
+                mean = optimizer.state[p]["exp_avg"]
+                optimizer.state[p]["exp_avg"] = mean.T.contiguous().T if mean.is_contiguous() else mean.contiguous()
+        pair.append((p, optimizer.state[p]))
+    (p, state), (q, wanted) = pair
+    assert same(p, q)
+    assert all(same(v, wanted[key]) for key, v in state.items())
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.uint8])

@@ -121,8 +121,8 @@ class Plan:
             found = SEEN if is_seen else whole or storage(p, g, state, self.method, self.how)
             if isinstance(found, str) and not is_seen and not whole:
                 keys = self.method.arrays.values()
-                in_order = self.how.of(p) != "nearest" or any(is_coded(state, key) for key in keys)
-                roles = stand_ins(p, g, state, self.method, in_order=in_order)
+                in_order = any(is_coded(state, key) for key in keys)
+                roles = stand_ins(p, g, state, self.method, in_order=in_order, is_seeded=self.how.is_seeded)
                 copy = storage(*placed(p, g, state, roles), self.method, self.how)
                 if isinstance(copy, Storage) and not (self.is_scaled and GRADIENT in roles):
                     tell(tuple(p.shape), f"{found}, so that is copied in every step")

@@ -59,24 +59,27 @@ def next_seeds(group: MutableMapping[str, Any], params: Sequence[Tensor]) -> lis
     return [noise.seed(group["rounding_seed"], group["rounding_steps"], numbers[id(p)]) for p in params]
 
 
-def places(x: Tensor) -> Tensor:
-    """The number of each element: by its place in memory where the elements fill that, in whatever order."""
+def places(x: Tensor, *, in_order: bool = False) -> Tensor:
+    """The number of each element, by which it and its state draw: its place in memory where a parameter's elements fill
+    that, in whatever order; else, and `in_order`, its place in a contiguous tensor. (Of a layout with gaps a copy in
+    float32 has none, so ask of the parameter itself.)"""
     numbers = torch.arange(x.numel(), device=x.device)
-    return numbers.as_strided(x.shape, x.stride()) if is_dense(x) else numbers.reshape(x.shape)
+    return numbers.as_strided(x.shape, x.stride()) if is_dense(x) and not in_order else numbers.reshape(x.shape)
 
 
-def stochastic(x: Tensor, seed: int, *, is_lower: bool = False) -> Tensor:
+def stochastic(x: Tensor, numbers: Tensor, seed: int, *, is_lower: bool = False) -> Tensor:
     """float32 numbers as bfloat16: up or down, as often as makes the average right. The fused engine's bits."""
-    h = cut(words(places(x), seed), 16, is_lower=is_lower)
+    h = cut(words(numbers, seed), 16, is_lower=is_lower)
     bits = x.view(torch.int32) + h.to(torch.int32)
     rounded = (bits & ~LOW).view(torch.float32)
     return torch.where(x.isfinite(), rounded, x).to(torch.bfloat16)
 
 
-def split(x: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor]:
-    """float32 numbers as (bfloat16, remainder): 24 bits in all, the last by chance or, without a seed, the nearest."""
+def split(x: Tensor, numbers: Tensor | None = None, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """float32 numbers as (bfloat16, remainder): 24 bits in all, the last by chance or, without the elements' numbers,
+    the nearest."""
     bits = x.view(torch.int32).to(torch.int64) & noise.WORD
-    add = 0x7F + (bits >> 8 & 1) if seed is None else cut(words(places(x), seed), 8, is_lower=False)
+    add = 0x7F + (bits >> 8 & 1) if numbers is None else cut(words(numbers, seed), 8, is_lower=False)
     whole = torch.where(x.isnan(), 0x7FC000, bits + add >> 8)
     upper = whole + 0x80 >> 8
     remainder = (whole - (upper << 8)).to(torch.int8)

@@ -34,17 +34,17 @@ WIDE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bf
 """The types of counts that float64 holds."""
 
 
-def stand_ins(p: Tensor, g: Any, state: Mapping[str, Any], method: Method, *, in_order: bool) -> Roles:
+def stand_ins(p: Tensor, g: Any, state: Mapping[str, Any], method: Method, *, in_order: bool, is_seeded: bool) -> Roles:
     """Memory for what stands in for a parameter's arrays and counts, by their roles; empty if that is no help.
 
-    `in_order` has it as a contiguous tensor's, by whose places stochastic rounding draws.
+    `in_order` has it as a contiguous tensor's, as codes are. What is rounded at random draws by `rounding.places`.
     """
     if not is_plain(p) or p.dtype not in REAL or _may_repeat(p):
         return {}
     found: dict[Role, Tensor] = {}
     x = p
     if not is_dense(p) or (in_order and not p.is_contiguous()):
-        order = torch.contiguous_format if in_order else torch.preserve_format
+        order = torch.contiguous_format if in_order or is_seeded else torch.preserve_format
         x = found[PARAMETER] = torch.empty_like(p, requires_grad=False, memory_format=order)
     if _differs(g, x):
         found[GRADIENT] = torch.empty_like(x, dtype=g.dtype, requires_grad=False)

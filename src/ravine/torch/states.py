@@ -94,11 +94,13 @@ def eager_step(
         wide = x.detach().float() if how.of(x) == "stochastic" else rounding.join(x, state[rounding.REMAINDER])
     with torch.no_grad():
         new = eager.step(method.rule, wide, g, slots, t, dict(zip(method.rule.hyperparameters, hyper, strict=True)))
-        _store(method, state, slots, how, seed)
+        in_order = any(narrow.is_coded(state, key) for key in method.arrays.values())
+        numbers: Any = rounding.places(x, in_order=in_order) if how.is_seeded else None
+        _store(method, state, slots, numbers, seed, is_random=how.is_state_random)
         if how.of(x) == "stochastic":
-            x.copy_(rounding.stochastic(wide, seed))
+            x.copy_(rounding.stochastic(wide, numbers, seed))
         elif how.of(x) == rounding.REMAINDER:
-            upper, remainder = rounding.split(wide, seed)
+            upper, remainder = rounding.split(wide, numbers, seed)
             x.copy_(upper)
             state[rounding.REMAINDER].copy_(remainder)
         for name, value in new.items():
@@ -112,16 +114,19 @@ def _wide(state: dict[str, Any], key: str, how: How) -> Any:
     return state[key].float() if how.is_state_random and state[key].dtype is torch.bfloat16 else state[key]
 
 
-def _store(method: Method, state: dict[str, Any], slots: dict[str, Any], how: How, seed: int) -> None:
-    """Round the new values of slots that were widened."""
+def _store(
+    method: Method, state: dict[str, Any], slots: dict[str, Any], numbers: Any, seed: int, *, is_random: bool
+) -> None:
+    """Round the new values of slots that were widened, at random by the numbers of the parameter's elements."""
     is_narrow = (torch.bfloat16, *codes.KINDS)
     rounded = [(name, key) for name, key in method.arrays.items() if state[key].dtype in is_narrow]
     for k, (name, key) in enumerate(rounded):
         if narrow.is_coded(state, key):
             kind = codes.KINDS[state[key].dtype]
-            array, scale = codes.encode(slots[name], kind, seed if how.is_state_random else None, k)
+            array, scale = codes.encode(slots[name], kind, seed if is_random else None, k)
             state[key].copy_(array)
             state[narrow.scale_key(key)].copy_(scale)
-        elif how.is_state_random:
+        elif is_random:
             own, is_lower = noise.slot_seed(seed, k)
-            state[key].copy_(rounding.stochastic(slots[name], own, is_lower=is_lower))
+            places = numbers if slots[name].shape == numbers.shape else rounding.places(slots[name])
+            state[key].copy_(rounding.stochastic(slots[name], places, own, is_lower=is_lower))
