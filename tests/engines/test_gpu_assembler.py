@@ -72,7 +72,7 @@ def recorded(name: str) -> Any:
 
 
 def test_every_rule_is_bound_by_memory_in_the_recorded_estimate() -> None:
-    """`make gpu-roofline` records it, of the rules there were: at least 0.8 of a copy's bandwidth in float32, though nothing should overlap."""
+    """`make gpu-roofline` records it: 0.8 of a copy's bandwidth in float32, even if nothing should overlap."""
     found = recorded("gpu_roofline.json")
     assert {row["rule"] for row in found["rules"]} <= set(ravine.rules())
     shares = {row["rule"]: row["share_of_copy_exposed"] for row in found["rules"] if row["storage"] == "float32"}
