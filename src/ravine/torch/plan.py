@@ -20,7 +20,7 @@ from ravine.torch.method import Method
 from ravine.torch.narrow import is_coded
 from ravine.torch.rounding import How
 from ravine.torch.stand_ins import GRADIENT, Columns, Roles, StandIns, moving_ids, placed, share_memory, stand_ins
-from ravine.torch.states import complete, eager_step
+from ravine.torch.states import are_inference_tensors, complete, eager_step
 from ravine.torch.walk import Walk, walk
 
 Row = tuple[int, Tensor, Tensor, dict[str, Any]]
@@ -68,6 +68,7 @@ class Plan:
         grads: list[Any] = [p.grad if p.grad is not None else (idle or {})[id(p)] for p in params]
         taken = [number for number, p in enumerate(params) if p.grad is not None]
         fresh = [complete(method, p, s, counts, unfinished, how) for p, s in zip(params, states, strict=True)]
+        self._is_inference = not is_seen and are_inference_tensors(method, params, states)
         if self.is_distributed:
             keys = list(method.arrays.values())
             all_parts = [local.parts(p, g, s, keys) for p, g, s in zip(params, grads, states, strict=True)]
@@ -148,7 +149,7 @@ class Plan:
         """Whether all of it is done by one short call."""
         kinds = [b.storage for _, b in self.buckets]
         is_plain = not any(kind.is_seeded or kind.is_scaled for kind in kinds)
-        is_whole = not self.rest and self.stand_ins is None and not self.is_distributed
+        is_whole = not self.rest and self.stand_ins is None and not self.is_distributed and not self._is_inference
         return is_plain and is_whole and all(b.table.is_brief for _, b in self.buckets)
 
     def idle(self, params: Sequence[Tensor], state: Mapping[Tensor, dict[str, Any]]) -> dict[int, Tensor]:
@@ -195,7 +196,7 @@ class Plan:
     ) -> bool:
         """Whether it still fits parameters with gradients, which are taken in for a step."""
         taken: list[Any] = list(map(self.numbers.get, map(id, params)))
-        if None in taken or self.is_distributed:
+        if None in taken or self.is_distributed or (self._is_inference and not torch.is_inference_mode_enabled()):
             return False
         states: Sequence[Any] = _own(state, params) if self.keeps_state else [{}] * len(params)
         columns: Columns = tuple([None] * self.size for _ in range(3))  # type: ignore[assignment]

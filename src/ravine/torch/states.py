@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,6 +57,17 @@ def complete(
     if how.of(p) == rounding.REMAINDER and state.get(rounding.REMAINDER) is None:
         state[rounding.REMAINDER] = torch.zeros_like(p, dtype=torch.int8, requires_grad=False)
     return bool(missing) or any(_is_untouched(a) for a in state.values() if id(a) in unfinished)
+
+
+def are_inference_tensors(method: Method, params: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> bool:
+    """Whether any that is written is an inference tensor. Raises what torch raises for it outside inference mode."""
+    keys = [*method.arrays.values(), *method.counters]
+    written = [a for p, s in zip(params, states, strict=True) for a in (p, *(s[key] for key in keys))]
+    found = [a for a in written if isinstance(a, Tensor) and a.is_inference()]
+    if found and not torch.is_inference_mode_enabled():
+        with torch.no_grad():
+            found[0].copy_(found[0])
+    return bool(found)
 
 
 def _is_untouched(array: Tensor) -> bool:
