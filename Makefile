@@ -116,6 +116,7 @@ site: $(VENV)/.installed-dev $(VENV)/.installed-site  ## build the site, which n
 	cp tools/site/* out/site-source
 	$(BIN)/sphinx-build -q -W --keep-going -b html out/site-source out/site
 	$(BIN)/ravine playground --no-open --out out/site/playground.html
+	$(BIN)/python -m ravine.playground.course out/site
 
 gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
 	$(BIN)/python -m ravine.simulate.gallery docs

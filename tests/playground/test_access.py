@@ -22,7 +22,7 @@ STATES = {
     "a wrong link": "opt=adam,lr=-1&opt=adan&stps=3",
     "nobody": "surface=oblong_bowl&t=0",
 }
-INTERACTIVE = "button, input, select, a[href], [tabindex='0']"
+INTERACTIVE = "button, input, select, summary, a[href], [tabindex='0']"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_tab_key_reaches_everything_that_can_be_used(still: Any, address: st
 
     still.show(f"{address}#{STATES['a map and noise']}", "light")
     mark = f"""
-        const all = [...document.querySelectorAll("{INTERACTIVE}")].filter((e) => e.offsetParent && !e.disabled);
+        const all = [...document.querySelectorAll("{INTERACTIVE}")].filter((e) => e.checkVisibility() && !e.disabled);
         all.forEach((e) => (e.dataset.reached = "no"));
         document.addEventListener("focusin", (event) => (event.target.dataset.reached = "yes"));
         return all.length;"""
@@ -99,3 +99,17 @@ def test_the_tab_key_reaches_everything_that_can_be_used(still: Any, address: st
     left = "return [...document.querySelectorAll('[data-reached=no]')].map((e) => e.outerHTML)"
     assert still.execute_script(left) == []
     assert count > 30
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "averages"])
+def test_the_course_breaks_no_rule(still: Any, axe: str, tmp_path: Path, name: str, theme: str) -> None:
+    pytest.importorskip("matplotlib", reason="the stills need Matplotlib")
+    from ravine.playground import course
+    from ravine.playground.lessons import LESSONS
+
+    lesson = next((x for x in LESSONS if x.name == name), None)
+    page = tmp_path / "page.html"
+    page.write_text(course.index() if lesson is None else course.page(lesson), encoding="utf-8")
+    still.show(page.as_uri(), theme)
+    assert faults(still, axe) == []

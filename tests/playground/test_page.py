@@ -616,6 +616,38 @@ def test_the_keyboard_alone_adds_and_loses_no_place(page: Page) -> None:
     assert page.browser.execute_script("return document.activeElement === arguments[0]", chooser)
 
 
+def test_a_bowl_is_shown_along_its_own_axes(page: Page) -> None:
+    page.open("surface=oblong_bowl&param=tilt:0.5&start=-4,1&opt=gd,lr=0.08&opt=momentum,lr=0.03,mu=0.8&opt=adam&t=40")
+
+    def rows() -> list[list[str]]:
+        return [[c.text for c in row.find_elements("css selector", "td")] for row in page.all(".axes tbody tr")]
+
+    along, across = rows()
+    assert (along[0], across[0]) == ("1", "20")
+    assert (along[2:], across[2:]) == (
+        ["0.92", "0.92", "creeps from one side"],
+        ["0.6", "0.6", "jumps from side to side"],
+    )
+    page.all(".choose")[1].click()
+    assert [row[3:] for row in rows()] == [["0.8944", "swings"], ["0.8944", "swings"]]
+    page.all(".choose")[2].click()
+    assert [row[3:] for row in rows()] == [["–", "rescales: no fixed factor"]] * 2
+    page.choose("Surface", "Rosenbrock's banana")
+    assert not page.find(".axes").is_displayed()
+
+
+def test_the_map_has_scales_and_the_lines_of_theory(page: Page) -> None:
+    link = "surface=oblong_bowl&opt=momentum,lr=0.03,mu=0.8&map=lr,mu&steps=50&t=0"
+    page.open(link)
+    assert "Beyond the full line it diverges, at lr = 2(1+μ)/h with h = 20." in page.find(".map-body").text
+    assert "both axes swing, and shrink by √μ a step" in page.find(".map-body").text
+    assert page.find(".map-body .across span").text == "0"
+    assert [e.text for e in page.all(".map-body .upward span")] == ["0.9999", "0.999", "0.99", "0.9", "0"]
+    assert [e.text for e in page.all(".color-bar span")] == ["10⁻⁸", "", "1"]
+    page.open(link.replace("momentum,lr=0.03,mu=0.8", "rmsprop_momentum"))
+    assert "full line" not in page.find(".map-body").text
+
+
 def test_the_ring_of_the_map_follows_the_arrow_keys(page: Page) -> None:
     page.open(next(p.link for p in PRESETS if p.name == "map") + "&t=50")
     canvas = page.find("canvas.map")
@@ -736,6 +768,60 @@ def test_two_optimizers_side_by_side_with_what_differs_marked(page: Page) -> Non
     assert page.browser.execute_script(marked) == [False, True, False, True, True]  # m, m̂, v, v̂, x
     assert len(page.all(".versus .differs")) == 1
     assert "Knobs: lr 0.001 instead of 0.02." in page.find(".versus .hint").text
+
+
+def test_what_a_teacher_wants(page: Page) -> None:
+    page.open("preset=bowl&loop=1&steps=20&speed=10")
+    page.wait(lambda: page.step() == 20)
+    page.wait(lambda: page.step() < 20)  # it begins again
+    page.named("Pause").click()
+    story, reading = page.find(".story"), page.all(".reading")[0]
+    assert story.is_displayed()
+    page.named("Hide answers: story, losses, what is to come").click()
+    assert not story.is_displayed()
+    assert not reading.is_displayed()
+    assert page.link()["hide"] == ["1"]
+    page.browser.refresh()
+    assert not page.find(".story").is_displayed()
+    page.named("Hide answers: story, losses, what is to come").click()
+
+    def height() -> float:
+        seen: float = page.browser.execute_script(
+            "return document.querySelector('.player .play').getBoundingClientRect().height"
+        )
+        return seen
+
+    size = height()
+    page.named("Large type on the full screen").click()
+    page.wait(lambda: height() > 1.2 * size)
+    page.named("Large type on the full screen").click()
+    groups = page.all('[aria-label="Optimizer to add"] optgroup')
+    assert [g.get_attribute("label") for g in groups] == ["Basic", "All"]
+    assert len(groups[1].find_elements("css selector", "option")) == len(family())
+    assert 5 < len(groups[0].find_elements("css selector", "option")) < 12
+
+
+def test_picture_film_and_numbers_can_be_saved(page: Page, tmp_path: Path) -> None:
+    import csv
+
+    from ravine.simulate.runs import run
+
+    page.browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    page.open("surface=oblong_bowl&steps=20&opt=adam,lr=0.1&opt=gd,lr=0.05&t=20")
+    page.find(".save summary").click()
+    for button in page.all(".save button"):
+        button.click()
+    files = {name: tmp_path / f"ravine.{name}" for name in ("png", "gif", "csv")}
+    page.wait(lambda: all(f.exists() and f.stat().st_size for f in files.values()))
+    assert files["png"].read_bytes()[:4] == b"\x89PNG"
+    assert files["gif"].read_bytes()[:6] == b"GIF89a"
+    rows = list(csv.DictReader(files["csv"].read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 2 * 21
+    r = run("adam", "oblong_bowl", steps=20, lr=0.1)
+    last = rows[20]
+    assert (last["optimizer"], last["step"]) == ("Adam", "20")
+    assert [float(last[c]) for c in ("x", "y", "loss")] == [*r.x[20], r.value[20]]
+    assert page.step() == 20
 
 
 def test_play_and_step_from_the_keyboard(page: Page) -> None:

@@ -203,6 +203,8 @@ for (let k = 0; k < 500; k++) {
   state.charts = state.charts.map(() => pick([{ what: "loss", log: true }, { what: "=m̂", log: false }]));
   state.arrows = pick([false, true]);
   state.versus = pick([null, 0]);
+  state.loop = pick([false, true]);
+  state.hidden = pick([false, true]);
   state.theme = pick(["auto", "light", "dark"]);
   const { state: found, problems } = decode(encode(state));
   if (JSON.stringify(found) !== JSON.stringify(state) || problems.length) bad.push([encode(state), problems]);
@@ -250,3 +252,83 @@ def _value(n: Any, inputs: dict[str, Any]) -> float:
             else OPERATIONS[each.op](*(known[a] for a in each.args))
         )
     return float(np.asarray(known[n]).reshape(-1)[0])
+
+
+def test_theory_of_a_quadratic_is_that_of_the_rule_s_own_matrix(blank: Any) -> None:
+    text = bundle("map.js", {"generated.js": generate.module(family().values())})
+    found = blank.execute_script(
+        text
+        + """return arguments[0].map(([name, settings, h]) => {
+          const rule = RULES.find((r) => r.name === name);
+          return theory(rule, rule.hyper.map((knob) => settings[knob.name] ?? knob.value), h);
+        });""",
+        cases := [
+            *(("gd", {"lr": lr}, 20.0) for lr in (0.01, 0.09, 0.11)),
+            *(
+                ("momentum", {"lr": lr, "mu": mu}, h)
+                for lr in (0.01, 0.15, 0.3)
+                for mu in (0.0, 0.5, 0.9)
+                for h in (1.0, 9.0)
+            ),
+            *(("nesterov", {"lr": 0.05, "mu": mu}, h) for mu in (0.1, 0.9) for h in (1.0, 20.0)),
+            *(("momentum_ema", {"lr": 0.3, "beta": 0.9}, h) for h in (1.0, 20.0)),
+            *((name, {}, 1.0) for name in ("adam", "rmsprop", "lion", "adagrad", "rmsprop_momentum")),
+        ],
+    )
+    for (name, given, h), got in zip(cases, found, strict=True):
+        lr, mu = given.get("lr", 0.0), given.get("mu", given.get("beta", 0.0))
+        matrices = {
+            "gd": [[1 - lr * h]],
+            "momentum": [[1 - lr * h, mu], [-lr * h, mu]],
+            "nesterov": [[1 - lr * h, mu * (1 - lr * h)], [-lr * h, mu * (1 - lr * h)]],
+            "momentum_ema": [[1 - lr * (1 - mu) * h, -lr * mu], [(1 - mu) * h, mu]],
+        }
+        if name not in matrices:
+            assert got is None, name
+            continue
+        roots = np.linalg.eigvals(np.array(matrices[name]))
+        assert got["factor"] == pytest.approx(np.abs(roots).max(), rel=1e-9), (name, given, h)
+        assert got["swings"] == bool(np.iscomplex(roots).any())
+        assert got["regime"].endswith("and grows") == (np.abs(roots).max() > 1)
+
+
+def test_the_axes_of_quadratics_are_found_and_of_nothing_else(blank: Any) -> None:
+    text = bundle("map.js", {"generated.js": generate.module([])})
+    found = blank.execute_script(
+        text
+        + """return SURFACES.map((s) => {
+          const q = s.parameters.map((p) => (p.name === "tilt" ? 1 : p.value));
+          const bound = { ...s, gradient: (p, out) => s.gradient(p, q, out) };
+          return [s.name, axesOf(bound)];
+        });"""
+    )
+    axes = {name: a for name, a in found if a is not None}
+    assert list(axes) == ["oblong_bowl"]
+    assert [a["curvature"] for a in axes["oblong_bowl"]] == pytest.approx([1, 20])
+    assert np.abs(axes["oblong_bowl"][0]["vector"]) == pytest.approx([0.5**0.5] * 2)
+
+
+def test_a_gif_of_the_page_is_read_back_by_another_program(blank: Any) -> None:
+    """Three frames of noise, of a gradient and of one colour: as many codes as LZW has, and tables that fill."""
+    import io
+
+    image = pytest.importorskip("PIL.Image", reason="reads the GIF")
+    found = blank.execute_script(
+        bundle("gif.js")
+        + """const [w, h] = [150, 90];
+        let z = 1;
+        const noise = () => (z = (Math.imul(z, 1664525) + 1013904223) >>> 0) >>> 24;
+        const frame = (color) =>
+          Uint8ClampedArray.from({ length: 4 * w * h }, (_, k) => (k % 4 === 3 ? 255 : color(k)));
+        const gray = Uint8Array.from({ length: w * h }, noise);
+        const frames = [
+          frame((k) => gray[k >> 2] & 0xf8), frame((k) => (((k >> 2) % w) * 255 / w) & 0xf8), frame(() => 64)];
+        return [[...encodeGif(frames, w, h, [5, 6, 70])], frames.map((f) => [...f])];"""
+    )
+    with image.open(io.BytesIO(bytes(found[0]))) as film:
+        assert (film.size, film.n_frames) == ((150, 90), 3)
+        for k, (frame, delay) in enumerate(zip(found[1], (50, 60, 700), strict=True)):
+            film.seek(k)
+            got = np.asarray(film.convert("RGBA"), dtype=int).reshape(-1)
+            assert film.info["duration"] == delay
+            assert np.abs(got - np.array(frame)).max() <= 7  # five bits a channel

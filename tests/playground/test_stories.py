@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 
 from ravine.playground.presets import PRESETS, Preset
-from ravine.simulate import SURFACES
-from ravine.simulate.noise import Noise
-from ravine.simulate.runs import Run, run
+from ravine.playground.scene import scene
+from ravine.simulate.runs import Run
 
 Scene = list[Run]
-
-
-def scene(link: str) -> Scene:
-    """The runs of a link, in its order."""
-    fields = parse_qs(link)
-    given = dict(p.split(":") for p in fields.get("param", []))
-    surface = SURFACES[fields["surface"][0]].with_parameters(**{k: float(v) for k, v in given.items()})
-    start = [float(v) for v in fields["start"][0].split(",")] if "start" in fields else None
-    noise = None
-    if "noise" in fields:
-        kind, scale, seed = fields["noise"][0].split(",")
-        noise = Noise(kind, float(scale), seed=int(seed))
-    runs = []
-    for text in fields["opt"]:
-        name, *settings = text.split(",")
-        hyper = {k: float(v) for k, v in (s.split("=") for s in settings)}
-        runs.append(run(name, surface, start=start, steps=int(fields["steps"][0]), noise=noise, **hyper))
-    return runs
 
 
 def first(condition: np.ndarray) -> int:

@@ -16,7 +16,7 @@ from ravine.engines import javascript, javascript_matrix
 from ravine.engines.javascript_matrix import power
 from ravine.hyperparameter import Hyperparameter
 from ravine.playground import equations
-from ravine.playground.presets import PRESETS, Preset
+from ravine.playground.presets import BASIC, PRESETS, Preset
 from ravine.playground.rate import rate
 from ravine.recipe import recipe
 from ravine.rule import Rule
@@ -50,6 +50,7 @@ def rule_object(rule: Rule) -> str:
         "title": ", ".join([rule.title, *(name.replace("_", " ") for name in reversed(rule.transforms))]),
         "paper": rule.paper,
         "summary": rule.summary,
+        "basic": rule.name in BASIC,
         "color": color,
         "dash": dash,
         "hyper": [_knob(name, h) for name, h in rule.hyperparameters.items()],

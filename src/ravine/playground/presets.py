@@ -31,6 +31,9 @@ def _link(
     return "&".join(f"{key}={quote(value, safe=',:=()')}" for key, value in fields)
 
 
+BASIC = ("gd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop_momentum", "adadelta", "adam", "adamw")
+"""What comes first in the menu of optimizers: those of the textbooks."""
+
 TWENTY = (
     *("momentum_ema", "adagrad", "adadelta", "rmsprop", "rmsprop_centered", "rmsprop_momentum"),
     *("rmsprop_momentum_centered", "rmsprop_nesterov", "rmsprop_torch", "rmsprop_torch_centered"),

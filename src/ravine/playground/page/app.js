@@ -1,6 +1,7 @@
 // The playground: one state, from which everything that is seen follows.
 
 import { Chart } from "./chart.js";
+import { Axes } from "./eigen.js";
 import { el, setText } from "./dom.js";
 import { FormulaError } from "./parse.js";
 import { History } from "./history.js";
@@ -13,11 +14,13 @@ import { noisePanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
 import { decode, differsFromPreset, encode, fromPreset } from "./link.js";
+import { savePanel } from "./save.js";
 import { quantityChoices, quantityOf } from "./quantities.js";
 import { copy, defaults, ruleNamed } from "./state.js";
 import { fitted, homeView, zoomed } from "./view.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
+const REST = 1500; // milliseconds at the last step of a loop
 const FILE_LINK =
   "This page is a file on this computer, so the link opens here only. Elsewhere put what follows # behind the address of another copy.";
 const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
@@ -59,6 +62,7 @@ export class Playground {
       seek: (time, done) => this.seek(time, done),
       toggle: () => this.toggle(),
       setSteps: (steps) => act((s) => Object.assign(s, { steps, at: Math.min(s.at, steps) }), true),
+      setLoop: (loop) => act((s) => (s.loop = loop), true),
       setSpeed: (speed) => act((s) => (s.speed = speed), false),
     });
     const scrub = (time) => this.seek(Math.round(time), true);
@@ -69,6 +73,7 @@ export class Playground {
       setCoordinate: (k) => act((s) => (s.coordinate = k), true),
       setVersus: (k) => act((s) => (s.versus = k), true),
     });
+    this.axes = new Axes();
     this.map = new KnobMap({
       setAxes: (axes) => act((s) => (s.map = axes), true),
       choose: (knobs, values) =>
@@ -82,13 +87,17 @@ export class Playground {
       act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true),
     );
     this.share = button("Copy link", "Copy link to exactly this view", () => this.copyLink());
+    this.hide = button("Hide answers", "Hide answers: story, losses, what is to come", () =>
+      act((s) => (s.hidden = !s.hidden), true),
+    );
+    this.large = button("Large", "Large type on the full screen", () => this.enlarge());
     this.notice = el("p", { class: "notice", role: "status", "aria-live": "polite" });
     this.root.classList.add("ravine");
     this.root.replaceChildren(
       ...layout({
-        tools: [this.undoButton, this.redoButton, this.theme, this.share],
+        tools: [this.undoButton, this.redoButton, this.hide, this.large, this.theme, this.share, savePanel(this)],
         notice: this.notice,
-        main: [this.scenario, this.stage.picture, this.stage.below, this.player, this.charts, this.inside],
+        main: [this.scenario, this.stage.picture, this.stage.below, this.player, this.charts, this.inside, this.axes],
         side: [this.optimizers, this.surface, this.noise, this.map],
       }),
     );
@@ -194,9 +203,13 @@ export class Playground {
     this.stage.show({ surface, view: this.view(), runs, looks, start, steps, selected, theme, arrowsOf });
     this.showCharts(rule, theme);
     this.inside.show({ state, runs, looks, surface });
+    const hyper = state.optimizers[selected]?.hyper;
+    this.axes.show({ surface, run: runs[selected], rule, hyper });
     this.map.show({ state, surface, theme });
     setText(this.theme, THEMES[state.theme]);
     this.theme.setAttribute("aria-label", `Colours: ${THEMES[state.theme]}`);
+    this.root.classList.toggle("answers-hidden", state.hidden);
+    this.hide.setAttribute("aria-pressed", String(state.hidden));
     this.undoButton.disabled = !this.history.past.length;
     this.redoButton.disabled = !this.history.future.length;
     this.textTime = -Infinity;
@@ -222,7 +235,7 @@ export class Playground {
       });
       const note = floor ? "above the minimum" : "";
       const log = wanted.log && !(what === "loss" && floor === null);
-      chart.show({ series, steps: state.steps, log, what, choices, selected: state.selected, theme, note });
+      chart.show({ series, hidden: state.hidden, steps: state.steps, log, what, choices, selected: state.selected, theme, note });
     });
   }
 
@@ -237,7 +250,8 @@ export class Playground {
       const passed = Math.min(100, timestamp - (this.last ?? timestamp));
       state.at = Math.min(state.steps, state.at + (passed / 1000) * state.speed);
       this.player.count(timestamp);
-      if (state.at >= state.steps) this.stop();
+      if (state.at >= state.steps) this.arrive(timestamp);
+      else this.rested = undefined;
     }
     this.last = this.playing ? timestamp : undefined;
     this.stage.drawAt(state.at);
@@ -248,9 +262,18 @@ export class Playground {
       this.textTime = timestamp;
       this.optimizers.drawAt(Math.floor(state.at), this.model.runs);
       this.inside.drawAt(Math.floor(state.at));
+      this.axes.drawAt(Math.floor(state.at));
       this.charts.forEach((chart) => chart.read(Math.floor(state.at)));
     }
     if (this.map.work() || this.playing) this.request();
+  }
+
+  // At the last step: begin again after a moment, or stop.
+  arrive(timestamp) {
+    if (!this.state.loop) return this.stop();
+    this.rested ??= timestamp;
+    if (timestamp - this.rested > REST) this.state.at = 0;
+    return undefined;
   }
 
   toggle() {
@@ -295,6 +318,15 @@ export class Playground {
     } else if (event.key === "." || event.key === "ArrowRight") {
       this.seek("forward", true);
     }
+  }
+
+  // Large type, on the full screen where the browser allows it; again, and all is as before.
+  enlarge() {
+    const large = this.root.classList.toggle("large");
+    this.large.setAttribute("aria-pressed", String(large));
+    if (large) this.root.requestFullscreen?.().catch(() => {});
+    else if (document.fullscreenElement) document.exitFullscreen();
+    this.refresh();
   }
 
   async copyLink() {

@@ -27,13 +27,13 @@ export function drawArrows(stage, context, { run, rule, look }, t) {
     later.label = `${arrow.label}, ${later.label}`;
     arrow.label = "";
   });
-  shown.forEach((arrow, k) => draw(context, at, arrow, LENGTH + 14 * k, casing, ink));
+  shown.forEach((arrow, k) => draw(context, at, arrow, LENGTH + 14 * k, { casing, ink, width: stage.width }));
 }
 
 // Whether two directions are less than about 15 degrees apart.
 const areAlike = ([a, b], [c, d]) => a * c + b * d > 0.966 * Math.hypot(a, b) * Math.hypot(c, d);
 
-function draw(context, [x, y], { direction: [dx, dy], label, color, dash }, length, casing, ink) {
+function draw(context, [x, y], { direction: [dx, dy], label, color, dash }, length, { casing, ink, width }) {
   const size = Math.hypot(dx, dy);
   const [ux, uy] = [dx / size, -dy / size]; // pixels run downward
   const [u, v] = [x + length * ux, y + length * uy];
@@ -48,7 +48,8 @@ function draw(context, [x, y], { direction: [dx, dy], label, color, dash }, leng
   }
   strokeCased(context, context, head, { color, casing, width: 2.5 });
   context.font = "600 12px system-ui, sans-serif";
-  context.textAlign = ux < 0 ? "right" : "left";
+  const outside = u + 8 + context.measureText(label).width > width; // of the picture, on the right
+  context.textAlign = ux < 0 || outside ? "right" : "left";
   context.setLineDash([]);
   context.lineWidth = 3;
   context.strokeStyle = `rgb(${getComputedStyle(context.canvas).getPropertyValue("--low").trim()})`;

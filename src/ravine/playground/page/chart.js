@@ -57,8 +57,8 @@ export class Chart {
   }
 
   // series: [{values, end, look}]; values[t] is the quantity after t steps, `what` its key in `choices`. `log` asks for a
-  // logarithmic axis, which is granted if there is a positive value.
-  show({ series, steps, log, what, choices, selected, theme, note = "" }) {
+  // logarithmic axis, which is granted if there is a positive value; `hidden` keeps what is to come out of sight.
+  show({ series, hidden, steps, log, what, choices, selected, theme, note = "" }) {
     const { width, height } = this.canvas.getBoundingClientRect();
     Object.assign(this, { series, steps, selected, width, height, drawnX: null, said: note });
     this.name(choices, what, log);
@@ -74,7 +74,7 @@ export class Chart {
     const pale = prepare(this.pale, width, height);
     this.drawAxes(pale);
     pale.globalAlpha = theme === "dark" ? 0.3 : 0.25;
-    this.drawLines(pale);
+    if (!hidden) this.drawLines(pale);
     pale.globalAlpha = 1;
     this.drawLines(prepare(this.strong, width, height));
   }

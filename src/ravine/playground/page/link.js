@@ -19,7 +19,7 @@ import {
 } from "./state.js";
 
 const SEVERAL = ["opt", "param", "chart"]; // keys that may stand more than once
-const KEYS = "preset surface f start view steps speed noise sel coord map arrows versus theme t".split(" ").concat(SEVERAL);
+const KEYS = "preset surface f start view steps speed noise sel coord map arrows versus loop hide theme t".split(" ").concat(SEVERAL);
 const NOISE = { level: 1e6, seed: 2 ** 31 };
 
 export function encode(state) {
@@ -53,6 +53,8 @@ export function encode(state) {
     for (const { what, log } of state.charts) add("chart", log ? `${what},log` : what);
   if (state.arrows) add("arrows", 1);
   if (state.versus !== null) add("versus", state.versus);
+  if (state.loop) add("loop", 1);
+  if (state.hidden) add("hide", 1);
   if (state.theme !== "auto") add("theme", state.theme);
   add("t", Math.round(state.at));
   return fields.join("&");
@@ -81,6 +83,8 @@ export function decode(text) {
   reader.map();
   reader.charts();
   reader.whole("arrows", 0, 1, (value) => (state.arrows = value === 1));
+  reader.whole("loop", 0, 1, (value) => (state.loop = value === 1));
+  reader.whole("hide", 0, 1, (value) => (state.hidden = value === 1));
   reader.whole("versus", 0, Math.max(0, state.optimizers.length - 1), (value) => (state.versus = value));
   const themes = ["auto", "light", "dark"].map((name) => ({ name }));
   reader.oneOf("theme", themes, ({ name }) => (state.theme = name));

@@ -1,12 +1,14 @@
 // The loss after the last step over two knobs of the selected optimizer, as a map to click in. It is computed a few
 // columns at a time, so that the page stays responsive.
 
-import { el, format, prepare } from "./dom.js";
+import { el, format, prepare, strokeCased } from "./dom.js";
+import { axesOf, theory } from "./eigen.js";
 import { scale } from "./knobs.js";
 import { finalLoss } from "./simulate.js";
 import { ruleNamed } from "./state.js";
 
 const CELLS = { x: 64, y: 40 };
+const PLACES = [0, 0.25, 0.5, 0.75, 1]; // of an axis that bear a number
 const MOST_STEPS = 1000;
 const BUDGET = 8; // milliseconds of work in a frame
 
@@ -25,14 +27,21 @@ export class KnobMap {
       el("select", { "aria-label": ["Knob across", "Knob upward"][k], onchange: () => this.pickAxes() }),
     );
     this.legend = el("p", { class: "hint", id: "ravine-map-legend", "aria-live": "polite" });
+    this.scales = [0, 1].map(() => PLACES.map(() => el("span")));
+    this.lines = el("p", { class: "hint" });
+    const bar = el("div", { class: "color-bar" }, el("span", {}, "10⁻⁸"), el("span", { class: "ramp" }), el("span", {}, "1"));
     this.body = el(
       "div",
       { class: "map-body" },
       el("label", { class: "down" }, "up ", this.axes[1]),
-      this.canvas,
+      el("div", { class: "framed" }, el("div", { class: "upward" }, ...this.scales[1].toReversed()), this.canvas),
+      el("div", { class: "across" }, ...this.scales[0]),
       el("label", {}, "across ", this.axes[0]),
+      bar,
       this.legend,
+      this.lines,
     );
+    bar.querySelector(".ramp").style.background = `linear-gradient(to right, ${RAMP})`;
     this.toggle = el(
       "button",
       {
@@ -92,12 +101,15 @@ export class KnobMap {
       state.steps,
     ]);
     this.theme = theme;
+    const maps = this.knobs.map((k) => scale(this.rule.hyper[k]));
+    this.scales.forEach((row, axis) => row.forEach((place, k) => (place.textContent = format(maps[axis].value(PLACES[k])))));
     if (key !== this.key || surface !== this.surface) {
       this.key = key;
       this.surface = surface;
       this.loss = new Float64Array(CELLS.x * CELLS.y).fill(NaN);
       this.column = 0;
       this.steps = Math.min(state.steps, MOST_STEPS);
+      this.borders = this.theory();
     }
     this.draw();
   }
@@ -120,6 +132,46 @@ export class KnobMap {
     return this.column < CELLS.x;
   }
 
+  // Lines on the map that theory gives for a quadratic: where the worse axis neither shrinks nor grows, and where both
+  // axes begin to swing. Null where there is no theory.
+  theory() {
+    const axes = axesOf(this.surface);
+    this.lines.textContent = "";
+    if (!axes || !theory(this.rule, this.hyper, axes[0].curvature)) return null;
+    const maps = this.knobs.map((k) => scale(this.rule.hyper[k]));
+    const hyper = [...this.hyper];
+    const at = (i, j) => {
+      hyper[this.knobs[0]] = maps[0].value((i + 0.5) / CELLS.x);
+      hyper[this.knobs[1]] = maps[1].value((j + 0.5) / CELLS.y);
+      const found = axes.map(({ curvature }) => theory(this.rule, hyper, curvature));
+      return { factor: Math.max(...found.map((f) => f.factor)) - 1, swings: found.every((f) => f.swings) ? 1 : -1 };
+    };
+    const grid = Array.from({ length: CELLS.x }, (_, i) => Array.from({ length: CELLS.y }, (_, j) => at(i, j)));
+    // The heavy ball is told by what it does: it shrinks by √μ wherever it swings.
+    const trial = { mu: 0.81, lr: 1 / axes[1].curvature };
+    const probe = this.hyper.map((v, k) => trial[this.rule.hyper[k].name] ?? v);
+    const found = theory(this.rule, probe, axes[1].curvature);
+    const isBall = this.rule.hyper.some(({ name }) => name === "mu") && found.swings && Math.abs(found.factor - 0.9) < 1e-9;
+    const bound = isBall ? `, at lr = 2(1+μ)/h with h = ${format(axes[1].curvature)}` : "";
+    const swings = grid.flat().some((cell) => cell.swings > 0);
+    const inner = swings ? ` Between the dotted lines both axes swing${isBall ? ", and shrink by √μ a step" : ""}.` : "";
+    this.lines.textContent = `Beyond the full line it diverges${bound}.${inner}`;
+    return { diverges: crossings(grid, "factor"), swings: crossings(grid, "swings") };
+  }
+
+  drawBorders(context, w, h, height) {
+    if (!this.borders) return;
+    const dotted = this.borders.swings.filter((_, k) => k % 2);
+    for (const segments of [this.borders.diverges, dotted]) {
+      const path = new Path2D();
+      for (const [a, b, c, d] of segments) {
+        path.moveTo((a + 0.5) * w, height - (b + 0.5) * h);
+        path.lineTo((c + 0.5) * w, height - (d + 0.5) * h);
+      }
+      strokeCased(context, context, path, { color: "#fff", casing: "#000", width: 1.6 });
+    }
+  }
+
   draw() {
     const { width, height } = this.canvas.getBoundingClientRect();
     if (width < 20 || height < 20) return;
@@ -134,6 +186,7 @@ export class KnobMap {
         context.fillRect(i * w, height - (j + 1) * h, w + 0.5, h + 0.5);
       }
     }
+    this.drawBorders(context, w, h, height);
     const maps = this.knobs.map((k) => scale(this.rule.hyper[k]));
     const x = Math.min(1, Math.max(0, maps[0].position(this.hyper[this.knobs[0]]))) * width;
     const y = (1 - Math.min(1, Math.max(0, maps[1].position(this.hyper[this.knobs[1]])))) * height;
@@ -144,11 +197,12 @@ export class KnobMap {
     ]) {
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);
+      context.setLineDash([]);
       context.strokeStyle = color;
       context.stroke();
     }
     const [a, b] = this.knobs.map((k) => `${this.rule.hyper[k].name} ${format(this.hyper[k])}`);
-    this.legend.textContent = `Loss after ${this.steps} steps, without noise: dark is low, grey did not get below the start. Ring: ${a}, ${b}.`;
+    this.legend.textContent = `Loss after ${this.steps} steps, without noise, over the start’s: grey did not get below it. Ring: ${a}, ${b}.`;
   }
 
   // An arrow key takes the ring to the middle of the next cell.
@@ -176,17 +230,45 @@ export class KnobMap {
   }
 }
 
+// The segments [x, y, x, y] between the middles of cells at which a value changes its sign (marching squares).
+function crossings(grid, key) {
+  const segments = [];
+  for (let i = 0; i + 1 < grid.length; i++) {
+    for (let j = 0; j + 1 < grid[i].length; j++) {
+      const corners = [
+        [i, j],
+        [i + 1, j],
+        [i + 1, j + 1],
+        [i, j + 1],
+      ];
+      const values = corners.map(([x, y]) => grid[x][y][key]);
+      const cuts = [];
+      corners.forEach(([x, y], k) => {
+        const next = (k + 1) % 4;
+        if (values[k] > 0 === values[next] > 0) return;
+        const part = values[k] / (values[k] - values[next]);
+        const [u, v] = corners[next];
+        cuts.push([x + part * (u - x), y + part * (v - y)]);
+      });
+      for (let k = 0; k + 1 < cuts.length; k += 2) segments.push([...cuts[k], ...cuts[k + 1]]);
+    }
+  }
+  return segments;
+}
+
+const STOPS = [
+  [68, 1, 84],
+  [59, 82, 139],
+  [33, 145, 140],
+  [94, 201, 98],
+  [253, 231, 37],
+];
+const RAMP = STOPS.map((stop) => `rgb(${stop.join(" ")})`).join(", ");
+
 // A ratio of losses as a colour: from deep blue at 10⁻⁸ over green to a pale yellow at 1 (after viridis).
 function lossColor(ratio) {
   if (!Number.isFinite(ratio) || ratio > 1) return "#9a9a9a";
-  const stops = [
-    [68, 1, 84],
-    [59, 82, 139],
-    [33, 145, 140],
-    [94, 201, 98],
-    [253, 231, 37],
-  ];
-  const part = Math.min(1, Math.max(0, 1 + Math.log10(Math.max(ratio, 1e-300)) / 8)) * (stops.length - 1);
-  const k = Math.min(stops.length - 2, Math.floor(part));
-  return `rgb(${stops[k].map((c, j) => Math.round(c + (part - k) * (stops[k + 1][j] - c))).join(",")})`;
+  const part = Math.min(1, Math.max(0, 1 + Math.log10(Math.max(ratio, 1e-300)) / 8)) * (STOPS.length - 1);
+  const k = Math.min(STOPS.length - 2, Math.floor(part));
+  return `rgb(${STOPS[k].map((c, j) => Math.round(c + (part - k) * (STOPS[k + 1][j] - c))).join(",")})`;
 }

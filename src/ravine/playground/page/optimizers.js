@@ -11,7 +11,10 @@ export function optimizersPanel(act) {
   const choice = el(
     "select",
     { "aria-label": "Optimizer to add" },
-    ...options(RULES.map((r) => [r.name, r.title])),
+    ...["Basic", "All"].map((group) => {
+      const rules = RULES.filter((r) => group === "All" || r.basic);
+      return el("optgroup", { label: group }, ...options(rules.map((r) => [r.name, r.title])));
+    }),
   );
   const add = el("button", { type: "button", "aria-label": "Add the chosen optimizer", onclick: () => addChosen() }, "Add");
   function addChosen() {

@@ -16,5 +16,8 @@ const store = {
   link: (text) => `${location.href.split("#")[0]}#${text}`,
 };
 
-const playground = new Playground(document.getElementById("ravine"), store);
+// In somebody's page or slides (…?embed) the scenarios, surfaces and tools are left out.
+const root = document.getElementById("ravine");
+root.classList.toggle("embed", new URLSearchParams(location.search).has("embed"));
+const playground = new Playground(root, store);
 window.addEventListener("hashchange", () => location.hash.slice(1) !== store.written && playground.open(store.read()));

@@ -14,7 +14,7 @@ const ICONS = {
 
 export class Player {
   // `seek(time, done)` moves to a time, `setSteps` and `setSpeed` change the settings, `toggle` starts and stops.
-  constructor({ seek, toggle, setSteps, setSpeed }) {
+  constructor({ seek, toggle, setSteps, setSpeed, setLoop }) {
     const button = (name, label, action) =>
       el("button", { type: "button", title: label, "aria-label": label, onclick: action }, icon(ICONS[name]));
     this.play = button("play", "Play", toggle);
@@ -48,6 +48,7 @@ export class Player {
       "aria-label": "Speed, steps a second",
       oninput: () => setSpeed(Number((SPEED.low * 10 ** ((this.speed.value / 100) * decades)).toPrecision(2))),
     });
+    this.loop = el("input", { type: "checkbox", onchange: () => setLoop(this.loop.checked) });
     this.speedNote = el("span", { class: "note" });
     this.rate = el("span", { class: "rate", title: "Frames drawn in the last second" });
     this.element = el(
@@ -64,6 +65,7 @@ export class Player {
       this.slider,
       el("label", { class: "count" }, this.now, "of", this.steps),
       el("label", { class: "speed" }, "speed", this.speed, this.speedNote),
+      el("label", { class: "speed" }, this.loop, "loop"),
       this.rate,
     );
     this.frames = [];
@@ -76,6 +78,7 @@ export class Player {
     this.speed.value = Math.round((100 * Math.log10(state.speed / SPEED.low)) / this.decades);
     this.speed.setAttribute("aria-valuetext", `${state.speed} steps a second`);
     setText(this.speedNote, `${state.speed}/s`);
+    this.loop.checked = state.loop;
     this.play.querySelector("path").setAttribute("d", playing ? ICONS.pause : ICONS.play);
     this.play.setAttribute("aria-label", playing ? "Pause" : "Play");
     this.play.title = playing ? "Pause (space)" : "Play (space)";

@@ -139,6 +139,17 @@ export class Stage {
     if (this.arrowsOf && this.flat && run) drawArrows(this, points, { run, look, rule: this.arrowsOf }, Math.floor(time));
   }
 
+  // The picture as it stands as one canvas, so many times as large.
+  snapshot(scale) {
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.round(this.width * scale);
+    canvas.height = Math.round(this.height * scale);
+    const context = canvas.getContext("2d");
+    for (const layer of [this.base, this.casings, this.paths, this.points])
+      context.drawImage(layer, 0, 0, canvas.width, canvas.height);
+    return canvas;
+  }
+
   // Put all layers on the lowest one: on paper transparent canvases are white.
   flatten() {
     const context = this.base.getContext("2d");

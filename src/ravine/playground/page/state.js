@@ -31,6 +31,8 @@ export function defaults() {
       { what: "size", log: true },
     ],
     arrows: false,
+    loop: false, // whether it begins again at its end
+    hidden: false, // whether what answers a teacher's question is kept out of sight
     versus: null, // the optimizer beside the selected one
     theme: "auto",
   };

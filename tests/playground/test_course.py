@@ -1,0 +1,103 @@
+"""The course: numbers that are computed, sentences that hold, pages that read without a script and play with one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="the stills need Matplotlib")
+
+from selenium.webdriver.support.ui import WebDriverWait
+
+from ravine.playground import course, write
+from ravine.playground.lessons import LESSONS, Lesson
+from ravine.playground.presets import PRESETS
+from ravine.playground.scene import scene
+
+FORMULAS = (
+    *(r"1/\(1−[μβ]₂?\)", "1 − βᵗ", "1 − lr·h", "2/h", r"\(1−β\)", "[μβ]₁? = 0"),
+    *(r"β₂ to 0\.9", "ε = 1", "tilt to 1", "45 degrees"),
+)
+"""Digits that are no measured numbers."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    write(folder / "playground.html")
+    course.write(folder)
+    return folder
+
+
+def numbers(lesson: Lesson) -> dict[str, float]:
+    return lesson.numbers(scene(next(p.link for p in PRESETS if p.name == lesson.preset)))
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda x: x.name)
+def test_what_a_lesson_says_holds_and_would_not_for_other_numbers(lesson: Lesson) -> None:
+    found = numbers(lesson)
+    assert lesson.holds(found)
+    assert not lesson.holds(dict.fromkeys(found, 0.5))
+
+
+def test_a_lesson_has_no_measured_number_of_its_own() -> None:
+    """What stands in the text as digits is a name, a formula or a setting; the rest has a place."""
+    for lesson in LESSONS:
+        for text in (lesson.predict, lesson.play, *lesson.explain, lesson.question, lesson.answer):
+            own = re.sub(r"\{[^}]*\}", "", text)
+            own = re.sub(
+                r"1/\(1−[μβ]₂?\)|1 − βᵗ|1 − lr·h|2/h|\(1−β\)|[μβ]₁? = 0|β₂ to 0\.9|ε = 1|tilt to 1|45 degrees", "", own
+            )
+            own = own.replace("TensorFlow 1", "")
+            assert not re.search(r"\d", own), (lesson.name, own)
+
+
+def test_a_lesson_that_does_not_hold_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = replace(LESSONS[0], holds=lambda n: False)
+    monkeypatch.setattr(course, "LESSONS", (wrong, *LESSONS[1:]))
+    with pytest.raises(ValueError, match="lesson slope: its text does not hold"):
+        course.page(wrong)
+
+
+def test_ten_pages_lead_to_each_other_and_to_the_playground(site: Path) -> None:
+    pages = sorted((site / "course").glob("*.html"))
+    assert len(pages) == 11
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert len(text) < 600_000
+        assert "{" not in re.sub(r"<(style|script|svg).*?</\1>", "", text, flags=re.DOTALL)
+        for link in re.findall(r'<a href="([^"#?]+)', text):
+            assert (page.parent / link).is_file(), (page.name, link)
+    lesson = (site / "course" / "slope.html").read_text(encoding="utf-8")
+    assert "passes the limit: 10.9 at step 17" in lesson
+    assert '<svg role="img" aria-label="Paths of RMSprop' in lesson
+
+
+def test_a_lesson_plays_in_its_place_and_hides_its_answer(site: Path, browser: Any) -> None:
+    browser.get((site / "course" / "adam.html").as_uri())
+    assert not browser.find_element("css selector", "figure").is_displayed()
+    frame = browser.find_element("css selector", "iframe")
+    assert browser.find_element("css selector", "details p").is_displayed() is False
+    browser.switch_to.frame(frame)
+    WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", ".card"))
+    assert len(browser.find_elements("css selector", ".card")) == 4
+    parts = {".stage": True, ".player": True, ".top": False, ".scenario": False}
+    assert {s: browser.find_element("css selector", s).is_displayed() for s in parts} == parts
+    browser.find_element("css selector", '[aria-label="One step forward"]').click()
+    assert browser.find_element("css selector", ".now").text == "1"
+    browser.switch_to.default_content()
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_a_lesson_is_read_without_a_script(site: Path, browser: Any) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.get((site / "course" / "axes.html").as_uri())
+        assert browser.find_element("css selector", "figure svg").is_displayed()
+        assert "a ratio of 1, where gradient descent" in browser.find_element("css selector", "main").text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
