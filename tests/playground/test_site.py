@@ -18,7 +18,7 @@ for package in ("sphinx", "furo", "myst_parser", "latex2mathml", "torch", "jax")
 
 from selenium.webdriver.support.ui import WebDriverWait
 
-from ravine.playground import write
+from ravine.playground import course, write
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONUTF8": "1"})
     assert done.returncode == 0, done.stderr
     write(built / "playground.html")
+    course.write(built)
     return built
 
 
