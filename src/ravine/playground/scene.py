@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import parse_qs
 
 from ravine.simulate.noise import Noise
@@ -22,6 +23,6 @@ def scene(link: str) -> list[Run]:
     runs = []
     for text in fields["opt"]:
         name, *settings = text.split(",")
-        hyper = {k: float(v) for k, v in (s.split("=") for s in settings)}
+        hyper: dict[str, Any] = {k: float(v) for k, v in (s.split("=") for s in settings)}
         runs.append(run(name, surface, start=start, steps=int(fields["steps"][0]), noise=noise, **hyper))
     return runs

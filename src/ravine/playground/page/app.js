@@ -6,6 +6,7 @@ import { el, setText } from "./dom.js";
 import { FormulaError } from "./parse.js";
 import { History } from "./history.js";
 import { Inside } from "./inside.js";
+import { pressKey } from "./keys.js";
 import { layout } from "./layout.js";
 import { KnobMap } from "./map.js";
 import { Model } from "./model.js";
@@ -15,14 +16,13 @@ import { Player } from "./player.js";
 import { Stage } from "./stage.js";
 import { decode, differsFromPreset, encode, fromPreset } from "./link.js";
 import { savePanel } from "./save.js";
-import { quantityChoices, quantityOf } from "./quantities.js";
+import { copyLink } from "./share.js";
+import { chartsOf } from "./quantities.js";
 import { copy, defaults, ruleNamed } from "./state.js";
 import { fitted, homeView, zoomed } from "./view.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
 const REST = 1500; // milliseconds at the last step of a loop
-const FILE_LINK =
-  "This page is a file on this computer, so the link opens here only. Elsewhere put what follows # behind the address of another copy.";
 const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
 
 // Build the playground in an element. `store` keeps the state's text: {read(), write(text)}, and `link(text)` if it
@@ -39,7 +39,7 @@ export class Playground {
     this.open(store.read());
     this.darkness.addEventListener("change", () => this.refresh());
     new ResizeObserver(() => this.refresh()).observe(this.stage.picture);
-    (store.keys ?? root).addEventListener("keydown", (event) => this.key(event));
+    (store.keys ?? root).addEventListener("keydown", (event) => pressKey(this, event));
     window.addEventListener("beforeprint", () => this.print(true));
     window.addEventListener("afterprint", () => this.print(false));
   }
@@ -86,7 +86,7 @@ export class Playground {
     this.theme = button("", "Colours: automatic, light or dark", () =>
       act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true),
     );
-    this.share = button("Copy link", "Copy link to exactly this view", () => this.copyLink());
+    this.share = button("Copy link", "Copy link to exactly this view", () => copyLink(this));
     this.hide = button("Hide answers", "Hide answers: story, losses, what is to come", () =>
       act((s) => (s.hidden = !s.hidden), true),
     );
@@ -201,7 +201,7 @@ export class Playground {
     const rule = state.optimizers[selected] && ruleNamed(state.optimizers[selected].rule);
     const arrowsOf = state.arrows ? (rule ?? null) : null;
     this.stage.show({ surface, view: this.view(), runs, looks, start, steps, selected, theme, arrowsOf });
-    this.showCharts(rule, theme);
+    chartsOf(state, model).forEach((shown, k) => this.charts[k].show({ ...shown, theme }));
     this.inside.show({ state, runs, looks, surface });
     const hyper = state.optimizers[selected]?.hyper;
     this.axes.show({ surface, run: runs[selected], rule, hyper });
@@ -215,28 +215,6 @@ export class Playground {
     this.textTime = -Infinity;
     if (this.printing) this.frame(performance.now());
     else this.request();
-  }
-
-  // Each chart has its quantity of every optimizer, of those that have it.
-  showCharts(rule, theme) {
-    const { state, model } = this;
-    const { surface, runs, looks } = model;
-    const n = surface.dimensions;
-    const coordinate = Math.min(state.coordinate, n - 1);
-    const choices = quantityChoices(rule, n, coordinate);
-    this.charts.forEach((chart, k) => {
-      const wanted = state.charts[k];
-      const what = choices.some(([key]) => key === wanted.what) ? wanted.what : "loss";
-      const floor = what === "loss" ? surface.minimum : null;
-      const series = runs.map((run, j) => {
-        const { rule: name, hyper } = state.optimizers[j];
-        const values = quantityOf(what, run, ruleNamed(name), hyper, n, coordinate, floor);
-        return { values, end: run.end, look: looks[j] };
-      });
-      const note = floor ? "above the minimum" : "";
-      const log = wanted.log && !(what === "loss" && floor === null);
-      chart.show({ series, hidden: state.hidden, steps: state.steps, log, what, choices, selected: state.selected, theme, note });
-    });
   }
 
   request() {
@@ -302,24 +280,6 @@ export class Playground {
     this.request();
   }
 
-  key(event) {
-    const typing = event.target.closest("input, select, textarea");
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !(typing && typing.type === "text")) {
-      event.preventDefault();
-      if (event.shiftKey) this.redo();
-      else this.undo();
-    } else if (typing || event.ctrlKey || event.metaKey || event.altKey) {
-      return;
-    } else if (event.key === " " && !event.target.closest("button")) {
-      event.preventDefault();
-      this.toggle();
-    } else if (event.key === "," || event.key === "ArrowLeft") {
-      this.seek("back", true);
-    } else if (event.key === "." || event.key === "ArrowRight") {
-      this.seek("forward", true);
-    }
-  }
-
   // Large type, on the full screen where the browser allows it; again, and all is as before.
   enlarge() {
     const large = this.root.classList.toggle("large");
@@ -327,19 +287,6 @@ export class Playground {
     if (large) this.root.requestFullscreen?.().catch(() => {});
     else if (document.fullscreenElement) document.exitFullscreen();
     this.refresh();
-  }
-
-  async copyLink() {
-    this.commit();
-    const link = this.store.link(encode(this.state));
-    const mine = link.startsWith("file:") ? ` ${FILE_LINK}` : "";
-    try {
-      await navigator.clipboard.writeText(link);
-      setText(this.notice, `The link is in the clipboard.${mine}`);
-    } catch {
-      setText(this.notice, `The link is in the address bar.${mine}`);
-    }
-    setTimeout(() => setText(this.notice, ""), mine ? 12000 : 4000);
   }
 }
 

@@ -1,5 +1,7 @@
 // What can be drawn against the step: the loss, the position, and every value of the selected optimizer's equation.
 
+import { ruleNamed } from "./state.js";
+
 // The choices for a rule: pairs of key and name. A key that begins with "=" is a line of the equation; those and the
 // keys below EACH are of the coordinate whose numbers are shown.
 export function quantityChoices(rule, dimensions, coordinate) {
@@ -49,6 +51,26 @@ function compute(key, run, rule, hyper, n, i, floor) {
     }
   }
   return result;
+}
+
+// What each chart shows: its quantity of every optimizer, of those that have it.
+export function chartsOf(state, { surface, runs, looks }) {
+  const n = surface.dimensions;
+  const coordinate = Math.min(state.coordinate, n - 1);
+  const chosen = state.optimizers[state.selected];
+  const choices = quantityChoices(chosen && ruleNamed(chosen.rule), n, coordinate);
+  return state.charts.map((wanted) => {
+    const what = choices.some(([key]) => key === wanted.what) ? wanted.what : "loss";
+    const floor = what === "loss" ? surface.minimum : null;
+    const series = runs.map((run, j) => {
+      const { rule, hyper } = state.optimizers[j];
+      const values = quantityOf(what, run, ruleNamed(rule), hyper, n, coordinate, floor);
+      return { values, end: run.end, look: looks[j] };
+    });
+    const log = wanted.log && !(what === "loss" && floor === null);
+    const note = floor ? "above the minimum" : "";
+    return { series, hidden: state.hidden, steps: state.steps, log, what, choices, selected: state.selected, note };
+  });
 }
 
 // What a function of the rule (`values` or `rate`) gives for coordinate i at step t.
