@@ -30,6 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     write(folder / "playground.html")
     course.write(folder)
+    (folder / "index.html").touch()  # the site's front page
     return folder
 
 

@@ -27,7 +27,8 @@ export function axesOf(surface) {
   const angle = 0.5 * Math.atan2(2 * b, a - d);
   const at = (phi) => {
     const [c, s] = [Math.cos(phi), Math.sin(phi)];
-    return { vector: [c, s], curvature: a * c * c + 2 * b * c * s + d * s * s };
+    const ahead = c < -0.5 || (Math.abs(c) <= 0.5 && s < 0) ? -1 : 1; // either way is the axis
+    return { vector: [ahead * c, ahead * s], curvature: a * c * c + 2 * b * c * s + d * s * s };
   };
   return [at(angle), at(angle + Math.PI / 2)].sort((p, q) => p.curvature - q.curvature);
 }
@@ -89,7 +90,8 @@ export class Axes {
     this.cells = this.axes.map(() => [el("td"), el("td")]);
     const rows = this.axes.map(({ vector, curvature }, k) => {
       const said = found[k] ? [format(found[k].factor), found[k].regime] : ["–", "rescales: no fixed factor"];
-      const name = `${k === 0 ? "along" : "across"} (${vector.map((v) => format(v, 2)).join(", ")})`;
+      const parts = vector.map((v) => format(Math.round(100 * v) / 100 || 0));
+      const name = `${k === 0 ? "along" : "across"} (${parts.join(", ")})`;
       const after = said.map((text) => el("td", {}, text));
       return el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, format(curvature)), ...this.cells[k], ...after);
     });
