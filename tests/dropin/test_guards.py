@@ -67,7 +67,7 @@ def test_by_default_a_nan_goes_where_torch_lets_it_go(name: str) -> None:
         step(a, p, bad=bad)
         step(b, q, bad=bad)
     assert torch.equal(p.isnan(), q.isnan())
-    assert p.isnan().sum() == 1
+    assert p.isnan().sum() == (name != "Rprop")  # which reads signs alone, and NaN has none
     assert a.state_dict()["param_groups"] == b.state_dict()["param_groups"]
 
 
@@ -289,7 +289,7 @@ def test_an_illegal_guard_is_named(options: dict[str, Any], error: type[Exceptio
 @pytest.mark.parametrize("name", NAMES)
 def test_the_signature_is_torchs_with_the_guards_behind(name: str) -> None:
     mine, torchs = (inspect.signature(kind).parameters for kind in (ours(name), theirs(name)))
-    assert list(mine) == [*torchs, "on_nonfinite", "rounding", "rounding_seed"]
+    assert list(mine) == [*torchs, "on_nonfinite", "rounding", "rounding_seed", "state", "state_rounding"]
     for key, parameter in torchs.items():
         assert mine[key].default == parameter.default
         assert mine[key].kind == parameter.kind

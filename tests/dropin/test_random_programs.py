@@ -62,7 +62,17 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "NAdam": {"betas": BETAS, "momentum_decay": st.sampled_from([0.0, 0.004]), "decoupled_weight_decay": st.booleans()},
     "RAdam": {"betas": BETAS, "decoupled_weight_decay": st.booleans()},
     "Adamax": {"betas": BETAS},
+    "Rprop": {
+        "etas": st.sampled_from([(0.5, 1.2), (0.25, 2.0)]),
+        "step_sizes": st.sampled_from([(1e-6, 50), (1e-3, 0.1)]),
+    },
+    "ASGD": {
+        "lambd": st.sampled_from([0.0, 1e-4, 0.1]),
+        "alpha": st.sampled_from([0.5, 0.75]),
+        "t0": st.sampled_from([0.0, 2.0]),
+    },
 }
+WITHOUT_DECAY = ("Rprop",)
 FIXED = {
     "SGD": ("nesterov", "momentum", "dampening"),
     "RMSprop": ("centered", "momentum"),
@@ -74,7 +84,8 @@ FIXED = {
 
 
 def draw_options(draw: Any, name: str, *, in_group: bool) -> dict[str, Any]:
-    options = {n: draw(s) for n, s in {**COMMON, **OPTIONS[name]}.items() if not in_group or draw(st.booleans())}
+    known = {n: s for n, s in {**COMMON, **OPTIONS[name]}.items() if n != "weight_decay" or name not in WITHOUT_DECAY}
+    options = {n: draw(s) for n, s in known.items() if not in_group or draw(st.booleans())}
     if options.get("nesterov") and (not options.get("momentum") or options.get("dampening")):
         options["nesterov"] = False
     if in_group:
@@ -100,13 +111,13 @@ def tensor(draw: Any, dtype: Any) -> Any:
 def gradient(draw: Any, p: Any, group: dict[str, Any]) -> Any:
     random = torch.Generator().manual_seed(draw(st.integers(0, 2**20)))
     g = torch.randn(p.shape, generator=random, dtype=p.dtype)
-    if group["weight_decay"]:  # g + λx must not cancel: the last bit would become the first
+    if group.get("weight_decay"):  # g + λx must not cancel: the last bit would become the first
         a, x = (torch.view_as_real(t) if t.is_complex() else t for t in (g, p.detach()))
         a.copy_(a.abs() * x.sign() * (-1 if group["maximize"] else 1))
     layout = draw(st.sampled_from(["plain", "plain", "like the parameter", "expanded"]))
     if layout == "like the parameter":
         return torch.empty_like(p).copy_(g)
-    if layout == "expanded" and p.dim() == 2 and not group["weight_decay"]:
+    if layout == "expanded" and p.dim() == 2 and not group.get("weight_decay"):
         return g[:1].expand(p.shape)
     return g
 
@@ -171,7 +182,7 @@ class Pair:
                 if self.draw(st.integers(0, 4)):
                     p.grad = gradient(self.draw, p, group)
                     q.grad = p.grad if self.draw(st.booleans()) else p.grad.clone()
-                elif group["weight_decay"]:  # an old gradient might cancel
+                elif group.get("weight_decay"):  # an old gradient might cancel
                     p.grad = q.grad = None
         self.theirs.step()
         with Pass() if self.draw(st.integers(0, 5)) == 0 else nullcontext():

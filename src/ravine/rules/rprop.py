@@ -1,7 +1,7 @@
 """Rprop: each coordinate has a step length of its own, and of the gradient only the sign is read."""
 
 from ravine.hyperparameter import DECAY, POSITIVE, Range
-from ravine.math import maximum, minimum, sign, where
+from ravine.math import maximum, minimum, where
 from ravine.registry import rule
 
 
@@ -20,11 +20,11 @@ def rprop(g, prev, s, *, t, lr=0.01, eta_minus=0.5, eta_plus=1.2, step_min=1e-6,
     """Step lengths start at lr, grow while the gradient's sign stays and shrink where it turns; there nothing moves.
 
     torch.optim.Rprop (torch/optim/rprop.py): after a turn the gradient counts as zero, so the length is then kept once.
-    lr is read in the first step alone. For whole-batch gradients: noise in a minibatch turns signs.
+    lr is read in the first step alone. A gradient that is NaN has no sign, and moves nothing. For whole-batch gradients: noise in a minibatch turns signs.
     """
     s = where(t > 1, s, s + lr)
     agreement = g * prev
     s = where(agreement > 0, s * eta_plus, where(agreement < 0, s * eta_minus, s))
     s = minimum(maximum(s, step_min), step_max)
     g = where(agreement < 0, 0, g)
-    return -s * sign(g), g, s
+    return where(g > 0, -s, where(g < 0, s, 0)), g, s
