@@ -20,7 +20,7 @@ def rprop(g, prev, s, *, t, lr=0.01, eta_minus=0.5, eta_plus=1.2, step_min=1e-6,
     """Step lengths start at lr, grow while the gradient's sign stays and shrink where it turns; there nothing moves.
 
     torch.optim.Rprop (torch/optim/rprop.py): after a turn the gradient counts as zero, so the length is then kept once.
-    lr is read in the first step alone. A gradient that is NaN has no sign, and moves nothing. For whole-batch gradients:
+    lr is read in the first step alone. A gradient that is NaN has no sign, and moves nothing. For whole batches:
     noise in a minibatch turns signs.
     """
     s = where(t > 1, s, s + lr)
