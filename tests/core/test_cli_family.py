@@ -73,7 +73,7 @@ def test_the_version_is_told_also_where_nothing_is_installed() -> None:
 
 def test_mistakes_get_one_line_and_a_status() -> None:
     for args, hint in {
-        ("explain", "adan"): "did you mean 'adam'",
+        ("explain", "adamm"): "did you mean 'adam'",
         ("explan", "adam"): "Did you mean 'explain'",
         ("explain",): "Missing argument 'RULE'",
         ("list", "--wrong"): "No such option",

@@ -33,5 +33,5 @@ def test_the_nearest_names_and_where_all_are(name: str, known: list[str], listed
 
 
 def test_a_rule_is_told_the_nearest_few_instead_of_the_family() -> None:
-    with pytest.raises(ValueError, match=r"^unknown rule 'adan'; did you mean 'adam', .*\? `ravine list` shows all$"):
-        ravine.rule("adan")
+    with pytest.raises(ValueError, match=r"^unknown rule 'adamm'; did you mean 'adam', .*\? `ravine list` shows all$"):
+        ravine.rule("adamm")

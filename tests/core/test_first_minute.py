@@ -24,6 +24,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 DISTRIBUTION = {"sklearn": "scikit-learn", "imageio_ffmpeg": "imageio-ffmpeg"}
 BROUGHT_ALONG = {"PIL": "matplotlib", "traitlets": "anywidget"}
 """Packages that come with another for good, being part of its interface."""
+USED_IF_THERE = {"transformers"}
+"""Packages that help where they are, and that nobody is told to install."""
 
 
 def tool(name: str):
@@ -120,7 +122,7 @@ def test_every_package_that_is_imported_is_named() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    optional = imported - set(sys.stdlib_module_names) - core - {"ravine"}
+    optional = imported - set(sys.stdlib_module_names) - core - {"ravine"} - USED_IF_THERE
     assert optional <= set(errors.EXTRAS), "ravine.errors.EXTRAS says which extra brings a package"
     for package in optional - set(BROUGHT_ALONG):
         wanted = DISTRIBUTION.get(package, package)

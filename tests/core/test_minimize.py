@@ -148,7 +148,7 @@ def test_functions_cannot_change_the_trajectory() -> None:
         ({"jac": lambda x: None}, "jac must return real numbers, got None"),
         ({"jac": True}, "with jac=True fun must return .value, gradient."),
         ({"tol": "small"}, "tol must be at least 0, got 'small'"),
-        ({"method": "adan"}, "did you mean 'adam'"),
+        ({"method": "adamm"}, "did you mean 'adam'"),
     ],
 )
 def test_wrong_arguments(change: dict[str, Any], message: str) -> None:

@@ -48,7 +48,7 @@ def test_a_rule_shows_its_declaration() -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("adan", "adam"), ("rmsprob", "rmsprop"), ("wieght_decay(adam)", "weight_decay"), ("weight_decay(adm)", "adam")],
+    [("adamm", "adam"), ("rmsprob", "rmsprop"), ("wieght_decay(adam)", "weight_decay"), ("weight_decay(adm)", "adam")],
 )
 def test_an_unknown_name_is_told_the_nearest(name: str, hint: str) -> None:
     with pytest.raises(ValueError, match=f"did you mean '{hint}'"):

@@ -65,7 +65,7 @@ def test_a_recipe_comes_of_it(tmp_path: Path) -> None:
         ("adam:lr=0.1,beta1=0.5", "values go in square brackets, as in adam[lr=0.1,beta1=0.5]"),
         ("mine.py:mine:lr=0.1", "values go in square brackets, as in mine.py:mine[lr=0.1]"),
         ("x=adam(lr=0.1, eps=1)", "values go in square brackets, as in adam[lr=0.1, eps=1]"),
-        ("adan[lr=1]", "did you mean 'adam'"),
+        ("adamm[lr=1]", "did you mean 'adam'"),
         ("adam[beta_1=0.1]", "did you mean 'beta1'"),
         ("adam[start=1]", "unknown hyperparameter"),
         ("adam[beta1=1.5]", "beta1 = 1.5 is not legal"),

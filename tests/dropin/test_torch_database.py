@@ -56,7 +56,7 @@ def as_embeddings_do(g: Any, random: Any) -> Any:
     """A sparse gradient of some rows, one of them twice, as that of a batch in which a word comes twice."""
     rows = torch.randint(len(g), (1, 1 + len(g) // 2), generator=random)
     rows = torch.cat([rows, rows[:, :1]], 1)
-    return torch.sparse_coo_tensor(rows, g[rows[0]], g.shape)
+    return torch.sparse_coo_tensor(rows, g[rows[0]], g.shape, check_invariants=True)
 
 
 def run_side_by_side(name: str, dtype: Any, options: dict[str, Any], steps: int, tolerance: float) -> None:
@@ -85,6 +85,8 @@ def test_every_valid_configuration_steps_as_torch(
         pytest.skip("torch's class refuses complex parameters")
     if name == "Muon":  # torch's own lines, but that it multiplies in bfloat16
         monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.clone)
+    if name in ("Muon", "SparseAdam") and isinstance(options.get("lr"), torch.Tensor):
+        options = options | {"lr": options["lr"].to(dtype)}  # torch multiplies in the type of the rate's tensor
     with default_dtype(torch.float32 if dtype is torch.float32 else torch.float64):
         run_side_by_side(name, dtype, options, 25, ULPS.get(name, 8.0))
 

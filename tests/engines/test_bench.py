@@ -135,7 +135,7 @@ def test_one_thread_is_a_contender_where_torch_has_more(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--optimizers", "adan"], "did you mean 'adam'"),
+        (["--optimizers", "adamm"], "did you mean 'adam'"),
         (["--shapes", "smal", "--optimizers", "adam"], "did you mean 'small'"),
         (["--model", "nowhere.py:make", "--optimizers", "adam"], "no such file"),
         (["--model", "json:make", "--optimizers", "adam"], "no model 'json:make'"),

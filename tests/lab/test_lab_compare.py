@@ -236,7 +236,7 @@ def test_the_first_failed_run_is_the_same_in_the_report_made_again(tmp_path: Pat
     ("args", "message"),
     [
         (["digit"], "did you mean 'digits'"),
-        (["--optimizers", "adan"], "did you mean 'adam'"),
+        (["--optimizers", "adamm"], "did you mean 'adam'"),
         (["--optimizer", "adam"], "--optimizers"),
         (["--tune", "lr,beta_1"], "did you mean 'beta1'"),
         (["--trials", "0"], "trials must be at least 1"),

@@ -37,7 +37,7 @@ def test_a_rule_in_a_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("adan", "did you mean 'adam'"),
+        ("adamm", "did you mean 'adam'"),
         ("adam[beta_1=0.9]", "did you mean 'beta1'"),
         ("adam[beta1=1.5]", "beta1 = 1.5 is not legal"),
         ("adam[beta1]", "NAME=NUMBER"),

@@ -19,7 +19,7 @@ STATES = {
     "a curve": "preset=turn&t=30",
     "a wrong formula": "surface=formula&f=" + quote("log(x) + sn(y)") + "&opt=gd&t=0",
     "holes": "surface=formula&f=" + quote("log(x) + y^2") + "&start=1,1&opt=gd,lr=0.5&steps=20&t=20",
-    "a wrong link": "opt=adam,lr=-1&opt=adan&stps=3",
+    "a wrong link": "opt=adam,lr=-1&opt=adamm&stps=3",
     "nobody": "surface=oblong_bowl&t=0",
 }
 INTERACTIVE = "button, input, select, summary, a[href], [tabindex='0']"

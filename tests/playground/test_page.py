@@ -470,7 +470,7 @@ def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
         ("opt=adam&noise=gaussian,1,1,9", "noise must be a kind, a scale and a seed"),
         ("opt=adam,lr=0.1=0.2", "Adam’s lr must be ≥ 0, not “0.1 0.2”"),
         ("opt=adam,beta3=0.1", "Adam has no knob “beta3” (it has lr, beta1, beta2, eps)"),
-        ("opt=adan", "opt “adan” is an optimizer that this page does not have"),
+        ("opt=adamm", "opt “adamm” is an optimizer that this page does not have"),
         ("surface=oblong_bowl&opt=gd&param=condition:-5", "param condition must be > 0, not “-5”"),
         ("surface=oblong_bowl&opt=gd&param=tilt:9", "param tilt must be from -2 to 2, not “9”"),
         ("surface=oblong_bowl&opt=gd&param=depth:3", "param “depth”: the surface has condition, tilt"),
@@ -506,7 +506,7 @@ def test_text_in_a_link_is_inert(page: Page, link: str) -> None:
 
 def test_what_a_link_may_not_say_is_left_out_and_named(page: Page) -> None:
     page.open(
-        "surface=oblong_bowl&opt=adam,beta1=1,eps=-1,lr=0.5,nothing=3&opt=adan&start=1e30,2&steps=50&param=depth:3&t=7"
+        "surface=oblong_bowl&opt=adam,beta1=1,eps=-1,lr=0.5,nothing=3&opt=adamm&start=1e30,2&steps=50&param=depth:3&t=7"
     )
     values = [page.named(f"{name}, exact value").get_attribute("value") for name in ("lr", "beta1", "eps")]
     assert values == ["0.5", "0.9", "1e-8"]

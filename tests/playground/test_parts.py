@@ -165,7 +165,7 @@ def test_the_command_writes_the_page_with_a_rule_of_ones_own(tmp_path: Path) -> 
 
 def test_the_command_refuses_a_rule_that_is_not_there(tmp_path: Path) -> None:
     out = tmp_path / "page.html"
-    result = CliRunner().invoke(group, ["playground", "adan", "--out", str(out), "--no-open"])
+    result = CliRunner().invoke(group, ["playground", "adamm", "--out", str(out), "--no-open"])
     assert "did you mean 'adam'" in str(result.exception)
     assert not out.exists()
 

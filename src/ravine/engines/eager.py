@@ -22,6 +22,9 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: 
             f"{rule.name} is for real matrices, and the parameter is complex: give it to an elementwise rule"
         )
 
+    if not rule.graph.is_elementwise and not x.numel():  # such a matrix has no norm, and nothing that could move
+        return {n: s for n, s in slots.items() if rule.slots[n].is_scalar}
+
     def real(tensor: Any) -> Any:
         return torch.view_as_real(tensor) if torch.is_complex(tensor) else tensor
 
