@@ -166,7 +166,7 @@ def factors(shape: tuple[int, int]) -> str:
     head = f"\n{outputs} outputs, {inputs} inputs:\n\n| from, to | {numbers} |\n"
     rule = "|---|" + "--:|" * len(MUONS) + "\n"
     rows = "".join(
-        f"| {k} {m.name} | {' | '.join(f'{here / there:.3g}' for there in scales)} |\n"
+        f"| {k} {m.name} | {' | '.join(f'{round(here / there, 9):.3g}' for there in scales)} |\n"
         for k, (m, here) in enumerate(zip(MUONS, scales, strict=True), 1)
     )
     return head + rule + rows

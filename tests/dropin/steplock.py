@@ -14,7 +14,7 @@ import ravine.torch
 NAMES = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Rprop", "ASGD")
 """The classes that torch has too."""
 
-ULPS = {"Adam": 64.0, "AdamW": 64.0, "NAdam": 64.0, "RAdam": 4000.0, "Muon": 64.0}
+ULPS = {"Adam": 64.0, "AdamW": 64.0, "NAdam": 64.0, "RAdam": 4000.0, "Muon": 64.0, "SparseAdam": 64.0}
 """How many units in the last place a step may be off, 8 where nothing is said. βᵗ is a product here and `pow` in torch,
 and 1 − βᵗ magnifies its last bit; RAdam then subtracts two numbers near 2000 to get one near 1. An element of a product
 of matrices is a sum, whose terms may be larger than it is."""

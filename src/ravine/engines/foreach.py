@@ -104,7 +104,8 @@ def _operation(n: Node, args: list[Value]) -> Value:
         case "where":
             if _is_many(args[0]):
                 return _each(torch.where, *args)
-            return args[1] if args[0] else args[2]
+            chosen, other = (args[1], args[2]) if args[0] else (args[2], args[1])
+            return chosen if _is_many(chosen) else [torch.full_like(t, chosen) for t in other]
     raise NotImplementedError(f"the foreach engine has no code for the operation {n.op!r}")
 
 
