@@ -40,11 +40,12 @@ def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """Those that are made from now on."""
     made: list[Plan] = []
 
-    def note(*args: Any, **kwargs: Any) -> Plan:
-        made.append(Plan(*args, **kwargs))
-        return made[-1]
+    class Noted(Plan):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            made.append(self)
 
-    monkeypatch.setattr(stepper, "Plan", note)
+    monkeypatch.setattr(stepper, "Plan", Noted)
     return made
 
 
