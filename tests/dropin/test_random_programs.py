@@ -188,7 +188,7 @@ class Pair:
         with Pass() if self.draw(st.integers(0, 5)) == 0 else nullcontext():
             self.ours.step()
         found = gaps(snapshot(self.theirs, a), snapshot(self.ours, b), before)
-        allowed = ULPS[self.dtype] * (10 if self.name == "RAdam" else 1)
+        allowed = ULPS[self.dtype] * {"RAdam": 10, "ASGD": 16}.get(self.name, 1)  # an average near zero cancels
         if self.name == "NAdam" and torch.get_default_dtype() is torch.float32:
             # Its product of momenta is float32 then: torch goes on with the rounded number, we round what is stored.
             allowed *= torch.finfo(torch.float32).eps / torch.finfo(self.dtype).eps
