@@ -74,11 +74,12 @@ def rules() -> dict[str, Rule]:
 
 
 def register(new: Rule) -> Rule:
-    """Add a rule to the registry and return it. Raises ValueError for a name that a built-in rule has."""
+    """Add a rule to the registry and return it. Raises ValueError for a name that a built-in rule elsewhere has."""
     if not _is_built_in(new):
         _load_family()
-        if new.name in _registry and _is_built_in(_registry[new.name]):
-            raise ValueError(f"the rule name {new.name!r} is taken by a built-in rule: give the function another name")
+    taken = _registry.get(new.name)
+    if taken is not None and _is_built_in(taken) and taken.function.__module__ != new.function.__module__:
+        raise ValueError(f"the rule name {new.name!r} is taken by a built-in rule: give the function another name")
     _registry[new.name] = new
     return new
 

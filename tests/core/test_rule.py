@@ -222,3 +222,16 @@ def test_a_file_is_run_once_whatever_is_taken_from_it(tmp_path: Path) -> None:
     find(f"{file}:valley")
     tasks.find(str(file))
     assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_two_files_of_the_family_have_no_rule_of_one_name() -> None:
+    """A second equation under a known name would take the place of the first without a word."""
+    known = ravine.rule("adam")
+
+    def adam(g, *, lr=0.1):
+        return -lr * g
+
+    adam.__module__ = "ravine.rules.another"
+    with pytest.raises(ValueError, match="the rule name 'adam' is taken"):
+        ravine.rule(adam)
+    assert ravine.rule("adam") is known

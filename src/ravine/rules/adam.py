@@ -25,17 +25,6 @@ def adam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     return -lr * debias(m, beta1, t) / (debias_root(v, beta2, t) + eps), m, v
 
 
-@rule(title="Adam without bias correction", paper=ADAM + ", section 6.4", kin=("adam", "adam_eps_hat"))
-def adam_uncorrected(g, m, v, *, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
-    """Adam with both averages as they are, which begin at zero: what its bias correction is there for.
-
-    The first step is (1−β₁)/√(1−β₂) times Adam's, 3.2 at the usual values. Adam is the same after many steps.
-    """
-    m = ema(m, g, beta1)
-    v = ema_square(v, g, beta2)
-    return -lr * m / (sqrt(v) + eps), m, v
-
-
 @rule(title="Adam with ε̂", paper=ADAM + ", end of section 2", ranges={"beta2": FRACTION}, kin=("adam",))
 def adam_eps_hat(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7):
     """Adam with both corrections folded into the learning rate, so ε is added to the uncorrected root.
