@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the lab needs torch")
@@ -106,6 +109,24 @@ def agree(make, loss, targets, inputs) -> Stacked:
 @pytest.mark.parametrize("name", KNOWN)
 def test_a_known_model_goes_without_vmap(name):
     assert agree(KNOWN[name], *LOSSES["cross-entropy"], torch.linspace(-1, 1, 20).view(5, 4))._graph is not None
+
+
+def test_a_pass_makes_nothing_that_processes_share():
+    """A worker is killed at the end, and Python would tell its users of locks that are left over."""
+    script = """if True:
+        import multiprocessing.synchronize, torch
+        from ravine.lab import tasks
+        from ravine.lab.batched import _stack
+        from ravine.lab.stacked import Stacked
+        task = tasks.find("digits")
+        models = [task.model() for _ in range(2)]
+        multiprocessing.synchronize.SemLock.__init__ = None
+        inputs, _ = next(task.batches(0))
+        print(*Stacked(task, models[0]).outputs(_stack(models), torch.stack([inputs] * 2)).shape)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("2 ")
 
 
 @pytest.mark.parametrize("name", OTHER)

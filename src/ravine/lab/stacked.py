@@ -37,14 +37,15 @@ class Stacked:
     """The models of a task, as many as the stacks that it is given hold."""
 
     def __init__(self, task: Task, model: nn.Module) -> None:
-        self._model, self._graph = model, _graph(model)
-        is_direct = self._graph is not None and task.loss is functional.cross_entropy
+        graph = _graph(model)
+        self._model, self._graph = model, None if graph is None else _stacked(graph)
+        is_direct = graph is not None and task.loss is functional.cross_entropy
         self._losses: Any = _cross_entropies if is_direct else vmap(task.loss)
 
     def outputs(self, params: Stack, inputs: Tensor) -> Any:
         """The outputs of shape (models, …) for inputs of shape (models, examples, …)."""
         if self._graph is not None:
-            return Interpreter(self._graph, params).run(inputs)
+            return self._graph(inputs, params)
         return vmap(lambda own, its: functional_call(self._model, own, (its,)))(dict(params), inputs)
 
     def losses(self, outputs: Any, targets: Tensor) -> Tensor:
@@ -53,21 +54,28 @@ class Stacked:
         return found
 
 
-class Interpreter(fx.Interpreter):
-    """Runs a model's graph with stacked parameters."""
+def _linear(inputs: Tensor, params: Stack, name: str) -> Tensor:
+    """A linear layer with each model's own weights."""
+    rows = inputs.flatten(1, -2)
+    weight, bias = params[f"{name}.weight"].transpose(1, 2), params.get(f"{name}.bias")
+    made = torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight)
+    return made.view(*inputs.shape[:-1], -1)
 
-    def __init__(self, graph: fx.GraphModule, params: Stack) -> None:
-        super().__init__(graph, garbage_collect_values=False)
-        self.params = params
 
-    def call_module(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A linear layer with each model's own weights; what acts element by element as it is."""
-        if not isinstance(self.fetch_attr(target), nn.Linear):
-            return super().call_module(target, args, kwargs)
-        inputs = args[0].flatten(1, -2)
-        weight, bias = self.params[f"{target}.weight"].transpose(1, 2), self.params.get(f"{target}.bias")
-        made = torch.bmm(inputs, weight) if bias is None else torch.baddbmm(bias.unsqueeze(1), inputs, weight)
-        return made.view(*args[0].shape[:-1], -1)
+def _stacked(module: fx.GraphModule) -> fx.GraphModule:
+    """A model's graph as a function of inputs and stacked parameters; what acts element by element stays as it is."""
+    graph, modules = module.graph, dict(module.named_modules())
+    given = next(node for node in graph.nodes if node.op == "placeholder")
+    with graph.inserting_after(given):
+        params = graph.placeholder("params")
+    for node in list(graph.nodes):
+        if node.op == "call_module" and isinstance(modules[str(node.target)], nn.Linear):
+            with graph.inserting_after(node):
+                made = graph.call_function(_linear, (node.args[0], params, node.target))
+            node.replace_all_uses_with(made)
+            graph.erase_node(node)
+    module.recompile()
+    return module
 
 
 def _graph(model: nn.Module) -> fx.GraphModule | None:
