@@ -185,7 +185,7 @@ def test_a_configuration_file_and_the_same_command_again(tmp_path: Path, monkeyp
     )
     monkeypatch.chdir(tmp_path)
     again = ("compare", "small.toml", "--out", "out", "--workers", "1")
-    assert "16 of 16 runs are there" not in invoke(*again).output
+    assert "are there" not in invoke(*again).output
     assert "16 of 16 runs are there already" in invoke(*again).output
     (adam,) = (c for c in Results.load(tmp_path / "out" / "results.json").contenders if c["name"] == "adam")
     assert list(adam["space"]) == ["lr", "eps"]

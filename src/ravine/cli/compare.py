@@ -144,17 +144,20 @@ def compare_one(
             asked["seeds"] = PILOT
         protocol = Protocol(steps=found.steps if given["steps"] is None else given["steps"], **asked)
         store = Store(given["storage"] or in_folder(out, given["fresh"]))
-        header, limit = lab.prepare(task, contenders, protocol), None
+        header, limit, measured = lab.prepare(task, contenders, protocol), None, 0
         if given["prune"] is None and (is_auto or not given["budget"]):
             try:
-                header = settled(header, store, pool, console)
+                header, measured = settled(header, store, pool, console)
             except KeyboardInterrupt:
                 interrupted_early(console)
         if not is_auto:
             if given["budget"]:
                 header, limit = planned(header, contenders, given, store, pool, out, console, began)
             say_what_can_be_shown(header, store, console)
-            interrupted = run_with_progress(header, store, pool, console, limit, is_batched=given["engine"] == "auto")
+            is_batched = given["engine"] == "auto"
+            interrupted = run_with_progress(
+                header, store, pool, console, limit, is_batched=is_batched, measured=measured
+            )
     if is_auto:
         results, interrupted = until_resolved(header, store, workers, given, console, began)
     else:

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from ravine.lab.store import Store
 
 
-def settled(header: Results, store: Store, pool: Workforce, console: Console) -> Results:
-    """The comparison with the decision whether tuning runs that do badly are stopped early."""
+def settled(header: Results, store: Store, pool: Workforce, console: Console) -> tuple[Results, int]:
+    """The comparison with the decision whether tuning runs that do badly are stopped early, and how many of its runs
+    were made to come to one."""
     from ravine.lab import pruning
 
+    made: list[Record] = []
     with console.status("seeing how long a run takes"):
-        made = pruning.decided(header, store, pool)
-    say_if_pruned(made, console)
-    return made
+        header = pruning.decided(header, store, pool, made.append)
+    say_if_pruned(header, console)
+    return header, len(made)
 
 
 def say_if_pruned(header: Results, console: Console) -> None:

@@ -24,8 +24,8 @@ DID = {TUNING: "tuned", FINAL: "scored", DEFAULTS: "ran defaults of"}
 class Bar:
     """A bar with the time left; where there is no terminal, a line now and then."""
 
-    def __init__(self, console: Console, total: int, name: str) -> None:
-        self.console, self.total, self.name = console, total, name
+    def __init__(self, console: Console, total: int, name: str, measured: int = 0) -> None:
+        self.console, self.total, self.name, self.measured = console, total, name, measured
         self.spoken = -math.inf
         columns = (
             TextColumn("{task.description}"),
@@ -48,8 +48,8 @@ class Bar:
     def show(self, record: Record | None, done: int) -> None:
         """Called with each record, or None at the start, and the number of runs done."""
         if record is None:
-            if done:
-                self.console.print(f"{done} of {self.total} runs are there already.", highlight=False)
+            if there := done - self.measured:
+                self.console.print(f"{there} of {self.total} runs are there already.", highlight=False)
             self.progress.reset(self.bar, total=self.total, completed=done)
             return
         how = f" ({record.status})" if record.status in (DIVERGED, FAILED, PRUNED) else ""

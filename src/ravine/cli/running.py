@@ -32,15 +32,23 @@ def cluster(given: dict[str, Any]) -> Workforce:
 
 
 def run_with_progress(
-    header: Results, store: Store, pool: Workforce, console: Console, limit: Limit | None, *, is_batched: bool = True
+    header: Results,
+    store: Store,
+    pool: Workforce,
+    console: Console,
+    limit: Limit | None,
+    *,
+    is_batched: bool = True,
+    measured: int = 0,
 ) -> bool:
-    """Run what is missing under a bar with the time left. Returns whether Ctrl-C ended it."""
+    """Run what is missing under a bar with the time left; `measured` runs were made by this command before. Returns
+    whether Ctrl-C ended it."""
     from ravine.cli.progress import Bar
     from ravine.lab import compare as lab
 
     try:
         name = str(header.task["name"]) + (", bad runs stopped early" if header.protocol.prune else "")
-        with Bar(console, header.runs, name) as bar:
+        with Bar(console, header.runs, name, measured) as bar:
             store.storage.say = bar.note
             lab.run(header, store, pool, bar.show, limit, is_batched=is_batched)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ same command, here or on another machine, goes on as it began.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ravine.lab.entry import entries
@@ -19,8 +19,11 @@ LONG = 20.0
 """Seconds of training from which on it pays: shorter runs are over before they can be judged (docs/compare.md)."""
 
 
-def decided(header: Results, store: Store, pool: Workforce) -> Results:
-    """The comparison with its decision: the one in the store, or one by measuring. Runs measured are in the store."""
+def decided(
+    header: Results, store: Store, pool: Workforce, on_record: Callable[[Record], object] = lambda record: None
+) -> Results:
+    """The comparison with its decision: the one in the store, or one by measuring. Runs measured are in the store;
+    `on_record` is called with each."""
     kept = {e.study: e.protocol for e in store.entered().values()}
     for prune in (False, True):
         found = decide(header, prune)
@@ -37,6 +40,7 @@ def decided(header: Results, store: Store, pool: Workforce) -> Results:
         for record in records:
             if record.status == FINISHED and record.settings.contender == entry.contender["name"]:
                 store.keep(study, entry, record)
+                on_record(record)
     return made
 
 
