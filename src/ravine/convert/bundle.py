@@ -19,9 +19,6 @@ from ravine.convert.names import Tensors
 
 MAGIC = 0xDB4775248B80FB57
 FOOTER = 48
-BLOCK_TAIL = 5
-"""After a block: a byte for its compression, which is never used, and its checksum."""
-
 TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10: "?", 14: "<u2", 19: "<f2", 23: "<u8"}
 BFLOAT16 = 14
 """TensorFlow's types of numbers (tensorflow/core/framework/types.proto); strings, the graph of objects, are passed."""

@@ -30,7 +30,6 @@ SLOTS = {
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 SLOT = re.compile(rf"(?P<param>.+)/\.OPTIMIZER_SLOT/(?P<optimizer>.+)/(?P<slot>[^/]+){VALUE}")
-NUMBERED = re.compile(rf"(?P<optimizer>.+)/_variables/(?P<number>\d+){VALUE}")
 ITERATIONS = re.compile(rf"(?P<optimizer>.+)/(?:_iterations|iter){VALUE}")
 
 

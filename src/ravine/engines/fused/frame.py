@@ -175,39 +175,6 @@ define void @team(ptr %arguments) {{
   ret void
 }}"""
 
-# The scalars of n tensors as doubles, n rows of `out`. Returns whether all rows are the same.
-READ = Template("""\
-define i1 @read(ptr %table, i64 %n, ptr %out) {
-entry:
-  br label %loop
-loop:
-  %k = phi i64 [ 0, %entry ], [ %k.next, %loop ]
-  %same = phi i1 [ true, %entry ], [ %same.last, %loop ]
-  %row.word = mul i64 %k, $columns
-  %row = getelementptr i64, ptr %table, i64 %row.word
-  %out.word = mul i64 %k, $scalars
-  %out.row = getelementptr double, ptr %out, i64 %out.word
-$loads
-  %same.last = and i1 $same, true
-  %k.next = add i64 %k, 1
-  %is.more = icmp slt i64 %k.next, %n
-  br i1 %is.more, label %loop, label %end
-end:
-  ret i1 %same.last
-}""")
-
-LOAD = Template("""\
-  %s$k.from.at = getelementptr ptr, ptr %row, i64 $column
-  %s$k.from = load ptr, ptr %s$k.from.at
-  %s$k.stored = load $type, ptr %s$k.from, align 1
-$convert
-  %o$k.at = getelementptr double, ptr %out.row, i64 $k
-  store double %s$k$wide, ptr %o$k.at
-  %f$k.at = getelementptr double, ptr %out, i64 $k
-  %f$k = load double, ptr %f$k.at
-  %e$k = fcmp oeq double %f$k, %s$k$wide
-  %same$k = and i1 $before, %e$k""")
-
 
 def source(rule: Rule, storage: Storage) -> str:
     """The module's text: `prepare` computes what the elements of tensors have in common, `run` updates them."""
@@ -267,22 +234,3 @@ def store(k: int, kind: str, storage: Storage) -> str:
 
 def _mode(instruction: str, address: str) -> str:
     return f"call void @llvm.x86.sse.{instruction}(ptr {address})" if HAS_MODE else "; this processor has no such mode"
-
-
-def read(storage: Storage) -> str:
-    """The function that collects the scalars of tensors."""
-    loads, same = [], "%same"
-    for k, kind in enumerate(storage.scalars):
-        narrow = kind == "float32"
-        loads.append(
-            LOAD.substitute(
-                k=k,
-                column=storage.scalar_column + k,
-                type=MEMORY[kind],
-                convert=f"  %s{k}.wide = fpext float %s{k}.stored to double" if narrow else "",
-                wide=".wide" if narrow else ".stored",
-                before=same,
-            )
-        )
-        same = f"%same{k}"
-    return READ.substitute(columns=storage.columns, scalars=len(storage.scalars), loads="\n".join(loads), same=same)

@@ -110,7 +110,9 @@ LOAD = Template("""\
   %s$k.from.at = getelementptr ptr, ptr %row, i64 $column
   %s$k.from = load ptr, ptr %s$k.from.at
   %s$k.stored = load $type, ptr %s$k.from, align 1
-$convert
+$convert""")
+
+COMPARE = Template("""\
   %f$k.at = getelementptr double, ptr %known, i64 $k
   %f$k = load double, ptr %f$k.at
   %e$k = fcmp oeq double %f$k, $value
@@ -147,22 +149,22 @@ def _loads(storage: Storage) -> tuple[list[str], str]:
     """The lines that read a tensor's scalars, and the register that says whether they are the ones before."""
     loads, same = [], "%same"
     for k, kind in enumerate(storage.scalars):
-        narrow = kind == "float32"
-        loads.append(
-            LOAD.substitute(
-                k=k,
-                column=storage.scalar_column + k,
-                type=MEMORY[kind],
-                convert=f"  %s{k}.wide = fpext float %s{k}.stored to double" if narrow else "",
-                value=_read(k, kind),
-                before=same,
-            )
-        )
+        loads += [load(k, kind, storage), COMPARE.substitute(k=k, value=loaded(k, kind), before=same)]
         same = f"%same{k}"
     return loads, same
 
 
-def _read(k: int, kind: str) -> str:
+def load(k: int, kind: str, storage: Storage) -> str:
+    """Lines that read number k of a tensor from where %row says, into the register `loaded(k, kind)`."""
+    return LOAD.substitute(
+        k=k,
+        column=storage.scalar_column + k,
+        type=MEMORY[kind],
+        convert=f"  %s{k}.wide = fpext float %s{k}.stored to double" if kind == "float32" else "",
+    )
+
+
+def loaded(k: int, kind: str) -> str:
     """The register of a number that was read."""
     return f"%s{k}.wide" if kind == "float32" else f"%s{k}.stored"
 
@@ -170,7 +172,7 @@ def _read(k: int, kind: str) -> str:
 def _lines(rule: Rule, storage: Storage) -> list[str]:
     """The lines that compute and store one row of coefficients and new scalars, and note what was read."""
     scalars, one = Scalars(rule.graph), "0x3FF0000000000000"
-    read = [_read(k, kind) for k, kind in enumerate(storage.scalars)]
+    read = [loaded(k, kind) for k, kind in enumerate(storage.scalars)]
     names = dict(zip(scalar_slots(rule.graph), read[1:], strict=True))
     names |= {name: f"%h{k}" for k, name in enumerate(rule.hyperparameters, 1)} | {"t": "%t"}
     scalars.values = {node("scalar", name=name): register for name, register in names.items()}

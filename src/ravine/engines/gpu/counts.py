@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ravine.engines.fused import frame, jit
+from ravine.engines.fused import frame, jit, scalars
 from ravine.engines.fused.storage import Storage
 
-WRITE = Template("""\
-define void @write(ptr %table, i64 %n, ptr %numbers) {
+EACH = Template("""\
+define void @$name(ptr %table, i64 %n, ptr %numbers) {
 entry:
   br label %loop
 loop:
@@ -22,7 +22,7 @@ loop:
   %row = getelementptr i64, ptr %table, i64 %row.word
   %scalars.word = mul i64 %k, $count
   %scalars.row = getelementptr double, ptr %numbers, i64 %scalars.word
-$stores
+$lines
   %k.next = add i64 %k, 1
   %is.more = icmp slt i64 %k.next, %n
   br i1 %is.more, label %loop, label %end
@@ -36,11 +36,16 @@ class Counts:
 
     def __init__(self, storage: Storage) -> None:
         self._width = len(storage.scalars)
-        stores = "\n".join(frame.store(k, kind, storage) for k, kind in enumerate(storage.scalars))
-        write = WRITE.substitute(columns=storage.columns, count=self._width, stores=stores)
-        self._compiled = jit.compile_source(f"{frame.read(storage)}\n\n{write}\n")
+        numbers = list(enumerate(storage.scalars))
+        reading = "\n".join(f"{scalars.load(k, kind, storage)}\n{_keep(k, kind)}" for k, kind in numbers)
+        writing = "\n".join(frame.store(k, kind, storage) for k, kind in numbers)
+        each = {"columns": storage.columns, "count": self._width}
+        functions = [
+            EACH.substitute(each, name=name, lines=lines) for name, lines in (("read", reading), ("write", writing))
+        ]
+        self._compiled = jit.compile_source("\n\n".join(functions))
         pointer, word = ctypes.c_void_p, ctypes.c_int64
-        self._read = self._compiled.function("read", ctypes.c_bool, pointer, word, pointer)
+        self._read = self._compiled.function("read", None, pointer, word, pointer)
         self._write = self._compiled.function("write", None, pointer, word, pointer)
 
     def read(self, rows: Any) -> Any:
@@ -54,6 +59,14 @@ class Counts:
         """New numbers for each row of a table."""
         if len(rows):
             self._write(rows.ctypes.data, len(rows), np.ascontiguousarray(numbers).ctypes.data)
+
+
+def _keep(k: int, kind: str) -> str:
+    """Lines that put number k of a tensor, once loaded, into %scalars.row."""
+    at = f"%o{k}.at"
+    return (
+        f"  {at} = getelementptr double, ptr %scalars.row, i64 {k}\n  store double {scalars.loaded(k, kind)}, ptr {at}"
+    )
 
 
 @cache

@@ -95,10 +95,6 @@ class GpuTable:
         where nothing is to be stepped; 0 for none."""
         self._scale_at, self._found_at = scale, found
 
-    def foresee(self, hyper: tuple[float, ...]) -> bool:
-        """Whether a step without Python is ready: never."""
-        return False
-
     def step(self, hyper: tuple[Any, ...], threads: int = 1) -> None:
         """One step of every tensor, each by its step count and scalar slots, which advance too."""
         if self._counts is None:
