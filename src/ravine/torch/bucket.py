@@ -95,18 +95,21 @@ def _words(a: Any) -> str:
     return f"{str(a.dtype).removeprefix('torch.')}, {a.layout}, on {a.device}, of shape {tuple(a.shape)}{kind}"
 
 
-def is_plain(a: Any) -> bool:
-    """Whether a tensor's memory on the CPU holds its numbers, so that torch's dispatcher would have nothing to add."""
-    return type(a) in PLAIN and dispatch_keys(a).raw_repr() in _plain_keys()
+CPU = torch.device("cpu")
+
+
+def is_plain(a: Any, place: torch.device = CPU) -> bool:
+    """Whether a tensor's memory there holds its numbers, so that torch's dispatcher would have nothing to add."""
+    return type(a) in PLAIN and dispatch_keys(a).raw_repr() in _plain_keys(place)
 
 
 @cache  # made when no mode or transform is active, as it might be when this file is imported
-def _plain_keys() -> set[int]:
+def _plain_keys(place: torch.device) -> set[int]:
     """What torch's dispatcher knows of tensors that are neither conjugated, sparse, wrapped nor anything else."""
     found = set()
     for is_inference in (False, True):
         with torch.inference_mode(is_inference):
-            found.add(dispatch_keys(torch.empty(0, device="cpu")).raw_repr())
+            found.add(dispatch_keys(torch.empty(0, device=place)).raw_repr())
     return found
 
 
@@ -195,15 +198,11 @@ class Bucket:
 
     def overlaps(self) -> bool:
         """Whether two of its arrays share memory, so that the order of updates would matter."""
-        rows = self.table.rows
         kinds = (*self.storage.arrays, *self.storage.beside)
-        starts = rows[:, ADDRESSES : ADDRESSES + len(kinds)]
-        lengths = np.repeat(rows[:, LENGTH, None], len(kinds), axis=1)
+        lengths = np.repeat(self.table.rows[:, LENGTH, None], len(kinds), axis=1)
         if scales := len(self.storage.scales):
             lengths[:, -scales:] = -(-lengths[:, -scales:] // BLOCK)
-        ends = starts + lengths * np.array([SIZES[kind] for kind in kinds])
-        order = np.argsort(starts[ends > starts], kind="stable")
-        return bool(np.any(starts[ends > starts][order][1:] < ends[ends > starts][order][:-1]))
+        return overlap(self.table.rows, lengths, kinds)
 
     def walked(self, hyper: tuple[float, ...]) -> None:
         """Make the table's launch ready for machine code that writes the gradients it finds into the table."""
@@ -220,6 +219,15 @@ class Bucket:
             counts = [(1.0, ()), (LATER, ())]
             self.table.step_rows(counts, [int(k not in self.fresh) for k in range(self.size)], hyper, threads)
             self.fresh = self.fresh.difference(self.rows)
+
+
+def overlap(rows: Any, lengths: Any, kinds: Sequence[str]) -> bool:
+    """Whether two of a table's arrays share memory; `lengths` has a row a tensor, a column for each array's kind."""
+    starts = rows[:, ADDRESSES : ADDRESSES + len(kinds)]
+    ends = starts + lengths * np.array([SIZES[kind] for kind in kinds])
+    filled = ends > starts
+    order = np.argsort(starts[filled], kind="stable")
+    return bool(np.any(starts[filled][order][1:] < ends[filled][order][:-1]))
 
 
 def _columns(standing: list[int], grads: list[int]) -> Any:

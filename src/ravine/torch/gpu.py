@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C import _dispatch_keys as dispatch_keys
 
 from ravine.engines.fused.storage import SIZES, Storage
 from ravine.torch import accelerator, local
-from ravine.torch.bucket import COUNTS, PLAIN, REAL
+from ravine.torch.bucket import COUNTS, REAL, is_plain
 from ravine.torch.layout import is_dense
 from ravine.torch.method import Method
 
@@ -40,7 +38,7 @@ def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> t
                 f"{name} of a parameter of shape {tuple(p.shape)} on {p.device} is on {where}: "
                 f"all tensors of a parameter must be on its device"
             )
-        if not is_plain(a) or a.dtype not in REAL:
+        if not is_plain(a, p.device) or a.dtype not in REAL:
             return f"{name} is of {a.dtype}, {a.layout}, class {type(a).__name__}"
         if a.shape != p.shape or a.is_complex() != p.is_complex():
             return f"{name} has shape {tuple(a.shape)} and {a.dtype}, the parameter {tuple(p.shape)} and {p.dtype}"
@@ -50,7 +48,7 @@ def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> t
         return f"the parameter's memory has gaps or overlaps: strides {p.stride()} for shape {tuple(p.shape)}"
     counts = [state[key] for key in method.counters]
     for key, c in zip(method.counters, counts, strict=True):
-        if not isinstance(c, Tensor) or c.numel() != 1 or c.dtype not in COUNTS or not is_plain(c):
+        if not isinstance(c, Tensor) or c.numel() != 1 or c.dtype not in COUNTS or not is_plain(c, c.device):
             return f"{key} is no tensor of one float"
     beside = {accelerator.is_on(c) for c in counts}
     if len(beside) > 1:
@@ -60,20 +58,6 @@ def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> t
     if found.compute == "float64" and any(SIZES[kind] < 4 for kind in types):
         return "narrow numbers stand beside a float64 parameter"
     return found, beside == {True}
-
-
-def is_plain(a: Any) -> bool:
-    """Whether a tensor's memory holds its numbers, so that torch's dispatcher would have nothing to add."""
-    return type(a) in PLAIN and dispatch_keys(a).raw_repr() in _plain_keys(a.device)
-
-
-@cache
-def _plain_keys(place: torch.device) -> set[int]:
-    found = set()
-    for is_inference in (False, True):
-        with torch.inference_mode(is_inference):
-            found.add(dispatch_keys(torch.empty(0, device=place)).raw_repr())
-    return found
 
 
 def parts(p: Any, g: Any, state: Mapping[str, Any], method: Method) -> tuple[Tensor, Tensor, dict[str, Any]]:

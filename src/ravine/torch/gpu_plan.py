@@ -12,14 +12,16 @@ import torch
 from torch import Tensor
 
 from ravine.engines import foreach
-from ravine.engines.fused.storage import SIZES, Storage
+from ravine.engines.fused.kernel import LATER
+from ravine.engines.fused.storage import LENGTH, Storage
 from ravine.engines.gpu.device import Device
 from ravine.engines.gpu.table import GpuTable, Hyper
 from ravine.torch import accelerator, gpu, local, rounding
+from ravine.torch.bucket import overlap
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 from ravine.torch.narrow import is_coded
-from ravine.torch.plan import WHOLE
+from ravine.torch.plan import SEEN, WHOLE
 from ravine.torch.rounding import NEAREST, REMAINDER, How
 from ravine.torch.states import complete, eager_step
 
@@ -27,9 +29,6 @@ Row = tuple[Tensor, Tensor, dict[str, Any]]
 """A parameter, its gradient and its state."""
 
 CODED = "its state has codes, or digits of the parameter, which the GPU engine does not know"
-
-LATER = 2.0
-"""The step count, where none is kept, of every step but the first."""
 
 
 class GpuBucket:
@@ -79,12 +78,7 @@ class GpuBucket:
 
     def overlaps(self) -> bool:
         """Whether two of its arrays share memory, so that the order of updates would matter."""
-        sizes = [SIZES[kind] for kind in self.storage.arrays]
-        starts = self.table.rows[:, 2 : 2 + len(sizes)]
-        ends = starts + self.table.rows[:, :1] * np.array(sizes)
-        filled = ends > starts
-        order = np.argsort(starts[filled], kind="stable")
-        return bool(np.any(starts[filled][order][1:] < ends[filled][order][:-1]))
+        return overlap(self.table.rows, self.table.rows[:, LENGTH, None], self.storage.arrays)
 
     def step(self, group: Mapping[str, Any], scaler: Scaler) -> None:
         """One step of every parameter."""
@@ -164,7 +158,7 @@ class GpuPlan:
         self._rows = [gpu.parts(p, p.grad, s, method) for p, s in zip(params, states, strict=True)]
         groups: dict[tuple[Device, Storage, bool], list[int]] = {}
         for i, row in enumerate(self._rows):
-            key = "a mode or a transform sees every operation" if is_seen else self._key(row)
+            key = SEEN if is_seen else self._key(row)
             if isinstance(key, str):
                 self.rest[i] = key
             else:
