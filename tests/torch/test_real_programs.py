@@ -365,7 +365,7 @@ def interrupted_at(number: int, call) -> bool:
 
 
 @pytest.mark.parametrize("name", ["Adam", "SGD", "NAdam"])
-def test_four_frames_between_step_and_the_arithmetic(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_frames_between_step_and_the_arithmetic(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     p = nn.Parameter(torch.ones(4))
     p.grad = torch.ones(4)
     optimizer = getattr(ravine.torch, name)([p])
@@ -381,7 +381,7 @@ def test_four_frames_between_step_and_the_arithmetic(name: str, monkeypatch: pyt
 
     monkeypatch.setattr(optimizer._plans[0].buckets[0][1].table.kernel, "run_alone", arithmetic)
     optimizer.step()
-    assert 1 <= len(names) <= 4, names  # where Python steps; a small group's usual step is one call
+    assert 1 <= len(names) <= 3, names
 
 
 @pytest.mark.parametrize("flush", [False, True])

@@ -152,7 +152,7 @@ class Table:
     def step_at(self, t: float, scalars: Sequence[float], hyper: tuple[float, ...], threads: int) -> tuple[float, ...]:
         """One step of every tensor at the same t and scalar slots. Returns the new scalar slots."""
         values, new = self.coefficients.evaluate(t, scalars, *hyper)
-        self._launch(values + self._scale(), (t, *new), threads)
+        self._run(*self._place(values + self._scale(), (t, *new)), threads)
         return new
 
     def step_rows(
@@ -162,7 +162,7 @@ class Table:
         rows = [self.coefficients.evaluate(t, scalars, *hyper) for t, scalars in counts]
         values = tuple(v for row, _ in rows for v in row + self._scale())
         numbers = tuple(v for (t, _), (_, new) in zip(counts, rows, strict=True) for v in (t, *new))
-        self._launch(values, numbers, threads, which)
+        self._run(*self._place(values, numbers, which), threads)
         return [new for _, new in rows]
 
     def _scale(self) -> tuple[float, ...]:
@@ -175,15 +175,15 @@ class Table:
         if self._left_out is not None:
             column[self._left_out] = -1
 
-    def _launch(self, values: tuple[float, ...], numbers: tuple[float, ...], threads: int, which: Any = 0) -> None:
-        """Run the kernel on rows of coefficients and new scalars; tensor i has row which[i], or all have one."""
+    def _place(self, values: tuple[float, ...], numbers: tuple[float, ...], which: Any = 0) -> tuple[int, int]:
+        """The addresses of rows of coefficients and new scalars; tensor i has row which[i], or all have one."""
         self._assign(which)
         known_values, known_numbers, c, new_scalars = self._prepared
         if values != known_values or numbers != known_numbers:
             c = (self.kernel.number * len(values))(*values)
             new_scalars = (ctypes.c_double * len(numbers))(*numbers)
             self._prepared = (values, numbers, c, new_scalars)  # at once: an interrupt leaves the old or the new
-        self._run(ctypes.addressof(c), ctypes.addressof(new_scalars), threads)
+        return ctypes.addressof(c), ctypes.addressof(new_scalars)
 
     def _run(self, c: int, new_scalars: int, threads: int) -> None:
         """Run the kernel on rows of coefficients and new scalars that lie at these addresses."""
