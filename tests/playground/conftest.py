@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import Page
 
 
 @pytest.fixture
@@ -15,3 +17,14 @@ def blank(browser: Any, tmp_path: Path) -> Any:
     page.write_text("<!doctype html><meta charset=utf-8><title>blank</title>", encoding="utf-8")
     browser.get(page.as_uri())
     return browser
+
+
+@pytest.fixture
+def page(browser: Any, file: Path) -> Iterator[Page]:
+    """The page in a file that the tests of a module have written, which must leave nothing in the browser's log."""
+    page = Page(browser, file)
+    page.browser.get_log("browser")
+    yield page
+    assert page.browser.get_log("browser") == []
+    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 import numpy as np
 import pytest
+from pages import Page, keys
 
 import ravine
 from ravine.playground import family, html, write
@@ -34,80 +34,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(folder / "page.html", [ravine.rule(f"{folder / 'mine.py'}:my_rule")])
 
 
-class Page:
-    """What a person does on the page, and what they see."""
-
-    def __init__(self, browser: Any, file: Path) -> None:
-        self.browser, self.address = browser, file.as_uri()
-
-    def open(self, link: str = "") -> None:
-        self.browser.get("about:blank")  # so that another link alone is a new page too
-        self.browser.get(f"{self.address}#{link}" if link else self.address)
-
-    def find(self, selector: str) -> Any:
-        return self.browser.find_element("css selector", selector)
-
-    def all(self, selector: str) -> list[Any]:
-        return list(self.browser.find_elements("css selector", selector))
-
-    def named(self, label: str) -> Any:
-        return self.find(f'[aria-label="{label}"]')
-
-    def choose(self, label: str, text: str) -> None:
-        from selenium.webdriver.support.ui import Select
-
-        Select(self.find(f'select[aria-label="{label}"]')).select_by_visible_text(text)
-
-    def add(self, title: str) -> None:
-        self.choose("Optimizer to add", title)
-        self.named("Add the chosen optimizer").click()
-
-    def type(self, element: Any, text: str) -> None:
-        element.clear()
-        element.send_keys(text)
-
-    def wait(self, condition: Callable[[], Any]) -> Any:
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        return WebDriverWait(self.browser, 60, poll_frequency=0.05).until(lambda _: condition())
-
-    def link(self) -> dict[str, list[str]]:
-        return parse_qs(urlsplit(self.browser.current_url).fragment, keep_blank_values=True)
-
-    def step(self) -> int:
-        return int(self.find(".now").text)
-
-    def readings(self) -> list[str]:
-        return [e.text for e in self.all(".reading")]
-
-    def picture(self) -> str:
-        """The paths as they are painted."""
-        self.browser.execute_async_script(
-            "requestAnimationFrame(() => requestAnimationFrame(arguments[arguments.length - 1]))"
-        )
-        result: str = self.browser.execute_script(
-            "return [...document.querySelectorAll('.stage canvas')].map((c) => c.toDataURL()).join()"
-        )
-        return result
-
-
-@pytest.fixture
-def page(browser: Any, file: Path) -> Iterator[Page]:
-    page = Page(browser, file)
-    page.browser.get_log("browser")
-    yield page
-    assert page.browser.get_log("browser") == []
-    page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-
-
 THEME = '[title="Colours: automatic, light or dark"]'
-
-
-def keys() -> Any:
-    from selenium.webdriver.common.keys import Keys
-
-    return Keys
 
 
 def test_it_is_one_small_file_that_asks_for_nothing(file: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from claims_over_data import CLAIMS_OVER_DATA
 
 from ravine.playground.presets import PRESETS, Preset
 from ravine.playground.scene import scene
@@ -285,6 +286,7 @@ CLAIMS: dict[str, dict[str, Callable[[Scene], bool] | str]] = {
         ),
         "Watch the arrows.": PICTURE,
     },
+    **CLAIMS_OVER_DATA,
 }
 
 

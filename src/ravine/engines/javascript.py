@@ -89,6 +89,7 @@ _TEMPLATES = {
     "sin": "Math.sin({})",
     "cos": "Math.cos({})",
     "tanh": "Math.tanh({})",
+    "exponential": "exponential({})",
 }
 
 

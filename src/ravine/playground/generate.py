@@ -16,14 +16,15 @@ from ravine.engines import javascript, javascript_matrix
 from ravine.engines.javascript_matrix import power
 from ravine.hyperparameter import Hyperparameter
 from ravine.playground import equations
-from ravine.playground.presets import BASIC, PRESETS, Preset
+from ravine.playground.presets import BASIC, GROUPS, Preset
 from ravine.playground.rate import rate
 from ravine.recipe import recipe
 from ravine.rule import Rule
-from ravine.simulate import SURFACES, Surface
-from ravine.simulate.surface import COORDINATES
+from ravine.simulate import SURFACES, Surface, exponential
+from ravine.simulate.examples import WANTED, Examples
+from ravine.simulate.surface import COORDINATES, SurfaceGraph
 from ravine.trace import definitions
-from ravine.trace.graph import node
+from ravine.trace.graph import Node, node, topological
 from ravine.trace.text import TextPrinter
 
 
@@ -33,10 +34,11 @@ def module(rules: Iterable[Rule]) -> str:
         [
             javascript.RUNTIME,
             javascript_matrix.RUNTIME,
+            exponential.JAVASCRIPT,
             f"export const RULES = {_list(rule_object(r) for r in rules)};\n",
             f"export const SURFACES = {_list(surface_object(s) for s in SURFACES.values())};\n",
             f"export const PALETTE = {palette_object()};\n",
-            f"export const PRESETS = {_list(preset_object(p) for p in PRESETS)};\n",
+            f"export const PRESETS = {_list(preset_object(p, of) for of, those in GROUPS.items() for p in those)};\n",
         ]
     )
 
@@ -100,6 +102,8 @@ def surface_object(surface: Surface) -> str:
     }
     inputs = {node("array", name=name): f"p[{k}]" for k, name in enumerate(COORDINATES)}
     inputs |= {node("scalar", name=name): f"q[{k}]" for k, name in enumerate(surface.parameters)}
+    if surface.examples is not None:
+        return _object(data | _about(surface.examples), _over_examples(surface.graph, surface.examples, inputs))
     store = " ".join(f"out[{k}] = {{}};" for k in range(surface.dimension))
     code = {
         "value": javascript.function("p, q", inputs, [surface.graph.value], "return {};"),
@@ -108,14 +112,61 @@ def surface_object(surface: Surface) -> str:
     return _object(data, code)
 
 
+def _about(examples: Examples) -> dict[str, Any]:
+    data = {
+        "title": examples.title,
+        "inputs": list(examples.inputs.values()),
+        "wanted": examples.wanted,
+        "classes": examples.classes,
+        "rows": examples.rows.tolist(),
+    }
+    return {"examples": data}
+
+
+def _over_examples(graph: SurfaceGraph, examples: Examples, inputs: dict[Node, str]) -> dict[str, str]:
+    """The functions of a surface that is a mean over examples, in their order; `rows` are the numbers of some of them.
+
+    What belongs to no example is computed once. `output` is the model's for the inputs d.
+    """
+    columns = {node("array", name=name): f"d[{k}]" for k, name in enumerate([*examples.inputs, WANTED])}
+
+    def mean(parameters: str, outputs: tuple[Node, ...], result: str) -> str:
+        within = set(columns)
+        for n in topological(outputs):
+            within |= {n} if within & set(n.args) else set()
+        outside = javascript.Block(inputs, "b")
+        outside.compute(a for n in topological(outputs) if n in within for a in n.args if a not in within)
+        each = javascript.Block(outside.names | columns, "a")
+        each.compute(outputs)
+        sums = [f"s{k}" for k in range(len(outputs))]
+        body = [
+            *outside.lines,
+            *(f"let {name} = 0;" for name in sums),
+            "const n = rows ? rows.length : data.length;",
+            "for (let j = 0; j < n; j++) {",
+            "  const d = data[rows ? rows[j] : j];",
+            *(f"  {line}" for line in each.lines),
+            *(f"  {name} += {each.names[n]};" for name, n in zip(sums, outputs, strict=True)),
+            "}",
+            result.format(*(f"{name} / n" for name in sums)),
+        ]
+        return javascript.text_of_function(parameters, body)
+
+    return {
+        "value": mean("p, q, data, rows = null", (graph.value,), "return {};"),
+        "gradient": mean("p, q, out, data, rows = null", graph.gradient, "out[0] = {}; out[1] = {};"),
+        "output": javascript.function("p, q, d", inputs | columns, [examples.output], "return {};"),
+    }
+
+
 def palette_object() -> str:
     """The colours, each with the one that stands for it on a dark ground, and the dashes."""
     dark = {color: palette.DARK[name] for name, color in palette.COLORS.items()}
     return to_json({"dark": dark, "dashes": palette.DASHES})
 
 
-def preset_object(preset: Preset) -> str:
-    return to_json({"name": preset.name, "title": preset.title, "story": preset.story, "link": preset.link})
+def preset_object(preset: Preset, group: str) -> str:
+    return to_json({**preset._asdict(), "group": group})
 
 
 def to_json(value: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ravine.simulate.exponential import exponential
 from ravine.trace.graph import CONDITIONS, Node, node, topological
 from ravine.trace.graph import OPERATIONS as RULE_OPERATIONS
 from ravine.trace.tracer import Tracer
@@ -27,6 +28,7 @@ TRANSCENDENTAL: dict[str, Callable[..., Any]] = {
 OPERATIONS: dict[str, Callable[..., Any]] = {
     **{name: function for name, function in RULE_OPERATIONS.items() if name != "power"},
     **TRANSCENDENTAL,
+    "exponential": exponential,
 }
 """Everything a surface's node can compute, with its meaning. Whole powers are multiplications; there is no other."""
 
@@ -158,7 +160,7 @@ def _rule(n: Node, known: Mapping[Node, Node]) -> Node:
             return _mul(d[0], node("cos", a))
         case "cos":
             return _neg(_mul(d[0], node("sin", a)))
-        case "exp":
+        case "exp" | "exponential":
             return _mul(d[0], n)
         case "log":
             return _div(d[0], a)

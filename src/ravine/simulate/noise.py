@@ -21,6 +21,8 @@ bits(seed, stream, t, coordinate, k). So runs can be made in any order, and two 
 
 One kind adds nothing but leaves out: infrequent, with which the last coordinate has a gradient only at steps t where
 t + seed is a multiple of σ (rounded, at least 1), as the weight of a rare word has; at the others it is zero.
+
+On a surface over data one more kind, batches, takes the gradient of σ examples at a time (`ravine.simulate.examples`).
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from ravine.errors import unknown
 KINDS = ("gaussian", "heavy_tailed", "minibatch")
 """The kinds that add to the gradient."""
 INFREQUENT = "infrequent"
+BATCHES = "batches"
 EXAMPLES = 64
 
 
@@ -61,7 +64,10 @@ def uniform(*counters: Any) -> Any:
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise on the gradient: its kind, scale σ ≥ 0 and seed; for "minibatch" also the batch, a divisor of 64."""
+    """Noise on the gradient: its kind, scale σ ≥ 0 and seed; for "minibatch" also the batch, a divisor of 64.
+
+    Raises ValueError for another kind, scale, seed or batch.
+    """
 
     kind: str = "gaussian"
     scale: float = 0.1
@@ -69,8 +75,9 @@ class Noise:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        if self.kind not in (*KINDS, INFREQUENT):
-            raise unknown("kind of noise", self.kind, (*KINDS, INFREQUENT))
+        every = (*KINDS, INFREQUENT, BATCHES)
+        if self.kind not in every:
+            raise unknown("kind of noise", self.kind, every)
         if not (np.isfinite(self.scale) and self.scale >= 0):
             raise ValueError(f"the scale of noise must be finite and ≥ 0, got {self.scale!r}")
         if not 0 <= self.seed < 2**32:

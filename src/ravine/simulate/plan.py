@@ -12,8 +12,10 @@ import numpy as np
 from ravine.engines import reference
 from ravine.recipe import Recipe, recipe
 from ravine.rule import STACK, Rule
-from ravine.simulate.noise import INFREQUENT, Noise
+from ravine.simulate.examples import batches
+from ravine.simulate.noise import BATCHES, INFREQUENT, Noise
 from ravine.simulate.surface import Surface
+from ravine.simulate.surfaces import SURFACES
 from ravine.simulate.surfaces import surface as find_surface
 
 BLOCK = 4096
@@ -78,13 +80,24 @@ class Plan:
     def disturbance(self) -> Callable[[int, Any], Any] | None:
         """A function from the step t and the gradient to the gradient as the rule gets it; None if that is itself."""
         noise = self.noise
-        if noise is None:
+        if noise is None or noise.kind == BATCHES:
             return None
         if noise.kind == INFREQUENT:
             return lambda t, g: g if noise.comes(t) else np.concatenate([g[:-1], np.zeros_like(g[-1:])])
         distinct, place = np.unique(self.streams, return_inverse=True)
         sample = noise.sampler(distinct, self.surface.dimension)
         return lambda t, g: g + sample(t)[:, place]
+
+    def members(self) -> Callable[[int], Any]:
+        """A function from the step t to the examples that its gradient is taken of: None for all of them, or true and
+        false of shape (examples, n)."""
+        noise, examples = self.noise, self.surface.examples
+        if noise is None or noise.kind != BATCHES:
+            return lambda t: None
+        assert examples is not None
+        distinct, place = np.unique(self.streams, return_inverse=True)
+        chosen = batches(noise, distinct, len(examples.rows))
+        return lambda t: chosen(t)[:, place]
 
 
 def make_plan(
@@ -110,6 +123,8 @@ def make_plan(
     points = np.asarray(on.start if start is None else start, dtype=float)
     if points.ndim == 0 or points.shape[-1] != on.dimension:
         raise ValueError(f"start must have {on.dimension} coordinates in its last axis, got shape {points.shape}")
+    if noise is not None and noise.kind == BATCHES and on.examples is None:
+        raise ValueError(f"batches are of data, and the surface {on.name} has none; such have: {_over_data()}")
     if not np.all(np.isfinite(points)):
         raise ValueError(f"start must be finite numbers, got {start!r}")
     try:
@@ -129,3 +144,7 @@ def make_plan(
         columns=np.stack([np.broadcast_to(points[..., i], batch).reshape(size) for i in range(on.dimension)]),
         streams=np.broadcast_to(np.asarray(streams, dtype=np.int64), batch).reshape(size),
     )
+
+
+def _over_data() -> str:
+    return ", ".join(name for name, found in SURFACES.items() if found.examples is not None)

@@ -155,13 +155,15 @@ class _Moment:
 
 def _steps(plan: Plan, steps: int, steps_before: int) -> Iterator[_Moment]:
     """The loop: the gradient where the rule wants it, noise, one step of the reference engine."""
-    x, slots, disturb = plan.columns, plan.slots(), plan.disturbance()
+    x, slots, disturb, members = plan.columns, plan.slots(), plan.disturbance(), plan.members()
     for t in range(1, steps + 1):
         value, gradient = plan.surface.at(x)
+        point, batch = x, members(t)
         if plan.rule.look_ahead_function is not None:
             with np.errstate(all="ignore"):
-                ahead = x + plan.rule.look_ahead(slots, plan.hyper)
-            gradient = plan.surface.at(ahead)[1]
+                point = x + plan.rule.look_ahead(slots, plan.hyper)
+        if point is not x or batch is not None:
+            gradient = plan.surface.at(point, batch)[1]
         if disturb is not None:
             gradient = disturb(t, gradient)
         before = x

@@ -2,7 +2,8 @@
 
 import { Chart } from "./chart.js";
 import { Axes } from "./eigen.js";
-import { el, setText } from "./dom.js";
+import { setText } from "./dom.js";
+import { Fit } from "./fit.js";
 import { FormulaError } from "./parse.js";
 import { History } from "./history.js";
 import { Inside } from "./inside.js";
@@ -15,15 +16,13 @@ import { noisePanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
 import { Stage } from "./stage.js";
 import { decode, differsFromPreset, encode, fromPreset } from "./link.js";
-import { savePanel } from "./save.js";
-import { copyLink } from "./share.js";
 import { chartsOf } from "./quantities.js";
 import { copy, defaults, ruleNamed } from "./state.js";
+import { Tools } from "./tools.js";
 import { fitted, homeView, zoomed } from "./view.js";
 
 const TEXT_INTERVAL = 100; // milliseconds between changes of the numbers while playing: nobody reads faster
 const REST = 1500; // milliseconds at the last step of a loop
-const THEMES = { auto: "◐ auto", light: "☀ light", dark: "☾ dark" };
 
 // Build the playground in an element. `store` keeps the state's text: {read(), write(text)}, and `link(text)` if it
 // can be shared as an address; `keys` is what hears the keyboard, if not the element.
@@ -79,29 +78,17 @@ export class Playground {
       choose: (knobs, values) =>
         act((s) => knobs.forEach((k, i) => (s.optimizers[s.selected].hyper[k] = values[i])), true),
     });
-    const button = (text, label, action) =>
-      el("button", { type: "button", class: "quiet", title: label, "aria-label": label, onclick: action }, text);
-    this.undoButton = button("↶", "Undo", () => this.undo());
-    this.redoButton = button("↷", "Redo", () => this.redo());
-    this.theme = button("", "Colours: automatic, light or dark", () =>
-      act((s) => (s.theme = nextOf(Object.keys(THEMES), s.theme)), true),
-    );
-    this.share = button("Copy link", "Copy link to exactly this view", () => copyLink(this));
-    this.hide = button("Hide answers", "Hide answers: story, losses, what is to come", () =>
-      act((s) => (s.hidden = !s.hidden), true),
-    );
-    this.large = button("Large", "Large type on the full screen", () => this.enlarge());
-    this.notice = el("p", { class: "notice", role: "status", "aria-live": "polite" });
+    this.fit = new Fit();
+    this.tools = new Tools(this);
     this.root.classList.add("ravine");
     this.root.replaceChildren(
       ...layout({
-        tools: [this.undoButton, this.redoButton, this.hide, this.large, this.theme, this.share, savePanel(this)],
-        notice: this.notice,
-        main: [this.scenario, this.stage.picture, this.stage.below, this.player, this.charts, this.inside, this.axes],
+        tools: this.tools,
+        asides: [this.fit],
+        main: [this.scenario, this.stage, this.player, this.charts, this.inside, this.axes],
         side: [this.optimizers, this.surface, this.noise, this.map],
       }),
     );
-    if (!this.store.link) this.share.hidden = true;
   }
 
   // Take over the state in a text; with none, the first scenario, playing.
@@ -109,7 +96,7 @@ export class Playground {
     const { state, problems, moment } = decode(text);
     this.state = text ? state : fromPreset("");
     setText(
-      this.notice,
+      this.tools.notice,
       problems.length ? `Not all of this link could be used: ${[...new Set(problems)].join("; ")}.` : "",
     );
     this.history = new History(encode(this.state));
@@ -206,12 +193,9 @@ export class Playground {
     const hyper = state.optimizers[selected]?.hyper;
     this.axes.show({ surface, run: runs[selected], rule, hyper });
     this.map.show({ state, surface, theme });
-    setText(this.theme, THEMES[state.theme]);
-    this.theme.setAttribute("aria-label", `Colours: ${THEMES[state.theme]}`);
+    this.fit.show({ surface, runs, looks, selected, theme });
     this.root.classList.toggle("answers-hidden", state.hidden);
-    this.hide.setAttribute("aria-pressed", String(state.hidden));
-    this.undoButton.disabled = !this.history.past.length;
-    this.redoButton.disabled = !this.history.future.length;
+    this.tools.show(state, this.history);
     this.textTime = -Infinity;
     if (this.printing) this.frame(performance.now());
     else this.request();
@@ -241,6 +225,7 @@ export class Playground {
       this.optimizers.drawAt(Math.floor(state.at), this.model.runs);
       this.inside.drawAt(Math.floor(state.at));
       this.axes.drawAt(Math.floor(state.at));
+      this.fit.drawAt(Math.floor(state.at));
       this.charts.forEach((chart) => chart.read(Math.floor(state.at)));
     }
     if (this.map.work() || this.playing) this.request();
@@ -280,16 +265,7 @@ export class Playground {
     this.request();
   }
 
-  // Large type, on the full screen where the browser allows it; again, and all is as before.
-  enlarge() {
-    const large = this.root.classList.toggle("large");
-    this.large.setAttribute("aria-pressed", String(large));
-    if (large) this.root.requestFullscreen?.().catch(() => {});
-    else if (document.fullscreenElement) document.exitFullscreen();
-    this.refresh();
-  }
 }
 
 // Whether the person has asked for no movement that they did not start.
 const still = () => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-const nextOf = (list, item) => list[(list.indexOf(item) + 1) % list.length];

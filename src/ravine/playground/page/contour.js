@@ -1,32 +1,34 @@
 // A map of a surface: bands between level lines, the lower the lighter; hatched where the surface has no value.
 
 const BANDS = 16;
-const COARSE = 2; // the surface is evaluated at every second pixel and interpolated between
+const COARSE = 2; // the surface is evaluated at every second pixel and interpolated between,
+const COARSER = 8; // where each value is a mean over data at every eighth
 const HATCH = { period: 10, stripe: 3, ink: 0.4 }; // pixels, and how much of the line's colour a stripe has
 
 // Paint `surface` seen through `view` into an ImageData. `low`, `high` and `line` are colours as [r, g, b]. Returns
 // whether the surface has no value somewhere.
 export function paintContour(image, surface, view, low, high, line) {
   const { width, height, data } = image;
-  const columns = Math.ceil(width / COARSE) + 2;
-  const rows = Math.ceil(height / COARSE) + 2;
+  const every = surface.examples ? COARSER : COARSE;
+  const columns = Math.ceil(width / every) + 2;
+  const rows = Math.ceil(height / every) + 2;
   const values = new Float64Array(columns * rows);
   const p = new Float64Array(2);
   for (let j = 0; j < rows; j++) {
-    p[1] = view[3] - ((j * COARSE) / height) * (view[3] - view[2]);
+    p[1] = view[3] - ((j * every) / height) * (view[3] - view[2]);
     for (let i = 0; i < columns; i++) {
-      p[0] = view[0] + ((i * COARSE) / width) * (view[1] - view[0]);
+      p[0] = view[0] + ((i * every) / width) * (view[1] - view[0]);
       values[j * columns + i] = surface.value(p);
     }
   }
   const levels = equalize(values);
   let holes = false;
   for (let y = 0, at = 0; y < height; y++) {
-    const j = Math.floor(y / COARSE);
-    const v = y / COARSE - j;
+    const j = Math.floor(y / every);
+    const v = y / every - j;
     for (let x = 0; x < width; x++, at += 4) {
-      const i = Math.floor(x / COARSE);
-      const u = x / COARSE - i;
+      const i = Math.floor(x / every);
+      const u = x / every - i;
       const k = j * columns + i;
       const [a, b, c, d] = [levels[k], levels[k + 1], levels[k + columns], levels[k + columns + 1]];
       const level = (a * (1 - u) + b * u) * (1 - v) + (c * (1 - u) + d * u) * v;
@@ -37,7 +39,7 @@ export function paintContour(image, surface, view, low, high, line) {
         data[at + 3] = 255;
         continue;
       }
-      const slope = Math.hypot(b - a, c - a) / COARSE; // levels in a pixel
+      const slope = Math.hypot(b - a, c - a) / every; // levels in a pixel
       const band = Math.min(Math.floor(level), BANDS - 1);
       const shade = (band + 0.5) / BANDS;
       const distance = Math.min(level - Math.floor(level), Math.ceil(level) - level) / (slope || 1);

@@ -126,6 +126,13 @@ export function ticks(low, high, count) {
   return result.length < 50 ? result : [];
 }
 
+// The options of a select in groups, from triples of group, value and text, those of a group together.
+export function grouped(items) {
+  return [...new Set(items.map(([group]) => group))].map((label) =>
+    el("optgroup", { label }, ...options(items.filter(([group]) => group === label).map(([, ...rest]) => rest))),
+  );
+}
+
 // The options of a select, from pairs of value and text.
 export function options(items) {
   return items.map(([value, text]) => el("option", { value }, text));

@@ -199,6 +199,8 @@ class Reader {
     if (!this.fields.has("noise")) return;
     const [kind, ...numbers] = this.fields.get("noise").split(",");
     if (!Object.hasOwn(NOISES, kind)) this.problems.push(`noise ${quoted(kind)} is not on this page`);
+    else if (NOISES[kind].needsData && !surfaceNamed(this.state.surface)?.examples)
+      this.problems.push(`noise ${kind} needs a surface over data`);
     else if (numbers.length !== 2) this.problems.push("noise must be a kind, a scale and a seed");
     else {
       const level = this.parse("the noise’s scale", numbers[0], 0, NOISE.level);

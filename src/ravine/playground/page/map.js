@@ -2,8 +2,9 @@
 // columns at a time, so that the page stays responsive.
 
 import { el, format, prepare, strokeCased } from "./dom.js";
-import { axesOf, theory } from "./eigen.js";
+import { crossings } from "./crossings.js";
 import { scale } from "./knobs.js";
+import { quadraticOf, theory } from "./quadratic.js";
 import { finalLoss } from "./simulate.js";
 import { ruleNamed } from "./state.js";
 
@@ -135,7 +136,7 @@ export class KnobMap {
   // Lines on the map that theory gives for a quadratic: where the worse axis neither shrinks nor grows, and where both
   // axes begin to swing. Null where there is no theory.
   theory() {
-    const axes = axesOf(this.surface);
+    const axes = quadraticOf(this.surface)?.axes;
     this.lines.textContent = "";
     if (!axes || !theory(this.rule, this.hyper, axes[0].curvature)) return null;
     const maps = this.knobs.map((k) => scale(this.rule.hyper[k]));
@@ -156,7 +157,8 @@ export class KnobMap {
     const swings = grid.flat().some((cell) => cell.swings > 0);
     const inner = swings ? ` Between the dotted lines both axes swing${isBall ? ", and shrink by √μ a step" : ""}.` : "";
     this.lines.textContent = `Beyond the full line it diverges${bound}.${inner}`;
-    return { diverges: crossings(grid, "factor"), swings: crossings(grid, "swings") };
+    const lines = (key) => crossings(CELLS.x, CELLS.y, (i, j) => grid[i][j][key]);
+    return { diverges: lines("factor"), swings: lines("swings") };
   }
 
   drawBorders(context, w, h, height) {
@@ -228,32 +230,6 @@ export class KnobMap {
       this.knobs.map((k, axis) => scale(this.rule.hyper[k]).value(parts[axis])),
     );
   }
-}
-
-// The segments [x, y, x, y] between the middles of cells at which a value changes its sign (marching squares).
-function crossings(grid, key) {
-  const segments = [];
-  for (let i = 0; i + 1 < grid.length; i++) {
-    for (let j = 0; j + 1 < grid[i].length; j++) {
-      const corners = [
-        [i, j],
-        [i + 1, j],
-        [i + 1, j + 1],
-        [i, j + 1],
-      ];
-      const values = corners.map(([x, y]) => grid[x][y][key]);
-      const cuts = [];
-      corners.forEach(([x, y], k) => {
-        const next = (k + 1) % 4;
-        if (values[k] > 0 === values[next] > 0) return;
-        const part = values[k] / (values[k] - values[next]);
-        const [u, v] = corners[next];
-        cuts.push([x + part * (u - x), y + part * (v - y)]);
-      });
-      for (let k = 0; k + 1 < cuts.length; k += 2) segments.push([...cuts[k], ...cuts[k + 1]]);
-    }
-  }
-  return segments;
 }
 
 const STOPS = [

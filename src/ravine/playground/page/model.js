@@ -2,10 +2,12 @@
 
 import { formulaSurface } from "./formula.js";
 import { looks } from "./looks.js";
+import { quadraticOf } from "./quadratic.js";
 import { run } from "./simulate.js";
 import { ruleNamed, surfaceNamed } from "./state.js";
 
-// A surface for drawing and running: {dimensions, view, minima, minimum, value(p), gradient(p, out)}.
+// A surface for drawing and running: {dimensions, view, minima, minimum, value(p), gradient(p, out, rows), examples}. Where it
+// is a mean over examples, `rows` are the numbers of those that count, and output(p, d) is the model's for the inputs d.
 // Throws a FormulaError for a wrong formula.
 export function bindSurface(state) {
   if (state.surface === "formula") {
@@ -21,11 +23,25 @@ export function bindSurface(state) {
   }
   const surface = surfaceNamed(state.surface);
   const q = [...state.parameters];
+  if (surface.examples) return overExamples(surface, q);
   return {
     ...surface,
     value: (p) => surface.value(p, q),
     gradient: (p, out) => surface.gradient(p, q, out),
   };
+}
+
+function overExamples(surface, q) {
+  const { rows: data } = surface.examples;
+  const bound = {
+    ...surface,
+    value: (p) => surface.value(p, q, data),
+    gradient: (p, out, rows) => surface.gradient(p, q, out, data, rows),
+    output: (p, d) => surface.output(p, q, d),
+  };
+  const quadratic = quadraticOf(bound);
+  if (quadratic) Object.assign(bound, { minima: [quadratic.center], minimum: bound.value(quadratic.center) });
+  return bound;
 }
 
 export class Model {

@@ -55,12 +55,27 @@ export const NOISES = {
     title: "infrequent in the last coordinate",
     sampler: (scale, seed) => leavesOut(Math.max(1, Math.round(scale)), seed),
   },
+  batches: { title: "batches of the data", needsData: true, sampler: () => null },
 };
+
+// A function from the step t to the numbers of the examples in its batch, in their order; null where the noise is another.
+export function batches({ kind, level, seed }, count) {
+  if (kind !== "batches") return null;
+  const size = Math.min(count, Math.max(1, Math.round(level)));
+  const anEpoch = Math.ceil(count / size);
+  let [order, of] = [null, -1];
+  return (t) => {
+    const epoch = Math.floor((t - 1) / anEpoch);
+    const number = (t - 1) % anEpoch;
+    if (epoch !== of) [order, of] = [shuffled(seed, epoch, 0, count), epoch];
+    return order.slice(number * size, (number + 1) * size).sort((a, b) => a - b);
+  };
+}
 
 // The last coordinate has a gradient only at every so many steps.
 const leavesOut = (every, seed) => (t, k, g, n) => (k < n - 1 || (t + seed) % every === 0 ? 0 : -g);
 
-function shuffled(seed, epoch, k) {
-  const keys = Array.from({ length: EXAMPLES }, (_, i) => bits(seed, epoch, k, i));
+function shuffled(seed, epoch, k, count = EXAMPLES) {
+  const keys = Array.from({ length: count }, (_, i) => bits(seed, epoch, k, i));
   return [...keys.keys()].sort((a, b) => keys[a] - keys[b] || a - b);
 }

@@ -1,7 +1,7 @@
 // The controls: scenario, surface, formula and noise. Each panel is built by a function and returns {element, show};
 // `act(change, done)` changes the state (done: a step that undo goes back over).
 
-import { el, options, prose, setText } from "./dom.js";
+import { el, grouped, options, prose, setText } from "./dom.js";
 import { LONGEST_FORMULA } from "./parse.js";
 import { PRESETS, SURFACES } from "./generated.js";
 import { knobRow } from "./knobs.js";
@@ -12,7 +12,7 @@ export function scenarioPanel({ open, reset }) {
   const select = el(
     "select",
     { "aria-label": "Scenario", onchange: () => open(select.value) },
-    ...options(PRESETS.map((p) => [p.name, p.title])),
+    ...grouped(PRESETS.map((p) => [p.group, p.name, p.title])),
   );
   const own = el("option", { value: "", disabled: true }, "Your own");
   select.prepend(own);
@@ -37,11 +37,11 @@ export function scenarioPanel({ open, reset }) {
 }
 
 export function surfacePanel(act) {
-  const choices = [...SURFACES.map((s) => [s.name, s.title]), ["formula", "Your own formula…"]];
+  const choices = SURFACES.map((s) => [s.examples ? "Real data" : "Functions", s.name, s.title]);
   const select = el(
     "select",
     { "aria-label": "Surface", onchange: () => act((s) => chooseSurface(s, select.value), true) },
-    ...options(choices),
+    ...grouped([...choices, ["Functions", "formula", "Your own formula…"]]),
   );
   const formula = el("input", {
     type: "text",
@@ -102,15 +102,25 @@ function showProblem(element, error, formula) {
   element.replaceChildren(`Character ${error.start + 1}: ${error.message}`, el("br"), marked);
 }
 
+const LARGEST_BATCH = 150;
+
+// Another kind of noise. What is a scale for the one is the number of examples in a batch for the other.
+function chooseNoise(noise, kind) {
+  if ((kind === "batches") !== (noise.kind === "batches")) noise.level = kind === "batches" ? 10 : 1;
+  noise.kind = kind;
+}
+
 export function noisePanel(act) {
   const kinds = Object.entries(NOISES).map(([kind, { title }]) => [kind, title]);
   const select = el(
     "select",
-    { "aria-label": "Gradient noise", onchange: () => act((s) => (s.noise.kind = select.value), true) },
+    { "aria-label": "Gradient noise", onchange: () => act((s) => chooseNoise(s.noise, select.value), true) },
     ...options(kinds),
   );
   const scale = { name: "scale", value: 1, low: 0, high: null, legal: "≥ 0" };
   const level = knobRow(scale, scale.value, (v, done) => act((s) => (s.noise.level = v), done));
+  const sizes = { name: "size", value: 10, low: 1, high: LARGEST_BATCH, legal: `from 1 to ${LARGEST_BATCH}` };
+  const size = knobRow(sizes, sizes.value, (v, done) => act((s) => (s.noise.level = Math.round(v)), done));
   const seed = el("input", {
     type: "number",
     min: 0,
@@ -124,7 +134,7 @@ export function noisePanel(act) {
     { type: "button", class: "quiet", title: "Another seed", onclick: () => act((s) => (s.noise.seed += 1), true) },
     "another",
   );
-  const details = el("div", {}, el("div", { class: "knobs" }, level.element), el("label", { class: "seed" }, "seed", seed, again));
+  const details = el("div", {}, el("div", { class: "knobs" }, level.element, size.element), el("label", { class: "seed" }, "seed", seed, again));
   return {
     element: el(
       "section",
@@ -138,6 +148,11 @@ export function noisePanel(act) {
       details.hidden = state.noise.kind === "none";
       seed.value = state.noise.seed;
       level.show(state.noise.level);
+      size.show(state.noise.level);
+      size.element.hidden = state.noise.kind !== "batches";
+      level.element.hidden = !size.element.hidden;
+      const hasData = Boolean(surfaceNamed(state.surface)?.examples);
+      for (const option of select.options) option.disabled = Boolean(NOISES[option.value].needsData) && !hasData;
     },
   };
 }

@@ -67,7 +67,7 @@ export function chartsOf(state, { surface, runs, looks }) {
       const values = quantityOf(what, run, ruleNamed(rule), hyper, n, coordinate, floor);
       return { values, end: run.end, look: looks[j] };
     });
-    const log = wanted.log && !(what === "loss" && floor === null);
+    const log = wanted.log && !(what === "loss" && floor === null && !surface.examples);
     const note = floor ? "above the minimum" : "";
     return { series, hidden: state.hidden, steps: state.steps, log, what, choices, selected: state.selected, note };
   });

@@ -8,14 +8,15 @@ const FILE_LINK =
 
 // Put the link into the clipboard, or say where else it is.
 export const copyLink = async (app) => {
+  const { notice } = app.tools;
   app.commit();
   const link = app.store.link(encode(app.state));
   const mine = link.startsWith("file:") ? ` ${FILE_LINK}` : "";
   try {
     await navigator.clipboard.writeText(link);
-    setText(app.notice, `The link is in the clipboard.${mine}`);
+    setText(notice, `The link is in the clipboard.${mine}`);
   } catch {
-    setText(app.notice, `The link is in the address bar.${mine}`);
+    setText(notice, `The link is in the address bar.${mine}`);
   }
-  setTimeout(() => setText(app.notice, ""), mine ? 12000 : 4000);
+  setTimeout(() => setText(notice, ""), mine ? 12000 : 4000);
 };

@@ -1,6 +1,6 @@
 // Running rules on surfaces. Everything is a pure function of its arguments: the same settings, the same path.
 
-import { NOISES } from "./noise.js";
+import { NOISES, batches } from "./noise.js";
 
 // One optimizer from one start. Row t of each array is the situation after t steps:
 //   x: position; loss: value there; size: length of the step that led there, gradients: what that step was given
@@ -14,6 +14,7 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
   const point = new Float64Array(n);
   const slots = rule.slots.map((slot) => new Float64Array(n ** slot.power).fill(slot.start));
   const draw = NOISES[noise.kind].sampler(noise.level, noise.seed);
+  const batch = batches(noise, surface.examples?.rows.length);
   const result = {
     x: new Float64Array((steps + 1) * n).fill(NaN),
     gradients: new Float64Array((steps + 1) * n).fill(NaN),
@@ -26,12 +27,8 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
   record(0);
   if (isOffGround(surface, x)) return { ...result, reason: "left the ground" };
   for (let t = 1; t <= steps; t++) {
-    if (rule.ahead) {
-      rule.ahead(x, slots, hyper, point);
-      surface.gradient(point, g);
-    } else {
-      surface.gradient(x, g);
-    }
+    if (rule.ahead) rule.ahead(x, slots, hyper, point);
+    surface.gradient(rule.ahead ? point : x, g, batch?.(t));
     if (draw) for (let k = 0; k < n; k++) g[k] += draw(t, k, g[k], n);
     rule.step(x, g, slots, t, hyper);
     const asked = rule.ahead ? point : result.x.subarray((t - 1) * n, t * n);

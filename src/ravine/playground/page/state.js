@@ -46,6 +46,7 @@ export function copy(state) {
 export function chooseSurface(state, name) {
   state.surface = name;
   state.view = null;
+  if (state.noise.kind === "batches" && !surfaceNamed(name)?.examples) state.noise.kind = "none";
   if (name === "formula") {
     state.parameters = [];
     state.start = [2, 2];
