@@ -28,7 +28,7 @@ HELP = {
     "surface": "A surface, or FILE.py:FUNCTION for a function of your own.",
     "start": "Where to start: numbers with a comma between.",
     "noise": "Noise on the gradient: gaussian, heavy_tailed or minibatch, with a scale: gaussian:0.5. With "
-    "infrequent:10 the last coordinate has a gradient only at every tenth step.",
+    "infrequent:10 the last coordinate has a gradient only at every tenth step; on data batches:10 takes ten examples.",
     "every": "Every how many steps the infrequent coordinate has a gradient.",
     "sigma": "Standard deviation of the noise on the gradient.",
     "seed": "Seed of the noise.",
@@ -97,7 +97,7 @@ def list_surfaces() -> None:
         table.add_column(heading, no_wrap=heading == "surface")
     for found in SURFACES.values():
         parameters = ", ".join(f"{n}={v:g}" for n, v in found.parameters.items())
-        least = "none" if found.minimum is None else f"{found.minimum:.6g}"
+        least = f"{found.minimum:.6g}" if found.minimum is not None else "unknown" if found.examples else "none"
         table.add_row(Text(found.name), parameters, least, "; ".join(found.traits))
     Console().print(table)
 

@@ -123,7 +123,8 @@ def _table(runs: dict[str, Run], ground: Surface) -> Table:
             )
         )
     columns = ("optimizer", "final loss", "least loss", "at step", *(f"final {n}" for n in names), "length of the path")
-    note = "no least value" if ground.minimum is None else f"The surface's least value is {ground.minimum:.6g}"
+    none = "no least value is known" if ground.examples else "no least value"
+    note = none if ground.minimum is None else f"The surface's least value is {ground.minimum:.6g}"
     return Table("runs", columns, rows, f"{note}; its gradient is {ground.gradient_by}.")
 
 
