@@ -16,7 +16,8 @@ from ravine import registry
 
 CHROMIUM = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --force-device-scale-factor=1 --window-size=1280,900"
+    "--disable-component-update --disable-sync --force-device-scale-factor=1 --window-size=1280,900 "
+    "--enable-unsafe-swiftshader"
 )
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -25,6 +25,7 @@ def page(browser: Any, file: Path) -> Iterator[Page]:
     page = Page(browser, file)
     page.browser.get_log("browser")
     yield page
-    assert page.browser.get_log("browser") == []
+    reading = "GL Driver Message"  # what a graphics driver says of tests that read a picture back
+    assert [line for line in page.browser.get_log("browser") if reading not in line["message"]] == []
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -203,6 +203,7 @@ for (let k = 0; k < 500; k++) {
   state.map = pick([null, ["lr", "mu"]]);
   state.charts = state.charts.map(() => pick([{ what: "loss", log: true }, { what: "=m̂", log: false }]));
   state.arrows = pick([false, true]);
+  state.relief = pick([null, { turn: 0, tilt: 5 }, { turn: 359, tilt: 90 }]);
   state.versus = pick([null, 0]);
   state.loop = pick([false, true]);
   state.hidden = pick([false, true]);

@@ -29,7 +29,7 @@ def squared_error(output: Any, wanted: Any) -> Any:
 
 def logistic(output: Any, wanted: Any) -> Any:
     """−log of the probability 1/(1 + e^(−output)) of the second class, or of the first one's, which is the rest."""
-    return np.log(1 + apply("exponential", -wanted * output))
+    return apply("log", 1 + apply("exponential", -wanted * output))
 
 
 def tanh(a: Any) -> Any:

@@ -14,6 +14,7 @@ import { Model } from "./model.js";
 import { optimizersPanel } from "./optimizers.js";
 import { noisePanel, scenarioPanel, surfacePanel } from "./panels.js";
 import { Player } from "./player.js";
+import { Relief } from "./relief.js";
 import { Stage } from "./stage.js";
 import { decode, differsFromPreset, encode, fromPreset } from "./link.js";
 import { chartsOf } from "./quantities.js";
@@ -52,7 +53,9 @@ export class Playground {
     this.surface = surfacePanel(act);
     this.noise = noisePanel(act);
     this.optimizers = optimizersPanel(act);
+    this.relief = new Relief({ set: (angles, done) => act((s) => (s.relief = angles), done) });
     this.stage = new Stage({
+      more: this.relief.button,
       moveStart: (point, done) => act((s) => (s.start = [...point]), done),
       zoom: (factor) => this.zoom(factor),
       setArrows: (wanted) => act((s) => (s.arrows = wanted), true),
@@ -84,7 +87,7 @@ export class Playground {
     this.root.replaceChildren(
       ...layout({
         tools: this.tools,
-        asides: [this.fit],
+        asides: [this.fit, this.relief],
         main: [this.scenario, this.stage, this.player, this.charts, this.inside, this.axes],
         side: [this.optimizers, this.surface, this.noise, this.map],
       }),
@@ -194,6 +197,8 @@ export class Playground {
     this.axes.show({ surface, run: runs[selected], rule, hyper });
     this.map.show({ state, surface, theme });
     this.fit.show({ surface, runs, looks, selected, theme });
+    const colors = this.stage.colors();
+    this.relief.show({ angles: state.relief, surface, view: this.stage.view, runs, looks, selected, colors, theme });
     this.root.classList.toggle("answers-hidden", state.hidden);
     this.tools.show(state, this.history);
     this.textTime = -Infinity;
@@ -217,6 +222,7 @@ export class Playground {
     }
     this.last = this.playing ? timestamp : undefined;
     this.stage.drawAt(state.at);
+    this.relief.drawAt(state.at);
     if (this.printing) this.stage.flatten();
     this.charts.forEach((chart) => chart.drawAt(state.at));
     this.player.drawAt(state.at);

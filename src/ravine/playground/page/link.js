@@ -10,6 +10,7 @@ import {
   MOST_OPTIMIZERS,
   SPEED,
   STEPS,
+  TILTS,
   chooseSurface,
   defaults,
   legal,
@@ -19,7 +20,7 @@ import {
 } from "./state.js";
 
 const SEVERAL = ["opt", "param", "chart"]; // keys that may stand more than once
-const KEYS = "preset surface f start view steps speed noise sel coord map arrows versus loop hide theme t".split(" ").concat(SEVERAL);
+const KEYS = "preset surface f start view steps speed noise sel coord map arrows relief versus loop hide theme t".split(" ").concat(SEVERAL);
 const NOISE = { level: 1e6, seed: 2 ** 31 };
 
 export function encode(state) {
@@ -52,6 +53,7 @@ export function encode(state) {
   if (JSON.stringify(state.charts) !== JSON.stringify(usual))
     for (const { what, log } of state.charts) add("chart", log ? `${what},log` : what);
   if (state.arrows) add("arrows", 1);
+  if (state.relief) add("relief", `${state.relief.turn},${state.relief.tilt}`);
   if (state.versus !== null) add("versus", state.versus);
   if (state.loop) add("loop", 1);
   if (state.hidden) add("hide", 1);
@@ -83,6 +85,7 @@ export function decode(text) {
   reader.map();
   reader.charts();
   reader.whole("arrows", 0, 1, (value) => (state.arrows = value === 1));
+  reader.relief();
   reader.whole("loop", 0, 1, (value) => (state.loop = value === 1));
   reader.whole("hide", 0, 1, (value) => (state.hidden = value === 1));
   reader.whole("versus", 0, Math.max(0, state.optimizers.length - 1), (value) => (state.versus = value));
@@ -172,14 +175,22 @@ class Reader {
     return null;
   }
 
-  list(key, count) {
+  list(key, count, low = -LARGEST, high = LARGEST) {
     const parts = this.fields.get(key).split(",");
     if (parts.length !== count) {
       this.problems.push(`${key} must be ${count} numbers, not ${quoted(this.fields.get(key))}`);
       return null;
     }
-    const numbers = parts.map((part) => this.parse(key, part, -LARGEST, LARGEST));
+    const numbers = parts.map((part) => this.parse(key, part, low, high));
     return numbers.includes(null) ? null : numbers;
+  }
+
+  relief() {
+    if (!this.fields.has("relief")) return;
+    const angles = this.list("relief", 2, 0, 359);
+    if (!angles) return;
+    if (angles[1] >= TILTS.low && angles[1] <= TILTS.high) this.state.relief = { turn: angles[0], tilt: angles[1] };
+    else this.problems.push(`relief must have a tilt from ${TILTS.low} to ${TILTS.high}, not ${angles[1]}`);
   }
 
   start() {

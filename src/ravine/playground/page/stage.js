@@ -13,8 +13,8 @@ import { withEqualAxes } from "./view.js";
 const FAR = 1e5; // pixels: what a diverging path is clipped to
 
 export class Stage {
-  // `moveStart(point, done)` is called while the start is dragged, `zoom(factor)` for the buttons; 0 means fit.
-  constructor({ moveStart, zoom, setArrows }) {
+  // `moveStart(point, done)` is called while the start is dragged, `zoom(factor)` for the buttons; 0 means fit. `more` is one more button.
+  constructor({ moveStart, zoom, setArrows, more }) {
     this.moveStart = moveStart;
     const layer = (name) => el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
     [this.base, this.casings, this.paths, this.points] = ["base", "casings", "paths", "points"].map(layer);
@@ -38,7 +38,7 @@ export class Stage {
     const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Zoom to fit all paths", 0)];
     this.arrows = el("input", { type: "checkbox", onchange: () => setArrows(this.arrows.checked) });
     const choice = el("label", { class: "hint" }, this.arrows, " arrows: gradient, momentum, step");
-    this.below = el("div", { class: "below" }, choice, this.legend, el("div", { class: "zoom" }, ...buttons));
+    this.below = el("div", { class: "below" }, choice, this.legend, el("div", { class: "zoom" }, more, ...buttons));
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
     this.drawn = [];
     this.width = this.height = 0;

@@ -6,6 +6,7 @@ export const MOST_OPTIMIZERS = 24;
 export const STEPS = { low: 10, high: 10000 };
 export const SPEED = { low: 1, high: 1000 };
 export const LARGEST = 1e9; // of a coordinate
+export const TILTS = { low: 5, high: 90 }; // degrees, of the view in three dimensions
 
 export const ruleNamed = (name) => RULES.find((rule) => rule.name === name);
 export const surfaceNamed = (name) => SURFACES.find((surface) => surface.name === name);
@@ -31,6 +32,7 @@ export function defaults() {
       { what: "size", log: true },
     ],
     arrows: false,
+    relief: null, // {turn, tilt} in degrees, of the view in three dimensions
     loop: false, // whether it begins again at its end
     hidden: false, // whether what answers a teacher's question is kept out of sight
     versus: null, // the optimizer beside the selected one
