@@ -805,7 +805,7 @@ def test_everything_that_can_be_used_has_a_name(page: Page) -> None:
     nameless = page.browser.execute_script(
         """return [...document.querySelectorAll("button, input, select, canvas[role]")]
              .filter((e) => e.offsetParent)
-             .filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.[0]?.textContent.trim()))
+             .filter((e) => !(e.getAttribute("aria-label") || (e.labels?.[0] ?? e).textContent.trim()))
              .map((e) => e.outerHTML)"""
     )
     assert nameless == []
