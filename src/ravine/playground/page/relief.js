@@ -27,8 +27,8 @@ export class Relief {
     });
     this.names = ["x", "y"].map((name) => el("span", { class: "axis", "aria-hidden": "true" }, `${name} →`));
     this.words = el("p", { class: "hint", id: "ravine-relief-words" });
-    const picture = el("div", { class: "solid" }, this.canvas, ...this.names);
-    this.element = el("figure", { class: "aside relief", hidden: true }, picture, this.words);
+    this.picture = el("div", { class: "solid" }, this.canvas, ...this.names);
+    this.element = el("figure", { class: "aside relief", hidden: true }, this.picture, this.words);
     this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     this.canvas.addEventListener("webglcontextrestored", () => this.card && this.open());
     this.button = el(
@@ -40,6 +40,7 @@ export class Relief {
 
   open() {
     this.card = openWebgl(this.canvas) ?? "none";
+    this.picture.hidden = this.card === "none";
     this.ground = this.paths = null;
   }
 
@@ -88,9 +89,9 @@ export class Relief {
   }
 
   drawAt(time) {
-    if (!this.angles || this.element.hidden || !(this.width > 40) || !(this.height > 40)) return;
+    if (!this.angles || this.element.hidden) return;
     this.tell(Math.floor(time));
-    if (this.card === "none" || this.card.gl.isContextLost()) return;
+    if (this.card === "none" || !(this.width > 40) || !(this.height > 40) || this.card.gl.isContextLost()) return;
     this.load();
     const { gl, ground, path, point } = this.card;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
