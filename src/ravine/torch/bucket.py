@@ -14,8 +14,10 @@ from torch._C import _dispatch_keys as dispatch_keys
 
 from ravine.engines.fused import jit
 from ravine.engines.fused.kernel import LATER, Table
+from ravine.engines.fused.staged import StagedTable
 from ravine.engines.fused.storage import ADDRESSES, CODED, LENGTH, NARROW, SIZES, Storage
 from ravine.engines.storage.codes import BLOCK, blocks
+from ravine.torch import products
 from ravine.torch.codes import KINDS
 from ravine.torch.layout import is_dense
 from ravine.torch.likeness import Likeness
@@ -47,11 +49,17 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method, how: Ho
     has_remainder = how.of(p) == REMAINDER
     if has_remainder:
         named[REMAINDER] = state[REMAINDER]
+    is_staged = not method.rule.graph.is_elementwise
+    if is_staged and (coded or has_remainder):
+        return "its rule reads more than one element at a time, which codes and remainders are not kept for"
+    shapes = {key: method.rule.slot_shape(name, tuple(p.shape)) for name, key in method.arrays.items()}
     for name, a in named.items():
         if not is_plain(a) or (a.dtype not in REAL and name not in coded and name != REMAINDER):
             return f"{name} is {_words(a)}"
-        if a.shape != p.shape or a.is_complex() != p.is_complex():
+        if a.shape != shapes.get(name, p.shape) or a.is_complex() != p.is_complex():
             return f"{name} is {_words(a)}, the parameter {_words(p)}"
+    if is_staged and p.is_complex():
+        return "its rule is for real matrices"
     for key in map(scale_key, coded):
         scale = state[key]
         if not is_plain(scale) or scale.dtype is not torch.float32 or scale.shape != (blocks(p.numel()),):
@@ -64,6 +72,8 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method, how: Ho
     if not all(map(is_contiguous, arrays)):
         if not is_dense(p):
             return f"the parameter's memory has gaps or overlaps: strides {p.stride()} for shape {tuple(p.shape)}"
+        if is_staged:
+            return "its rule reads rows and columns, which are not in the order of a contiguous tensor"
         for name, a in named.items():
             if a.stride() != p.stride():
                 return f"{name} is laid out with strides {a.stride()}, the parameter with {p.stride()}"
@@ -146,7 +156,13 @@ class Bucket:
         self.may_move = [id(a) in moving for a in standing] if moving else []
         self.grads = list(map(address, grads))
         self.lengths = [p.numel() * (2 if p.is_complex() else 1) for p in params]
-        self.table = Table(method.rule, storage, self.lengths, _columns(self.fixed, self.grads))
+        columns = _columns(self.fixed, self.grads)
+        self.table: Any  # either has what is asked of it here
+        if method.rule.graph.is_elementwise:
+            self.table = Table(method.rule, storage, self.lengths, columns)
+        else:
+            shapes = [tuple(p.shape) for p in params]
+            self.table = StagedTable(method.rule, storage, shapes, columns, products.multiply)
 
     def _standing(self, params: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> list[Any]:
         """What stays in its place as a rule: the parameters and their state."""
@@ -198,6 +214,8 @@ class Bucket:
 
     def overlaps(self) -> bool:
         """Whether two of its arrays share memory, so that the order of updates would matter."""
+        if isinstance(self.table, StagedTable):
+            return overlap(self.table.given, self.table.lengths, self.storage.arrays, first=0)
         kinds = (*self.storage.arrays, *self.storage.beside)
         lengths = np.repeat(self.table.rows[:, LENGTH, None], len(kinds), axis=1)
         if scales := len(self.storage.scales):
@@ -221,9 +239,10 @@ class Bucket:
             self.fresh = self.fresh.difference(self.rows)
 
 
-def overlap(rows: Any, lengths: Any, kinds: Sequence[str]) -> bool:
-    """Whether two of a table's arrays share memory; `lengths` has a row a tensor, a column for each array's kind."""
-    starts = rows[:, ADDRESSES : ADDRESSES + len(kinds)]
+def overlap(rows: Any, lengths: Any, kinds: Sequence[str], first: int = ADDRESSES) -> bool:
+    """Whether two of a table's arrays share memory, whose addresses begin with column `first`; `lengths` has a row a
+    tensor, a column for each array's kind."""
+    starts = rows[:, first : first + len(kinds)]
     ends = starts + lengths * np.array([SIZES[kind] for kind in kinds])
     filled = ends > starts
     order = np.argsort(starts[filled], kind="stable")

@@ -21,13 +21,14 @@ from ravine.torch.bucket import overlap
 from ravine.torch.likeness import Likeness
 from ravine.torch.method import Method
 from ravine.torch.narrow import is_coded
-from ravine.torch.plan import SEEN, WHOLE
+from ravine.torch.plan import SEEN
 from ravine.torch.rounding import NEAREST, REMAINDER, How
 from ravine.torch.states import complete, eager_step
 
 Row = tuple[Tensor, Tensor, dict[str, Any]]
 """A parameter, its gradient and its state."""
 
+WHOLE = "its rule reads more than one element at a time"
 CODED = "its state has codes, or digits of the parameter, which the GPU engine does not know"
 
 

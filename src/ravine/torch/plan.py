@@ -27,7 +27,6 @@ Row = tuple[int, Tensor, Tensor, dict[str, Any]]
 """The number of a parameter that torch's operations step, the parameter, its gradient and its state."""
 
 SEEN = "a mode or a transform sees every operation"
-WHOLE = "its rule reads more than one element at a time"
 
 WALKS_TO_TRY = 4
 """How often a plan learns anew what it stands on; where that always moves, looking at it twice is no gain."""
@@ -117,12 +116,12 @@ class Plan:
         """How each parameter is stored that a launch takes, and what stands in for its arrays and counts there."""
         kinds: list[Storage | None] = []
         copied: dict[int, Roles] = {}
-        whole = "" if self.method.rule.graph.is_elementwise else WHOLE
+        is_staged = not self.method.rule.graph.is_elementwise
         for i, (p, g, state) in enumerate(zip(*columns, strict=True)):
-            found = SEEN if is_seen else whole or storage(p, g, state, self.method, self.how)
-            if isinstance(found, str) and not is_seen and not whole:
+            found = SEEN if is_seen else storage(p, g, state, self.method, self.how)
+            if isinstance(found, str) and not is_seen and not (is_staged and self.how.is_seeded):
                 keys = self.method.arrays.values()
-                in_order = any(is_coded(state, key) for key in keys)
+                in_order = is_staged or any(is_coded(state, key) for key in keys)
                 roles = stand_ins(p, g, state, self.method, in_order=in_order, is_seeded=self.how.is_seeded)
                 copy = storage(*placed(p, g, state, roles), self.method, self.how)
                 if isinstance(copy, Storage) and not (self.is_scaled and GRADIENT in roles):
@@ -132,7 +131,7 @@ class Plan:
                 tell(tuple(p.shape), f"{found}, so torch's operations step it one by one")
                 kinds.append(None)
             else:
-                kinds.append(replace(found, is_scaled=self.is_scaled))
+                kinds.append(replace(found, is_scaled=self.is_scaled and not is_staged))
         if any(role != GRADIENT for roles in copied.values() for role in roles):
             rows = [row for row, kind in zip(zip(*columns, strict=True), kinds, strict=True) if kind is not None]
             written = [a for p, _, state in rows for a in (p, *(state[key] for key in self.method.arrays.values()))]
@@ -247,11 +246,13 @@ class Plan:
                 bucket.table.set_seeds([self._seeds[members[row]] for row in bucket.rows], bucket.rows)
 
     def unscale(self, scale: float, grads: Sequence[Tensor]) -> None:
-        """Have gradients divided by `scale`, as torch does it in place: in the next launch, those of the rest now."""
+        """Have gradients divided by `scale`, as torch does it in place: in the next launch if kernels can, else now."""
+        now = [g for _, _, g, _ in self._columns] if self.method.rule.graph.is_elementwise else grads
         for _, bucket in self.buckets:
-            bucket.table.set_scale(scale)
+            if bucket.storage.is_scaled:
+                bucket.table.set_scale(scale)
         with torch.no_grad():
-            for _, _, g, _ in self._columns:
+            for g in now:
                 g.div_(scale)
         torch.autograd.graph.increment_version(grads)
 

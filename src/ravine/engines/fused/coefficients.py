@@ -10,11 +10,15 @@ from ravine.trace.graph import OPERATIONS, Graph, Node, topological
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
+SIZE = {"r": "rows", "c": "columns"}
+"""What a matrix's sizes are called."""
+
 
 class Coefficients:
     """What the loop over elements needs to know about t, the hyperparameters and the scalar slots.
 
-    Called with (t, scalar slots, hyperparameters by name), gives (coefficients, new scalar slots), tuples of floats.
+    Called with (t, scalar slots, hyperparameters in order, and the matrix's rows and columns where the equation reads
+    them), gives (coefficients, new scalar slots), tuples of floats.
     """
 
     def __init__(self, graph: Graph, hyperparameters: Iterable[str]) -> None:
@@ -31,13 +35,16 @@ def _source(graph: Graph, hyperparameters: list[str]) -> str:
     """`coefficients(t, scalars, *hyperparameters)` as Python text."""
     wanted = lower.coefficients(graph)
     kept = [graph.slots[name] for name in lower.scalar_slots(graph)]
-    lines = [f"def coefficients({', '.join(['t', 'scalars', *(_argument(n) for n in hyperparameters)])}):"]
+    arguments = ["t", "scalars", *map(_argument, hyperparameters), *(f"{name}=1.0" for name in SIZE.values())]
+    lines = [f"def coefficients({', '.join(arguments)}):"]
     if kept:
         lines.append(f"    ({', '.join(_argument(n) for n in lower.scalar_slots(graph))},) = scalars")
     names: dict[Node, str] = {}
     for number, n in enumerate(topological([*wanted, *kept])):
         if n.op == "const":
             names[n] = f"({n.value!r})"
+        elif n.op == "size":
+            names[n] = SIZE[n.name]
         elif n.is_leaf:
             names[n] = n.name if n.name == "t" else _argument(n.name)
         else:

@@ -195,10 +195,10 @@ def _run(graph: Graph, storage: Storage) -> str:
         OPEN=OPEN,
         MODE=MODE,
         MORE=MORE,
-        save_mode=_mode("stmxcsr", "%mode.at"),
-        save_own_mode=_mode("stmxcsr", "%own.mode.at"),
-        take_mode=_mode("ldmxcsr", "%mode.at"),
-        restore_mode=_mode("ldmxcsr", "%own.mode.at"),
+        save_mode=mode("stmxcsr", "%mode.at"),
+        save_own_mode=mode("stmxcsr", "%own.mode.at"),
+        take_mode=mode("ldmxcsr", "%mode.at"),
+        restore_mode=mode("ldmxcsr", "%own.mode.at"),
         CHUNK_COLUMNS=CHUNK_COLUMNS,
         COEFFICIENTS=COEFFICIENTS,
         YIELD=YIELD,
@@ -232,5 +232,6 @@ def store(k: int, kind: str, storage: Storage) -> str:
     )
 
 
-def _mode(instruction: str, address: str) -> str:
+def mode(instruction: str, address: str) -> str:
+    """A line that saves or takes a thread's floating-point mode, where the processor has one."""
     return f"call void @llvm.x86.sse.{instruction}(ptr {address})" if HAS_MODE else "; this processor has no such mode"

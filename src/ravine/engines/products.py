@@ -1,0 +1,98 @@
+"""Products of matrices by a library, in stacks of equal ones: what stands between the stages of `stages.py`.
+
+A product's bits are the library's. Newton–Schulz goes by the smaller side of a matrix; where that is much smaller, it
+iterates on the Gram matrix alone, and multiplies by what has come of it every few steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from ravine.engines.stages import Cut
+from ravine.trace.graph import Node
+
+GRAM_FROM = 2
+"""How many times longer than wide a matrix is for which the Gram matrix saves work: for c/r = 1.5 both are even."""
+
+TOGETHER = 3
+"""Steps that are taken on one Gram matrix. Its small eigenvalues drown in the rounding of the large ones and grow by a²
+in a step: after five steps the error is ten times that of the usual form, after three it is not above it."""
+
+
+class Multiplier(Protocol):
+    """What a library supplies; arrays are stacks of matrices, (n, r, c)."""
+
+    def product(self, a: Any, b: Any, out: Any = None) -> Any:
+        """a·b."""
+
+    def update(self, c: Any, a: Any, b: Any, beta: float, alpha: float, out: Any = None) -> Any:
+        """beta·c + alpha·a·b."""
+
+    def copy(self, a: Any) -> Any:
+        """a in memory of its own."""
+
+    def identity(self, like: Any, value: float) -> Any:
+        """A number times the identity, of the size of a square matrix."""
+
+
+def multiply(
+    library: Multiplier, made: Cut, nodes: Sequence[Node], arrays: Mapping[Node, Any], values: Mapping[Node, float]
+) -> None:
+    """Compute nodes of a cut that are products into their arrays; `values` are the coefficients'. A transpose that
+    products alone read has no array."""
+
+    def found(n: Node) -> Any:
+        return arrays[n] if n in arrays else found(n.args[0]).swapaxes(-1, -2)
+
+    def number(n: Node) -> float:
+        return n.value if n.op == "const" else values[n]
+
+    for n in nodes:
+        if n not in arrays:
+            continue
+        match n.op:
+            case "matmul":
+                library.product(found(n.args[0]), found(n.args[1]), out=arrays[n])
+            case "transpose":
+                arrays[n][...] = found(n.args[0]).swapaxes(-1, -2)
+            case "newton_schulz":
+                x, *coefficients = n.args
+                own = found(x) if x in arrays and made.is_spent(x) else library.copy(found(x))
+                newton_schulz(library, own, arrays[n], *map(number, coefficients))
+            case _:
+                raise NotImplementedError(f"no library multiplies by {n.op!r}")
+
+
+def newton_schulz(library: Multiplier, x: Any, out: Any, a: float, b: float, c: float, steps: float) -> None:
+    """`ravine.math.newton_schulz`, written to `out`; x is written to on the way."""
+    is_tall = x.shape[-2] > x.shape[-1]
+    if is_tall:
+        x, out = x.swapaxes(-1, -2), out.swapaxes(-1, -2)
+    left, source, target = int(steps), x, out
+    while left > 0:
+        together = min(left, TOGETHER) if x.shape[-1] >= GRAM_FROM * x.shape[-2] else 1
+        factor = _factor(library, source, a, b, c, together)
+        if together == 1:
+            library.update(source, factor, source, a, 1.0, out=target)
+        else:
+            library.product(factor, source, out=target)
+        source, target = target, source
+        left -= together
+    if source is not out:
+        out[...] = source
+
+
+def _factor(library: Multiplier, x: Any, a: float, b: float, c: float, steps: int) -> Any:
+    """What several steps multiply x by, from its Gram matrix; of one step all but a times the identity."""
+    gram = library.product(x, x.swapaxes(-1, -2))
+    if steps == 1:
+        return library.update(gram, gram, gram, b, c)
+    whole = None
+    for left in reversed(range(steps)):
+        factor = library.update(gram, gram, gram, b, c)
+        factor += library.identity(gram, a)
+        whole = factor if whole is None else library.product(factor, whole)
+        if left:
+            gram = library.product(library.product(factor, gram), factor)
+    return whole

@@ -1,0 +1,150 @@
+"""Rules that read more than one element at a time in torch: stepped by the fused engine, to the bits of torch's
+operations one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import matrix_rules
+import ravine
+from ravine.torch import plan
+
+SHAPES = [(4, 3), (5,), (), (1, 7), (7, 1), (0, 3), (4, 2, 3, 3), (33, 70)]
+RULES = [*matrix_rules.REDUCING, ravine.rule("lamb"), ravine.rule("adafactor"), ravine.rule("novograd")]
+
+
+@contextmanager
+def one_by_one() -> Iterator[None]:
+    """No parameter is taken by the fused engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "storage", lambda *_: "it is asked for")
+        yield
+
+
+def made(shapes: list[tuple[int, ...]], dtype: torch.dtype, change: Callable[[Tensor], Tensor]) -> list[Any]:
+    torch.manual_seed(0)
+    return [torch.nn.Parameter(change(torch.randn(shape).to(dtype))) for shape in shapes]
+
+
+def give_gradients(params: list[Any], step: int, change: Callable[[Tensor], Tensor]) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for p in params:
+        p.grad = change(torch.randn(p.shape, generator=generator).to(p.dtype))
+
+
+def plain(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and bool(torch.all((a == b) | ((a != a) & (b != b))))
+
+
+def hold_to_operations(
+    rule: Any,
+    shapes: list[tuple[int, ...]] = SHAPES,
+    dtype: torch.dtype = torch.float32,
+    parameters: Callable[[Tensor], Tensor] = plain,
+    gradients: Callable[[int], Callable[[Tensor], Tensor]] = lambda _: plain,
+    **options: Any,
+) -> None:
+    """Three steps by both ways give the same bits, and the fused way leaves nothing to torch's operations."""
+    ours, theirs = (made(shapes, dtype, parameters) for _ in range(2))
+    fused, loop = (ravine.torch.from_recipe(params, rule, **options) for params in (ours, theirs))
+    for step in range(3):
+        give_gradients(ours, step, gradients(step))
+        give_gradients(theirs, step, gradients(step))
+        fused.step()
+        with one_by_one():
+            loop.step()
+        assert not fused._plans[0].rest
+        assert len(loop._plans[0].rest) == len(shapes)
+        for a, b in zip(ours, theirs, strict=True):
+            assert same(a.detach(), b.detach()), (a.shape, step)
+            for key, value in loop.state[b].items():
+                assert same(fused.state[a][key], value), (a.shape, step, key)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
+def test_the_bits_of_torchs_operations(rule: Any) -> None:
+    hold_to_operations(rule)
+
+
+@pytest.mark.parametrize("name", ["lamb", "adafactor"])
+def test_narrow_storage(name: str) -> None:
+    hold_to_operations(name, [(4, 3), (5,)], torch.bfloat16)
+    hold_to_operations(name, [(90, 70)], state_dtype=torch.bfloat16, state_rounding="nearest")
+    hold_to_operations(name, [(90, 70)], state="bfloat16")  # rounded at random, as all below
+    hold_to_operations(name, [(90, 70), (33,)], torch.bfloat16, rounding="stochastic", state="bfloat16")
+
+
+def test_codes_and_remainders_are_stepped_by_operations() -> None:
+    for options in ({"state": "int8"}, {"rounding": "remainder"}):
+        params = made([(90, 70)], torch.bfloat16, plain)
+        give_gradients(params, 0, plain)
+        optimizer = ravine.torch.from_recipe(params, "lamb", **options)
+        optimizer.step()
+        assert optimizer._plans[0].rest == [0]
+
+
+def test_other_layouts_are_copied() -> None:
+    hold_to_operations("adafactor", [(6, 4)], parameters=lambda p: p.t().contiguous().t())
+    hold_to_operations("lamb", [(4, 3, 2, 2)], parameters=lambda p: p.to(memory_format=torch.channels_last))
+    hold_to_operations("lamb", [(6, 4)], gradients=lambda _: lambda g: g.t().contiguous().t())
+    hold_to_operations("lamb", [(6, 4)], gradients=lambda _: lambda g: g[:1].expand(6, 4))
+
+
+def test_nan_goes_as_far_as_the_equation_reads() -> None:
+    def broken(g: Tensor) -> Tensor:
+        g.view(-1)[:1] = torch.nan
+        return g
+
+    shapes = [(4, 3), (5,)]
+    hold_to_operations("lamb", shapes, gradients=lambda step: broken if step == 1 else plain)
+    hold_to_operations(matrix_rules.REDUCING[3], shapes, gradients=lambda step: broken if step == 1 else plain)
+
+
+def test_a_parameter_without_a_gradient_waits() -> None:
+    params = made([(4, 3), (5,), (3, 4)], torch.float32, plain)
+    optimizer = ravine.torch.from_recipe(params, "lamb")
+    give_gradients(params, 0, plain)
+    optimizer.step()
+    alone = [p.detach().clone() for p in params]
+    params[1].grad = None
+    optimizer.step()
+    assert torch.equal(params[1], alone[1])
+    assert not torch.equal(params[0], alone[0])
+    assert [float(optimizer.state[p]["step"]) for p in params] == [2.0, 1.0, 2.0]
+    assert not optimizer._plans[0].rest
+
+
+def test_a_gradient_scaler_divides_first() -> None:
+    ours, theirs = (made([(4, 3), (5,)], torch.float32, plain) for _ in range(2))
+    scaled, whole = (ravine.torch.from_recipe(params, "lamb") for params in (ours, theirs))
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for step in range(2):
+        give_gradients(ours, step, lambda g: g * scaler.get_scale())
+        give_gradients(theirs, step, plain)
+        scaler.scale(torch.zeros(()))
+        scaler.step(scaled)
+        scaler.update()
+        whole.step()
+        for a, b in zip(ours, theirs, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_state_replaced_by_hand_is_seen() -> None:
+    params = made([(4, 3)], torch.float32, plain)
+    optimizer = ravine.torch.from_recipe(params, "adafactor")
+    for step in range(3):
+        give_gradients(params, step, plain)
+        optimizer.step()
+    optimizer.state[params[0]]["row"] = torch.full((4, 1), torch.nan)
+    optimizer.step()
+    assert params[0].isnan().all()
