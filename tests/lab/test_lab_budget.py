@@ -193,7 +193,7 @@ def measured(monkeypatch):
             records = [record(s, 0.5) for s in first if s.repetition == 0]
             return Costs(dict.fromkeys(comparison.names, cost), 0.0, 0.01), records
 
-        def run_with_progress(comparison, store, pool, console, some, is_batched):
+        def run_with_progress(comparison, store, pool, console, some, is_batched, measured):
             if repetitions is not None:
                 comparison = replace(comparison, protocol=replace(comparison.protocol, seeds=repetitions))
             run(comparison, store, MadeUpPool())

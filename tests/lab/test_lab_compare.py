@@ -126,7 +126,7 @@ def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
 
 
 def test_ctrl_c_after_some_were_scored_reports_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def interrupted(header, store, pool, console, limit, is_batched):
+    def interrupted(header, store, pool, console, limit, is_batched, measured):
         for entry in entries(header):
             study = store.enter(entry)
             for _ in range(5 if entry.contender["name"] == "gd" else 1):

@@ -62,7 +62,7 @@ def test_long_runs_are_pruned_and_the_run_that_told_is_kept(store):
     header, pool = comparison(store), TimedPool()
     made = pruning.decided(header, store, pool)
     assert (made.protocol.prune, made.protocol.run_seconds) == (True, 25.0)
-    assert [(s.contender, s.stage) for s in pool.started] == [("adam", DEFAULTS)]
+    assert [(s.contender, s.stage) for s in pool.started] == [("adam", DEFAULTS), ("gd", DEFAULTS)]
     assert kept(made, store) == pool.started
     assert "the first run that finished took 25 s" in " ".join(words.method(made))
     assert made.protocol.of_runs == replace(PROTOCOL, prune=True).of_runs

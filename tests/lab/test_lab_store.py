@@ -22,6 +22,7 @@ from ravine.lab.database import StoreError
 from ravine.lab.entry import entries
 from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, FINISHED
+from ravine.lab.rows import Row
 from ravine.lab.store import Store
 
 PROTOCOL = Protocol(steps=10, trials=2, seeds=2)
@@ -62,7 +63,6 @@ def test_runs_are_handed_out_once_and_come_back_as_they_were(url, entry):
 
 def test_the_first_repetition_of_all_comes_first_and_is_scored_before_the_second_is_begun(url, monkeypatch):
     monkeypatch.setattr("ravine.lab.store.LOOK_AGAIN", 0.0)  # as if every run took longer than that
-    monkeypatch.setattr("ravine.lab.store.LOOK_SOON", 0.0)
     store = Store(url)
     studies = {store.enter(e): e for e in entries(header("gd,adam", protocol=PROTOCOL))}
     order = []
@@ -119,7 +119,7 @@ def test_two_that_fill_the_queue_at_once_run_nothing_twice(url, entry):
     first, second = Store(url), Store(url)
     study = first.enter(entry)
     for settings in entry.missing([])[0]:  # as if the other had looked before anything was there
-        second._add(study, settings, entry.contender)
+        second.storage.add_trials(study, [Row(settings, entry.contender)])
     done = []
     while claims := [c for s in (first, second) if (c := s.claim({study: entry}))]:
         for store, claim in zip((first, second), claims, strict=False):
@@ -129,12 +129,27 @@ def test_two_that_fill_the_queue_at_once_run_nothing_twice(url, entry):
     assert len(first.records(study)) == len(done) == 8
 
 
+def test_runs_that_are_taken_together_are_taken_by_one_only(url, entry):
+    first, second = Store(url), Store(url)
+    study = first.enter(entry)
+    taken = [second.claim({study: entry})]  # so it has a list of what waited, which the first makes old
+    together = first.claim_some({study: entry}, lambda settings: 3)
+    assert len(together) == 3
+    taken += together
+    while more := second.claim_some({study: entry}, lambda settings: 2):
+        taken += more
+    assert max(Counter(c.trial_id for c in taken).values()) == 1
+    assert len(taken) == len(entry.missing([])[0])
+    second.finish_all([(c, record(c.settings, 0.5)) for c in taken])
+    assert {r.settings.key for r in first.records(study)} == {c.settings.key for c in taken}
+
+
 def test_two_that_drop_the_same_copy_at_once(url, entry, monkeypatch):
     first, second = Store(url), Store(url)
     study = first.enter(entry)
     first.fill(study, entry)
     for settings in entry.missing([])[0]:
-        second._add(study, settings, entry.contender)
+        second.storage.add_trials(study, [Row(settings, entry.contender)])
     seen = second.storage.get_all_trials(study)  # before the first drops the copies
     assert first.claim({study: entry})
     monkeypatch.setattr(second.storage, "get_all_trials", lambda *args, **kwargs: seen)

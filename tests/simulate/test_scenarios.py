@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
+from outcomes import of_file as outcome
 from ravine import recipe
 from ravine.cli.simulate import show
 from ravine.simulate import gallery, run
@@ -18,8 +19,6 @@ from ravine.simulate.scenarios import SCENARIOS, accumulate, bias, bowl, knobs, 
 from ravine.simulate.scenarios.bowl import START, axes_of, settling, turned
 from ravine.simulate.scenarios.paths import labelled
 from ravine.simulate.scenarios.turn import measure
-
-outcome = functools.cache(gallery.outcome_of)
 
 
 def column(table, heading):

@@ -103,9 +103,8 @@ def planned(
     console.print(made.text, highlight=False)
     write(file, json.dumps({"for": asked, "plan": asdict(made)}))
     header = replace(header, protocol=made.protocol)
-    entered = {e.contender["name"]: (store.enter(e), e) for e in entries(header)}
-    for record in records:
-        store.keep(*entered[record.settings.contender], record)
+    for entry in entries(header):
+        store.keep(store.enter(entry), entry, [r for r in records if r.settings.contender == entry.contender["name"]])
     return header, planner.Limit(made, began + seconds, seconds)
 
 

@@ -20,7 +20,7 @@ from ravine.lab.contender import Contender
 from ravine.lab.entry import Entry, entries
 from ravine.lab.pool import Pool, Workforce
 from ravine.lab.protocol import Protocol
-from ravine.lab.records import FAILED, Record
+from ravine.lab.records import FAILED, Record, Settings
 from ravine.lab.results import Results
 from ravine.lab.store import Claim, Store
 
@@ -164,24 +164,24 @@ class Crew:
         if not self.is_busy:
             for study in studies:
                 self.store.reclaim(study)
-        while self.pool.has_room and (claim := self.store.claim(studies)):
-            batch = [claim]
-            most = most_together(claim.settings.task) if self.is_batched else 1
-            while len(batch) < most and (more := self.store.claim({claim.study_id: studies[claim.study_id]})):
-                batch.append(more)
+        while self.pool.has_room and (batch := self.store.claim_some(studies, self._most)):
             self.claims += batch
             self.pool.start([c.settings for c in batch], [self.store.rivals(c) for c in batch])
+
+    def _most(self, settings: Settings) -> int:
+        return most_together(settings.task) if self.is_batched else 1
 
     def collect(self) -> list[tuple[int, Record]]:
         """Wait a little; return (study, record) for what has ended."""
         ended = []
         for record in self.pool.wait(PATIENCE):
             claim = next(c for c in self.claims if c.settings == record.settings)
-            self.store.finish(claim, record)
+            ended.append((claim, record))
+        self.store.finish_all(ended)
+        for claim, _ in ended:
             self.claims.remove(claim)
-            ended.append((claim.study_id, record))
         self.store.beat(self.claims)
-        return ended
+        return [(claim.study_id, record) for claim, record in ended]
 
 
 def most_together(task: str) -> int:

@@ -37,10 +37,10 @@ def decided(
     made = decide(header, seconds >= LONG, seconds)
     for entry in entries(made):
         study = store.enter(entry)
-        for record in records:
-            if record.status == FINISHED and record.settings.contender == entry.contender["name"]:
-                store.keep(study, entry, record)
-                on_record(record)
+        its = [r for r in records if r.status == FINISHED and r.settings.contender == entry.contender["name"]]
+        store.keep(study, entry, its)
+        for record in its:
+            on_record(record)
     return made
 
 

@@ -7,7 +7,7 @@ turns it to running owns it; its record is an attribute of the trial. What makes
   nothing, and of two trials with one key only the first counts.
 - An owner gives a sign of life every few seconds. A running trial whose owner died (seen at once on this machine, by
   silence elsewhere) is marked failed, so its key is missing again.
-- A record is written before its trial is marked complete; a record without that mark counts all the same.
+- A record and its trial's end are written in one transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,8 @@ from ravine.lab.entry import Entry
 from ravine.lab.outage import PATIENCE, Patient
 from ravine.lab.pool import ATTEMPTS
 from ravine.lab.protocol import Protocol
-from ravine.lab.records import FAILED, FINISHED, PRUNED, Record, Settings
-from ravine.lab.search import parameters
+from ravine.lab.records import FAILED, Record, Settings
+from ravine.lab.rows import Row, Storage
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -37,8 +38,8 @@ HEARTBEAT, GRACE = 10, 60
 """Seconds between signs of life, and of silence until a run is given to another."""
 
 
-LOOK_SOON, LOOK_AGAIN = 0.5, 5.0
-"""Seconds until it is looked up again what waits: where nothing did, and where something did."""
+LOOK_AGAIN = 5.0
+"""Seconds until it is looked up again what waits in a study, if no record of ours makes it sooner."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Store:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.url, self.heartbeat, self.grace = url, heartbeat, grace
         self._database = open_storage(url, heartbeat, grace)
-        # What has ended is read once: reading hundreds of records anew at every look costs more than training them.
-        self.storage = Patient(optuna.storages.get_storage(self._database), patience)
+        self.storage = Patient(Storage(self._database), patience)
         weakref.finalize(self, self._database.engine.dispose)
         self._next_beat = 0.0
         self._read: dict[int, Record] = {}
@@ -142,51 +142,59 @@ class Store:
             found = {r.settings.key: r for r in self.records(claim.study_id)}
         return [found[key] for key in keys]
 
-    def fill(self, study: int, entry: Entry) -> None:
-        """Queue the runs that can start and that no living trial has. A run that cost several owners is given up."""
+    def fill(self, study: int, entry: Entry) -> Sequence[FrozenTrial]:
+        """Queue the runs that can start and that no living trial has. A run that cost several owners is given up.
+        Returns all trials of the study."""
         from optuna.trial import TrialState
 
-        trials = self.storage.get_all_trials(study, deepcopy=False)
+        trials: list[FrozenTrial] = self.storage.get_all_trials(study, deepcopy=False)
         records = self._known[study] = self._records(trials)
         living = {_key(t) for t in trials if t.state in (TrialState.WAITING, TrialState.RUNNING)}
-        lost = [_key(t) for t in trials if t.state == TrialState.FAIL and t.user_attrs.get("lost")]
+        lost = Counter(_key(t) for t in trials if t.state == TrialState.FAIL and t.user_attrs.get("lost"))
+        rows = []
         for settings in entry.missing(list(records.values()))[0]:
-            if settings.key in living:
-                continue
-            if lost.count(settings.key) >= ATTEMPTS:
+            if settings.key not in living:
                 message = f"{ATTEMPTS} workers vanished in this run"
                 given_up = Record(settings, FAILED, {"step": [], "loss": []}, message)
-                self._add(study, settings, entry.contender, given_up)
-            else:
-                self._add(study, settings, entry.contender)
+                is_given_up = lost[settings.key] >= ATTEMPTS
+                rows.append(Row(settings, entry.contender, given_up if is_given_up else None))
+        if not rows:
+            return trials
+        self.storage.add_trials(study, rows)
+        found: list[FrozenTrial] = self.storage.get_all_trials(study, deepcopy=False)
+        return found
 
     def claim(self, studies: Mapping[int, Entry]) -> Claim | None:
-        """Take the next waiting run of these studies, or None if none waits: those of the first repetition first, and
-        in it the first run of every study, so that there is something to see early.
+        """Take the next waiting run of these studies, or None if none waits."""
+        return next(iter(self.claim_some(studies, lambda settings: 1)), None)
+
+    def claim_some(self, studies: Mapping[int, Entry], most: Callable[[Settings], int]) -> list[Claim]:
+        """Take the next waiting run of these studies, and with it further ones of its study, at most `most(run)` in
+        all; none if none waits. The runs of the first repetition come first, and in it the first run of every study, so
+        that there is something to see early.
 
         What waits is looked up only now and then: in a long queue that is costly.
         """
-        from optuna.exceptions import UpdateFinishedTrialError
-        from optuna.trial import TrialState
-
         with storage_errors(self.url):
             now = time.monotonic()
             for study, entry in studies.items():
-                pause = LOOK_AGAIN if self._waiting.get(study) else LOOK_SOON
-                if now - self._looked.get(study, -math.inf) >= pause:
+                if now - self._looked.get(study, -math.inf) >= LOOK_AGAIN:
                     self._look(study, entry)
             if not any(self._waiting[study] for study in studies):
                 for study, entry in studies.items():
                     self._look(study, entry)
             while waiting := {study: _turn(w[0]) for study in studies if (w := self._waiting[study])}:
                 study = min(waiting, key=lambda one: waiting[one])
-                trial = self._waiting[study].pop(0)
-                with suppress(UpdateFinishedTrialError):
-                    if self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING):
-                        self.storage.set_trial_user_attr(trial._trial_id, "owner", self.owner)
-                        self.storage.record_heartbeat(trial._trial_id)
-                        return Claim(_settings(trial), studies[study].contender, study, trial._trial_id)
-        return None
+                count = most(_settings(self._waiting[study][0]))
+                if len(self._waiting[study]) < count:
+                    self._look(study, studies[study])  # what became free since we looked goes along
+                trials, self._waiting[study] = self._waiting[study][:count], self._waiting[study][count:]
+                taken = self.storage.take_trials([t._trial_id for t in trials], self.owner)
+                if taken:
+                    contender = studies[study].contender
+                    mine = [t for t in trials if t._trial_id in taken]
+                    return [Claim(_settings(t), contender, study, t._trial_id) for t in mine]
+        return []
 
     def _look(self, study: int, entry: Entry) -> None:
         """Fill the queue and note what waits. Of trials with one run only the first is left: two may fill a queue at
@@ -194,10 +202,10 @@ class Store:
         from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
-        self.fill(study, entry)
+        trials = self.fill(study, entry)
         seen: set[tuple[Any, ...]] = set()
         waiting = self._waiting[study] = []
-        for trial in sorted(self.storage.get_all_trials(study, deepcopy=False), key=lambda t: t.number):
+        for trial in sorted(trials, key=lambda t: t.number):
             lives = trial.state in (TrialState.WAITING, TrialState.RUNNING) or "record" in trial.user_attrs
             if trial.state == TrialState.WAITING and _key(trial) not in seen:
                 waiting.append(trial)
@@ -211,22 +219,27 @@ class Store:
 
     def finish(self, claim: Claim, record: Record) -> None:
         """Keep the record of a run that was claimed."""
-        from optuna.exceptions import UpdateFinishedTrialError
+        self.finish_all([(claim, record)])
 
+    def finish_all(self, ended: Sequence[tuple[Claim, Record]]) -> None:
+        """Keep the records of runs that were claimed."""
+        if not ended:
+            return
         with storage_errors(self.url):
-            try:
-                self.storage.set_trial_user_attr(claim.trial_id, "record", record.to_dict())
-                self._complete(claim.trial_id, record)
-            except UpdateFinishedTrialError:  # said twice for want of an answer, or we were taken for dead
-                if "record" not in self.storage.get_trial(claim.trial_id).user_attrs:
-                    self._add(claim.study_id, claim.settings, claim.contender, record)  # but are not: the run counts
+            kept = self.storage.end_trials({claim.trial_id: record for claim, record in ended})
+            for claim, record in ended:
+                self._looked.pop(claim.study_id, None)  # what waited for this run may start
+                # Said twice for want of an answer, or we were taken for dead: but are not, so the run counts.
+                if claim.trial_id not in kept and "record" not in self.storage.get_trial(claim.trial_id).user_attrs:
+                    self.storage.add_trials(claim.study_id, [Row(claim.settings, claim.contender, record)])
 
-    def keep(self, study: int, entry: Entry, record: Record) -> None:
-        """Keep the record of a run that was not claimed, unless the study has one."""
+    def keep(self, study: int, entry: Entry, records: Sequence[Record]) -> None:
+        """Keep the records of runs that were not claimed, but for those that the study has."""
         with storage_errors(self.url):
-            trials = self.storage.get_all_trials(study, deepcopy=False)
-            if record.settings.key not in self._records(trials):
-                self._add(study, record.settings, entry.contender, record)
+            known = self._records(self.storage.get_all_trials(study, deepcopy=False))
+            fresh = [r for r in records if r.settings.key not in known]
+            if fresh:
+                self.storage.add_trials(study, [Row(r.settings, entry.contender, r) for r in fresh])
 
     def give_back(self, claims: Sequence[Claim]) -> None:
         """Put runs that were claimed and not finished back: at an interruption, as far as that is possible."""
@@ -242,8 +255,7 @@ class Store:
             return
         self._next_beat = time.monotonic() + self.heartbeat
         with storage_errors(self.url):
-            for claim in claims:
-                self.storage.record_heartbeat(claim.trial_id)
+            self.storage.beat_trials([claim.trial_id for claim in claims])
 
     def reclaim(self, study: int) -> None:
         """Mark running trials failed whose owner is dead or silent. After an outage, in which nobody could give a sign
@@ -258,65 +270,14 @@ class Store:
             if not (trial._trial_id in silent or self._owner_is_dead(trial)):
                 continue
             with suppress(UpdateFinishedTrialError):
-                if "record" in trial.user_attrs:
-                    self._complete(trial._trial_id, Record.from_dict(trial.user_attrs["record"]))
-                else:
-                    self.storage.set_trial_user_attr(trial._trial_id, "lost", True)
-                    self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self.storage.set_trial_user_attr(trial._trial_id, "lost", True)
+                self.storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
     def _owner_is_dead(self, trial: FrozenTrial) -> bool:
         if "owner" not in trial.user_attrs:  # it died before it could sign
             began = trial.datetime_start
             return began is not None and time.time() - began.timestamp() > self.grace
         return owner.is_dead(trial.user_attrs["owner"], self.owner)
-
-    def _add(self, study: int, settings: Settings, contender: Mapping[str, Any], record: Record | None = None) -> None:
-        """Queue a run, or keep one that has ended."""
-        from optuna.trial import TrialState, create_trial
-
-        params, distributions = parameters(contender["space"], {**contender["defaults"], **settings.hyper})
-        trial = create_trial(
-            state=TrialState.WAITING,
-            params=params,
-            distributions=distributions,
-            user_attrs={"settings": asdict(settings)},
-        )
-        number = self.storage.create_new_trial(study, trial)
-        if record is not None and self.storage.set_trial_state_values(number, TrialState.RUNNING):
-            self.storage.set_trial_user_attr(number, "record", record.to_dict())
-            self._complete(number, record)
-
-    def _complete(self, trial_id: int, record: Record) -> None:
-        """Say in Optuna's terms how a run ended."""
-        from optuna.trial import TrialState
-
-        self._keep_curve(trial_id, record)
-        if record.status == FINISHED:
-            self.storage.set_trial_state_values(trial_id, TrialState.COMPLETE, [record.loss])
-        elif record.status == PRUNED:
-            self.storage.set_trial_state_values(trial_id, TrialState.PRUNED, [record.curve["loss"][-1]])
-        else:
-            self.storage.set_trial_state_values(trial_id, TrialState.FAIL)
-
-    def _keep_curve(self, trial_id: int, record: Record) -> None:
-        """The losses as Optuna's intermediate values: in one go, since one by one they take as long as a short run."""
-        from optuna.storages._rdb.models import TrialIntermediateValueModel as Row
-        from sqlalchemy import delete, insert
-
-        rows = []
-        for step, loss in zip(record.curve["step"], record.curve["loss"], strict=True):
-            value, kind = Row.intermediate_value_to_stored_repr(loss)
-            rows.append(
-                {"trial_id": trial_id, "step": int(step), "intermediate_value": value, "intermediate_value_type": kind}
-            )
-
-        def write() -> None:
-            with self.engine.begin() as connection:
-                connection.execute(delete(Row).where(Row.trial_id == trial_id))  # of an owner that died here
-                if rows:
-                    connection.execute(insert(Row), rows)
-
-        self.storage.call(write)
 
 
 def _settings(trial: FrozenTrial) -> Settings:

@@ -5,7 +5,11 @@ from ravine.math import debias, ema, ema_square, maximum, minimum, power, sign, 
 from ravine.registry import rule
 
 
-@rule(title="Adam, not bias-corrected", paper="Devlin et al. 2019, arXiv:1810.04805", kin=("adam", "adam_eps_hat"))
+@rule(
+    title="Adam, not bias-corrected",
+    paper="Devlin et al. 2019, arXiv:1810.04805",
+    kin=("adam", "adam_eps_hat"),
+)
 def adam_uncorrected(g, m, v, *, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-6):
     """Adam without the correction for a start at zero, as BERT was trained: its first steps are three times as long."""
     m = ema(m, g, beta1)
@@ -17,6 +21,7 @@ def adam_uncorrected(g, m, v, *, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-6):
     title="Yogi",
     paper="Zaheer et al. 2018, Adaptive methods for nonconvex optimization",
     start={"m": 1e-6, "v": 1e-6},
+    wide=("v",),  # it must not become zero, as a slot that may be negative does in few bits
     kin=("adam", "adabelief"),
 )
 def yogi(g, m, v, *, t, lr=0.01, beta1=0.9, beta2=0.999, eps=0.001):

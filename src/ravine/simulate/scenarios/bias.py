@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEPS_SHOWN = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+EPS = 1e-8
+"""As Adam has by default: with the larger one of the rule without correction, its first step would show that too."""
 
 
 def bias(
@@ -32,7 +34,7 @@ def bias(
     noise = Noise("gaussian", sigma, seed) if sigma else None
     runs = {
         "corrected": run("adam", "constant_slope", steps=steps, noise=noise, **hyper),
-        "uncorrected": run("adam_uncorrected", "constant_slope", steps=steps, noise=noise, **hyper),
+        "uncorrected": run("adam_uncorrected", "constant_slope", steps=steps, noise=noise, eps=EPS, **hyper),
     }
     speeds = {n: np.abs(r.step[:, 0]) / lr for n, r in runs.items()}
     averages = _averages(runs["corrected"], beta1, beta2)
@@ -65,7 +67,7 @@ def _averages(r: Run, beta1: float, beta2: float) -> dict[str, Any]:
 def _claims(
     speeds: dict[str, Any], averages: dict[str, Any], lr: float, beta1: float, beta2: float, sigma: float
 ) -> list[Claim]:
-    calm = run("adam_uncorrected", surface("constant_slope"), steps=1, lr=lr, beta1=beta1, beta2=beta2)
+    calm = run("adam_uncorrected", surface("constant_slope"), steps=1, lr=lr, beta1=beta1, beta2=beta2, eps=EPS)
     first = float(abs(calm.step[0, 0]) / lr)
     formula = (1 - beta1) / np.sqrt(1 - beta2)
     t = np.arange(1, len(speeds["corrected"]) + 1)
