@@ -359,6 +359,22 @@ def _alone() -> list[Evidence]:
             )
             for shortest in (0.05, 0.4)  # the latter: above lr, so that the first step moves it
         ),
+        *(
+            Evidence(
+                "rprop_optax",
+                f"optax, at least {shortest}",
+                {"lr": 0.3, "eta_minus": 0.6, "eta_plus": 1.3, "step_min": shortest, "step_max": longest},
+                optax_follows(
+                    *("rprop", 1.0),  # which takes no schedule
+                    learning_rate=0.3,
+                    eta_minus=0.6,
+                    eta_plus=1.3,
+                    min_step_size=shortest,
+                    max_step_size=longest,
+                ),
+            )
+            for shortest, longest in ((0.05, 0.7), (0.4, 0.7), (0.05, 0.15))  # lr within the bounds, below and above
+        ),
         Evidence(
             "asgd",
             "torch",
@@ -376,6 +392,7 @@ def _recorded() -> list[recorded.Trace]:
     alone += ("rmsprop_torch_debiased", "rmsprop_torch_debiased_centered")
     alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
     alone += ("muon_rms_momentum", "muon_keras", "muon_optax", "muon_optax_rms")
+    alone += ("sign_sgd", "fromage", "radam_optax", "rprop_optax", "adafactor_optax_whole")
     return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
 
 
@@ -421,10 +438,16 @@ EQUIVALENT = {
     ("adopt", "in gt(t, 1), 1 → 1.125"): _WHOLE,
     ("momentum_torch", "in gt(t, 1), 1 → 1.125"): _WHOLE,
     ("nesterov_torch_dampened", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-    ("rprop", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-    ("rprop", "in add(s, lr), s → prev"): "both are zero in the first step",
-    ("rprop", "in add(s, lr), s → neg(s)"): "it is zero in the first step",
-    ("rprop", "add(s, lr) → lr"): "s is zero in the first step",
+    **{
+        (name, slip): reason
+        for name in ("rprop", "rprop_optax")
+        for slip, reason in {
+            "in gt(t, 1), 1 → 1.125": _WHOLE,
+            "in add(s, lr), s → prev": "both are zero in the first step",
+            "in add(s, lr), s → neg(s)": "it is zero in the first step",
+            "add(s, lr) → lr": "s is zero in the first step",
+        }.items()
+    },
     ("asgd", "in gt(t, 1), 1 → 1.125"): _WHOLE,
 }
 """Slips that compute the same function, so no test can catch them, with the reason."""

@@ -24,6 +24,8 @@ def evidence() -> Iterator[Evidence]:
     ademamix = optax_follows("ademamix", **OPTAX, b3=0.7, alpha=1.7)
     yield Evidence("ademamix", "optax", {**OURS, "beta3": 0.7, "alpha": 1.7}, ademamix)
     yield Evidence("adopt", "optax", OURS, optax_follows("adopt", **OPTAX))
+    short = optax_follows("radam", **{**OPTAX, "b2": 0.6})  # ρ∞ is 4, so it never turns adaptive
+    yield Evidence("radam_optax", "optax, β₂ = 0.6", {**OURS, "beta2": 0.6}, short)
     signum = optax_follows("signum", learning_rate=0.3, beta=0.8)
     sign = {"lr": 0.3, "beta": 0.8}
     yield Evidence("signum", "optax", sign, signum)

@@ -44,6 +44,15 @@ def _adafactor() -> Iterator[Evidence]:
             state={"row": "row_var", "col": "col_var"},
         )
 
+    torchs = {"lr": 0.3, "beta2_decay": -0.7, "eps": 0.07, "eps_scale": 0.9, "threshold": 1.3}
+    yield Evidence("adafactor_torch_whole", "torch, a vector", torchs, _of_a_vector, shape=(6, 1), state={"v": "v"})
+
+
+@cache
+def _of_a_vector() -> Trace:
+    found = torch_follows("Adafactor", lr=0.3, beta2_decay=-0.7, eps=(0.07, 0.9), d=1.3)()
+    return Trace(found.points, {"v": found.state["variance"][:, None]})
+
 
 def _falling(lr: Any, t: Any) -> Any:
     import jax.numpy as jnp

@@ -83,6 +83,11 @@ More that the runs showed:
   `recipe.optax()` is not.
 - optax's RMSprop, centred and bias-corrected, divides by the root of a rounding error at the first step unless
   `initial_scale` is given; its adadelta without a learning rate goes uphill, which is refused.
+- optax's Rprop takes each step one gradient late, unless that gradient has turned: its first step is zero.
+- optax computes Adafactor's β in float32, for float64 parameters too, which is off by up to 6e-8 of itself. The recorded
+  float64 runs are its own lines with that one in the parameter's type.
+- optax factors Adafactor's average only where both sides have `min_dim_size_to_factor` (128) or more, and calls the mean
+  over the longer side `v_row`. A recipe has no threshold: `factored=False` is the other equation.
 
 ## Where numbers overflow or cancel
 
@@ -142,6 +147,11 @@ PAIRS: list[tuple[str, str]] = [
     ("keras.Adamax()", "torch.Adamax(0.001, eps=1e-7)"),
     ("optax.amsgrad(0.001)", "torch.Adam(amsgrad=True)"),
     ("keras.Lion()", "optax.lion(0.001)"),
+    ("optax.radam(0.001)", "torch.RAdam(0.001)"),
+    ("optax.rprop(0.01)", "torch.Rprop(0.01)"),
+    ("optax.signum(0.001)", "optax.lion(0.001, weight_decay=0.0)"),
+    ("optax.adafactor(0.01)", "optax.adafactor(0.01, factored=False)"),
+    ("optax.lamb(0.001)", "optax.adam(0.001, eps=1e-6)"),
 ]
 
 TAIL = """

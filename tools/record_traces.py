@@ -8,6 +8,7 @@ Runs TensorFlow 1's optimizers, Keras's, torch's and optax's over chosen and ran
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import inspect
 import itertools
@@ -29,6 +30,7 @@ FLAGS = ("python_numbers", "narrow_products")
 MATRICES = {"tall": (5, 3), "broad": (3, 5)}
 """The shapes that optimizers of matrices are seen on; each shape's stream has its name."""
 FOR_MATRICES = ("torch.Muon", "keras.Muon", "optax.contrib.muon")
+FOR_MATRICES += ("optax.lamb", "optax.lars", "optax.novograd", "optax.fromage", "optax.adafactor")
 
 Run = Iterator[tuple[Any, dict[str, Any]]]
 
@@ -136,7 +138,9 @@ def run_optax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
     jax.config.update("jax_enable_x64", x0.dtype == np.float64)
     lr = arguments["learning_rate"]
     schedule = lambda count: jnp.where(count < DROP, lr, lr * 0.1)  # noqa: E731
-    transformation = operator.attrgetter(name)(optax)(**{**arguments, "learning_rate": schedule})
+    rate = lr if name == "rprop" else schedule  # which reads it once
+    with in_own_type(x0.dtype):
+        transformation = operator.attrgetter(name)(optax)(**{**arguments, "learning_rate": rate})
     x = jnp.asarray(x0)
     state = transformation.init(x)
     # Its loops over matrices would be compiled anew in every step.
@@ -148,6 +152,21 @@ def run_optax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
         named = {jax.tree_util.keystr(path, simple=True, separator="."): np.array(leaf) for path, leaf in leaves}
         named = {n.removeprefix("inner_states.").replace(".inner_state.", "."): v for n, v in named.items()}
         yield np.array(x), {n: v for n, v in named.items() if not n.endswith(("count", "ns_coeffs"))}
+
+
+@contextlib.contextmanager
+def in_own_type(dtype: np.dtype[Any]) -> Iterator[None]:
+    """Let optax's Adafactor compute its β in the parameter's own type: the same line, which has float32 in it."""
+    import jax.numpy as jnp
+    from optax._src import factorized
+
+    function = factorized.scale_by_factored_rms
+    before = function.__defaults__
+    function.__defaults__ = (*before[:-1], lambda i, exponent: 1.0 - jnp.array(i + 1, dtype) ** (-exponent))
+    try:
+        yield
+    finally:
+        function.__defaults__ = before
 
 
 RUNNERS: dict[str, Callable[..., Run]] = {
@@ -236,9 +255,24 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "amsgrad": {lr: [0.001], "eps_root": [None, 1e-3]},
             "adamax": {lr: [0.001]},
             "lion": {lr: [0.001]},
+            "adabelief": {lr: [0.001]},
+            "adamaxw": {lr: [0.001]},
+            "adan": {lr: [0.001], "weight_decay": [None, 0.02]},
+            "yogi": {lr: [0.01]},
+            "radam": {lr: [0.001], "b2": [None, 0.9], "eps_root": [None, 1e-3]},
+            "sign_sgd": {lr: [0.001]},
+            "signum": {lr: [0.001]},
+            "rprop": {lr: [0.01], "max_step_size": [None, 0.008]},
+            "lamb": {lr: [0.01]},
+            "lars": {lr: [0.1]},
+            "novograd": {lr: [0.001]},
+            "fromage": {lr: [0.01]},
+            "adafactor": {lr: [0.01], "min_dim_size_to_factor": [2], "factored": [None, False]},
         },
         "contrib": {
             "muon": {lr: [0.02], "consistent_rms": [None, 0.2]},
+            "ademamix": {lr: [0.001], "weight_decay": [None, 0.02]},
+            "adopt": {lr: [0.01]},
         },
     }
     result = []
@@ -288,8 +322,22 @@ def randomised(name: str, arguments: dict[str, Any], rng: np.random.Generator) -
             drawn[key] = value(1e-4, 1e-1, log=True)
         elif key in ("initial_accumulator_value", "initial_scale"):
             drawn[key] = value(0.01, 1.0, log=True)
-        elif key == "beta":
+        elif key in ("beta", "b3"):
             drawn[key] = value(0.5, 0.98)
+        elif key in ("alpha", "threshold") and name in ("optax.contrib.ademamix", "optax.radam"):
+            drawn[key] = value(4.5, 8.0)
+        elif key in ("clipping_threshold", "clip_threshold"):
+            drawn[key] = value(0.7, 1.5)
+        elif key == "decay_rate":
+            drawn[key] = value(0.6, 0.9)
+        elif key == "trust_coefficient":
+            drawn[key] = value(1e-3, 0.5, log=True)
+        elif key == "min_norm":
+            drawn[key] = value(1e-3, 10.0, log=True)
+        elif key == "eta_minus":
+            drawn[key] = value(0.3, 0.9)
+        elif key == "eta_plus":
+            drawn[key] = value(1.05, 1.6)
         elif key == "ns_steps":
             drawn[key] = int(rng.integers(3, 8))
         elif key in ("ns_coefficients", "ns_coeffs"):
@@ -407,9 +455,19 @@ def signature(name: str) -> dict[str, Any]:
     if name.startswith("keras_legacy."):  # what goes through **kwargs
         beside = {"clipnorm": None, "clipvalue": None, "global_clipnorm": None}
         beside |= {"schedule_decay": 0.004} if name.endswith("Nadam") else {"decay": 0.0}
-    return {
-        p.name: "required" if p.default is p.empty else p.default for p in parameters if p.kind is not p.VAR_KEYWORD
-    } | beside
+    return {p.name: shown(p) for p in parameters if p.kind is not p.VAR_KEYWORD} | beside
+
+
+def shown(parameter: inspect.Parameter) -> Any:
+    """A default as JSON has it: of a function what it returns, of a type its name."""
+    default = parameter.default
+    if default is parameter.empty:
+        return "required"
+    if isinstance(default, type) or hasattr(default, "dtype"):
+        return np.dtype(default).name
+    if callable(default):
+        return inspect.getsource(default).partition("lambda x: ")[2].strip(" ,\n")
+    return default
 
 
 def main() -> None:

@@ -63,6 +63,24 @@ VERDICTS = [
     ("up or down", torch.SGD(), torch.SGD(maximize=True), {"maximize"}, 1),
     ("centring", keras.RMSprop(), keras.RMSprop(centered=True), {"mean"}, 1),
     ("momentum", keras.RMSprop(), keras.RMSprop(momentum=0.9), {"momentum"}, 2),
+    ("ε in RAdam", optax.radam(0.001), torch.RAdam(), {"ε"}, 6),
+    ("Rprop's steps come late", optax.rprop(0.01), torch.Rprop(), {"equation"}, 1),
+    (
+        "one average of squares, or rows and columns",
+        optax.adafactor(0.01),
+        optax.adafactor(0.01, factored=False),
+        {"averages of squares"},
+        1,
+    ),
+    ("Adafactor's ε", recipe("adafactor", eps=0.1), recipe("adafactor_torch", eps=0.1), {"ε"}, 1),
+    (
+        "Adafactor's lr",
+        recipe("adafactor", lr=0.5),
+        optax.adafactor(0.5),
+        {"lr over time"},
+        5,  # 1/√t < 0.5 from there on
+    ),
+    ("a matrix against its elements", optax.lamb(0.001, eps=1e-8), torch.Adam(), {"length of a step"}, 1),
     ("bias correction", optax.rmsprop(0.1), optax.rmsprop(0.1, bias_correction=True), {"bias correction"}, 1),
 ]
 

@@ -35,7 +35,7 @@ def test_signatures_can_be_asked_for() -> None:
 def test_every_constructor_is_documented_and_its_recipe_survives_json(constructor: dialects.Constructor) -> None:
     assert constructor.__doc__
     required = {n: 0.5 for n in constructor.defaults if constructor.is_required(n)}
-    required |= {"learning_rate": 0.5} if str(constructor) == "optax.adadelta" else {}
+    required |= {"learning_rate": 0.5} if str(constructor) in ("optax.adadelta", "optax.adafactor") else {}
     made = constructor(**required)
     assert Recipe.from_json(made.to_json()) == made
 
@@ -52,6 +52,13 @@ REFUSED: list[tuple[Callable[[], Recipe], str]] = [
     (lambda: optax.adam(0.1, betas=(0.9, 0.99)), "unknown argument of optax.adam 'betas'; did you mean 'b1' or 'b2'"),
     (lambda: torch.RMSprop(decay=0.9), "did you mean 'alpha'"),
     (lambda: optax.adadelta(), "goes uphill"),
+    (lambda: optax.adafactor(), "takes steps of lr = 1"),
+    (lambda: optax.adafactor(0.1, clipping_threshold=None), "clipping_threshold must be a number"),
+    (lambda: optax.adafactor(0.1, momentum=0.9), "momentum=0.9 is not supported"),
+    (lambda: optax.lamb(0.1, eps_root=1e-6), "eps_root=1e-06 is not supported"),
+    (lambda: optax.lars(0.1, trust_ratio_mask={}), "Make a set of two"),
+    (lambda: optax.radam(0.1, threshold=4.0), "threshold=4.0 is not legal"),
+    (lambda: optax.contrib.adopt(0.1, use_clipping=False), "use_clipping=False is not supported"),
     (lambda: optax.amsgrad(0.1, bias_correction_mu=False), "bias_correction_mu=False"),
     (lambda: optax.adam(lambda step: 0.1), "a recipe holds numbers"),
     (lambda: optax.sgd(), "learning_rate"),

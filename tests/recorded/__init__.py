@@ -90,13 +90,14 @@ class Trace:
         if t == 0:
             return recipe.init(self.x[0]).slots
         constructor, given = dialects.parse(self.call)
-        names = constructor.form(constructor.arguments(**given)).state
+        shape = self.x[0].shape
+        names = constructor.form(constructor.arguments(**given)).state_of(shape)
         result = {}
         for slot, declared in recipe.rule.slots.items():
             name = names[slot]
             value = self.state[name.removeprefix("-")][t - 1]
             value = -value if name.startswith("-") else value
-            result[slot] = float(value) if declared.is_scalar else value
+            result[slot] = float(value) if declared.is_scalar else value.reshape(recipe.rule.slot_shape(slot, shape))
         return result
 
     def replay(self, recipe: Recipe | None = None) -> Replay:

@@ -88,7 +88,8 @@ def _stored(chosen: Recipe) -> Recipe:
 
 def effect(a: Recipe, b: Recipe, drop: float = 0.1) -> Effect:
     """How the trajectories of two recipes part on the test stream, where lr is multiplied by `drop` midway."""
-    first, second = _trajectory(a, drop), _trajectory(b, drop)
+    is_matrix = not (a.rule.graph.is_elementwise and b.rule.graph.is_elementwise)
+    first, second = (_trajectory(chosen, drop, is_matrix=is_matrix) for chosen in (a, b))
     steps = np.maximum(np.abs(np.diff(first, axis=0)), np.abs(np.diff(second, axis=0)))
     longest = np.maximum.accumulate(steps, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -109,9 +110,9 @@ def stream(seed: int = 45) -> np.ndarray:
     return np.where(rng.random((STEPS, SIZE)) < 0.1, 0.0, g)
 
 
-def _trajectory(chosen: Recipe, drop: float) -> np.ndarray:
+def _trajectory(chosen: Recipe, drop: float, *, is_matrix: bool) -> np.ndarray:
     x, gradients = np.array([1.0, -2.0, 1.5, -0.5]), stream()
-    if not chosen.rule.graph.is_elementwise:  # a matrix, each of its columns with a stream of its own
+    if is_matrix:  # each of its columns has a stream of its own
         x = x[:, None] * np.array([1.0, 0.5, -1.5])
         gradients = np.stack([gradients, stream(46), stream(47)], axis=2)
     state, points = chosen.init(x), [x]

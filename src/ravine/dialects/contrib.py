@@ -8,8 +8,12 @@ from typing import Any
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Form, Wrap
 
+NONE = "no rule of Ravine's does this"
 SHAPES = "a rule sees a matrix as its array is, rows and then columns"
 OTHERS = "only Frobenius's norm before the iteration is a rule of Ravine's"
+FUNCTION = "x**0.25"
+"""What stands for a default that is a function."""
+
 REFUSES = {
     "mu_dtype": (None, "a slot has its parameter's type"),
     "weight_decay_mask": (None, "a recipe treats all parameters alike: make a set of recipes"),
@@ -20,6 +24,8 @@ REFUSES = {
 }
 spelling = functools.partial(any_spelling, "optax", module="contrib")
 
+ADAM = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "eps": "eps"}
+DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
 NS = {"a": "ns_coeffs[0]", "b": "ns_coeffs[1]", "c": "ns_coeffs[2]", "steps": "ns_steps"}
 MUON = {"lr": "learning_rate", "beta": "beta", "eps": "eps", **NS}
 STATE = {"m": "muon.0.mu", "t": "muon.0.count"}
@@ -28,7 +34,7 @@ STATE = {"m": "muon.0.mu", "t": "muon.0.count"}
 @spelling(
     Form("muon_optax_rms", {**MUON, "rms": "consistent_rms"}, {"consistent_rms": True}, state=STATE),
     Form("muon_optax", MUON, state=STATE),
-    wraps=(Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),),
+    wraps=DECOUPLED,
     refuses=REFUSES,
 )
 def muon(
@@ -55,3 +61,50 @@ def muon(
     """Muon on optax's matrices, which are in × out; what it steps by AdamW (all that is no matrix) needs another."""
     if isinstance(ns_coeffs, str) or not isinstance(ns_coeffs[0], (int, float)):
         raise ValueError(f"ns_coeffs must be three numbers for all iterations, got {ns_coeffs!r}")
+
+
+@spelling(
+    Form(
+        "ademamix",
+        {**ADAM, "beta3": "b3", "alpha": "alpha"},
+        state={"t": "0.count", "m": "0.m1", "s": "0.m2", "v": "0.nu"},
+    ),
+    wraps=DECOUPLED,
+    refuses={**REFUSES, "mask": REFUSES["weight_decay_mask"], "eps_root": (0.0, NONE)},
+)
+def ademamix(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    b3: float = 0.9999,
+    alpha: float = 5.0,
+    eps: float = 1e-8,
+    eps_root: float = 0.0,
+    mu_dtype: Any = None,
+    weight_decay: float = 0.0,
+    mask: Any = None,
+) -> None:
+    """AdEMAMix with decoupled decay; the paper's warm-up of β₃ and α is the caller's."""
+
+
+@spelling(
+    Form("adopt", ADAM, state={"t": "0.count", "m": "0.mu", "v": "0.nu"}),
+    refuses={
+        "mu_dtype": REFUSES["mu_dtype"],
+        "nesterov": (False, NONE),
+        "use_clipping": (True, NONE),
+        "clip_value_fn": (FUNCTION, "the bound is (t − 1)^¼ in the rule"),
+    },
+)
+def adopt(
+    learning_rate: float,
+    b1: float = 0.9,
+    b2: float = 0.9999,
+    eps: float = 1e-6,
+    mu_dtype: Any = None,
+    *,
+    nesterov: bool = False,
+    use_clipping: bool = True,
+    clip_value_fn: Any = FUNCTION,
+) -> None:
+    """ADOPT, clipped at (t − 1)^¼."""

@@ -6,38 +6,32 @@ second one inside the root on request. In RMSprop with momentum lr is inside the
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from ravine.dialects import contrib
-from ravine.dialects.spelling import spelling as any_spelling
+from ravine.dialects.optax_kin import adabelief, adamaxw, adan, radam, rprop, sign_sgd, signum, yogi
+from ravine.dialects.optax_layers import adafactor, fromage, lamb, lars, novograd
+from ravine.dialects.optax_names import ADAM, DECOUPLED, LR, MOMENTS, MOMENTUM, RMS, RMS_START, spelling
 from ravine.dialects.table import Form, Wrap
 
-DTYPE = "a slot has its parameter's type"
-MASK = (
-    "a recipe treats all parameters alike. Make a set of two, as in recipes(decayed=optax.adamw(0.1), "
-    "rest=optax.adamw(0.1, weight_decay=0.0)), and give the mask to its .optax(mask)"
-)
-REFUSES = {
-    "accumulator_dtype": (None, DTYPE),
-    "mu_dtype": (None, DTYPE),
-    "mask": (None, MASK),
-    "weight_decay_mask": (None, MASK),
-    "bias_correction_mu": (True, "no rule of Ravine's does this"),
-    "bias_correction_nu": (True, "no rule of Ravine's does this"),
-}
-spelling = functools.partial(any_spelling, "optax", refuses=REFUSES)
-__all__ = ["contrib"]
-
-LR = {"lr": "learning_rate"}
-MOMENTUM = {**LR, "mu": "momentum"}
-RMS = {**LR, "rho": "decay", "eps": "eps"}
-ADAM = {**LR, "beta1": "b1", "beta2": "b2", "eps": "eps"}
-MOMENTS = {"t": "0.count", "m": "0.mu", "v": "0.nu"}
-RMS_START = {"s": "initial_scale"}
-DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
+__all__ = [
+    "adabelief",
+    "adafactor",
+    "adamaxw",
+    "adan",
+    "contrib",
+    "fromage",
+    "lamb",
+    "lars",
+    "novograd",
+    "radam",
+    "rprop",
+    "sign_sgd",
+    "signum",
+    "yogi",
+]
 
 
 @spelling(

@@ -124,19 +124,20 @@ def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, A
             chosen[name] = True
     for hyper, argument in form.names.items():
         name, index = place(argument)
+        value = -parts.hyper[hyper] if argument.startswith("-") else parts.hyper[hyper]
         if index is not None:
             pair = list(chosen.get(name, constructor.defaults[name]))
-            pair[index] = parts.hyper[hyper]
+            pair[index] = value
             chosen[name] = tuple(pair)
         else:
-            chosen[name] = parts.hyper[hyper]
+            chosen[name] = value
     for slot, start in form.start.items():
         if isinstance(start, str):
             chosen[start] = parts.start[slot]
     for wrap in constructor.wraps:
         if wrap.transform in parts.wraps:
-            value = parts.wraps[wrap.transform]
-            chosen |= {wrap.argument: True if value is None else value}
+            wrapped = parts.wraps[wrap.transform]
+            chosen |= {wrap.argument: True if wrapped is None else wrapped}
             chosen |= {n: on for n, on in wrap.when.items() if n in constructor.defaults and on}
         elif constructor.defaults.get(wrap.argument) and wrap.argument not in chosen:
             chosen[wrap.argument] = 0.0

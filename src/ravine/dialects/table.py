@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +15,12 @@ Arguments = dict[str, Any]
 class Form:
     """One arithmetic that a framework's optimizer can do: the rule it is, and what the rule's parts are called there.
 
-    `names` maps hyperparameters to arguments ("betas[0]" is an element of one). `when` says which arguments must be
-    on (true) or off for this form, or which value they must have. `start` gives slots that don't start as the rule
-    says: a number, or the argument that tells. `state` maps slots, and "t" where a step count is kept, to the
-    framework's names; a minus sign in front says that the framework stores the negative. `fixed` holds hyperparameters
-    that the framework gives no choice of.
+    `names` maps hyperparameters to arguments ("betas[0]" is an element of one; a minus sign in front says that the
+    argument is the negative). `when` says which arguments must be on (true) or off for this form, or which value they
+    must have. `start` gives slots that don't start as the rule says: a number, or the argument that tells. `state` maps
+    slots, and "t" where a step count is kept, to the framework's names; a minus sign in front says that the framework
+    stores the negative. `tall` is what other names `state` has for a matrix that is higher than wide. `fixed` holds
+    hyperparameters that the framework gives no choice of.
     """
 
     rule: str
@@ -27,6 +29,11 @@ class Form:
     start: Mapping[str, str | float] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
+    tall: Mapping[str, str] = field(default_factory=dict)
+
+    def state_of(self, shape: tuple[int, ...]) -> Mapping[str, str]:
+        """The framework's names of the state of a parameter of a shape."""
+        return {**self.state, **self.tall} if len(shape) == 2 and shape[0] > shape[1] else self.state
 
 
 @dataclass(frozen=True)
@@ -100,18 +107,18 @@ def holds(when: Mapping[str, bool | str], arguments: Arguments) -> bool:
 
 
 def place(argument: str) -> tuple[str, int | None]:
-    """An argument's name, and the index where an element of it is meant, as in "betas[0]"."""
-    name, _, index = argument.partition("[")
+    """An argument's name, and the index where an element of it is meant, as in "betas[0]"; without a minus sign."""
+    name, _, index = argument.lstrip("-").partition("[")
     return name, int(index[:-1]) if index else None
 
 
 def element(arguments: Arguments, argument: str) -> Any:
-    """The value of an argument, or of an element of one, named as in "betas[0]"."""
+    """The value of an argument, or of an element of one, named as in "betas[0]"; its negative after a minus sign."""
     name, index = place(argument)
     value = arguments[name]
-    if index is None:
-        return value
-    try:
-        return value[index]
-    except (TypeError, IndexError) as error:
-        raise TypeError(f"{name} must be a pair of numbers, got {value!r}") from error
+    if index is not None:
+        try:
+            value = value[index]
+        except (TypeError, IndexError) as error:
+            raise TypeError(f"{name} must be a pair of numbers, got {value!r}") from error
+    return -value if argument.startswith("-") and isinstance(value, numbers.Real) else value

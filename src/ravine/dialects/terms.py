@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ravine.dialects import matrix_terms
+from ravine.dialects import layer_terms, matrix_terms
 from ravine.recipe import Recipe
 from ravine.registry import rule as find_rule
 from ravine.rule import Rule
@@ -14,6 +14,12 @@ from ravine.trace.graph import Graph, Node, node, substitute, topological
 
 AROUND = ("weight_decay", "decoupled_weight_decay", "maximize", "clip_value", "lr_decay")
 """Transforms that don't change the equation inside them."""
+
+METHODS = (
+    *("rmsprop", "adagrad", "adadelta", "adamax", "amsgrad", "nadam", "radam", "adam", "lion", "muon"),
+    *("adafactor", "lamb", "rprop"),
+)
+"""Methods that several rules are variants of, by what these rules' names begin with."""
 
 UNNAMED = {"adamw": "decoupled_weight_decay(adam)"}
 """Named rules that are a transform around another rule."""
@@ -53,7 +59,7 @@ def take_apart(recipe: Recipe) -> Parts:
 def method(name: str) -> str:
     """The method that a rule is a variant of, as its name says: "rmsprop" for "heavy_ball(rmsprop_torch)"."""
     stem = re.findall(r"\w+", name)[-1]
-    for prefix in ("rmsprop", "adagrad", "adadelta", "adamax", "amsgrad", "nadam", "radam", "adam", "lion", "muon"):
+    for prefix in METHODS:
         if stem.startswith(prefix):
             return prefix
     return "descent" if stem.startswith(("gd", "momentum", "nesterov")) else stem
@@ -62,7 +68,8 @@ def method(name: str) -> str:
 def describe(rule: Rule | str) -> dict[str, str]:
     """The equation in words, by term: "ε", "second ε", "lr", "momentum", "mean", "maximum", "bias correction", "β₁".
 
-    Of a rule that orthogonalizes the terms of `matrix_terms.describe`.
+    Of a rule that orthogonalizes the terms of `matrix_terms.describe`; of another that reads a whole layer, those of
+    `layer_terms.describe` too.
     """
     found = find_rule(rule) if isinstance(rule, str) else rule
     graph = found.graph
@@ -78,6 +85,8 @@ def describe(rule: Rule | str) -> dict[str, str]:
         "bias correction": _correction(graph),
         "β₁": "warmed up" if any(n.op == "power" and n.args[0].op == "const" for n in graph.nodes) else "",
     }
+    if not graph.is_elementwise:
+        result = {**layer_terms.describe(graph), **{n: v for n, v in result.items() if v}}
     return {n: v for n, v in result.items() if v}
 
 
@@ -147,7 +156,7 @@ def _maximum(graph: Graph) -> str:
 
 
 def _correction(graph: Graph) -> str:
-    powers = {n.args[0].name for n in graph.nodes if n.op == "power" and n.args[0].name}
+    powers = {n.args[0].name for n in graph.nodes if n.op == "power" and n.args[0].name not in ("", "t")}
     return " and ".join({"beta1": "of m", "beta2": "of v", "rho": "of s"}.get(p, p) for p in sorted(powers))
 
 

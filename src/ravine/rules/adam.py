@@ -1,6 +1,6 @@
 """Adam and its relatives: a running mean of gradients over the root of a running mean of their squares."""
 
-from ravine.hyperparameter import FRACTION, NON_NEGATIVE
+from ravine.hyperparameter import FRACTION, NON_NEGATIVE, Range
 from ravine.math import abs, debias, debias_root, ema, ema_square, maximum, power, sqrt, where
 from ravine.registry import register, rule
 from ravine.transforms import decoupled_weight_decay, hyperball, named
@@ -130,7 +130,14 @@ def nadam_optax(g, m, v, *, t, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, eps_r
     return -lr * ahead / (sqrt(debias(v, beta2, t) + eps_root) + eps), m, v
 
 
-@rule(title="RAdam", paper="Liu et al. 2020, arXiv:1908.03265", kin=("adam",))
+def rectification(longest, beta2, t):
+    """RAdam's ρ, how many gradients the average v is worth at step t, and its factor r; `longest` is ρ in the end."""
+    decayed = power(beta2, t)
+    length = longest - 2 * t * decayed / (1 - decayed)
+    return length, sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+
+
+@rule(title="RAdam", paper="Liu et al. 2020, arXiv:1908.03265", kin=("adam", "radam_optax"))
 def radam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     """Adam that goes by momentum alone until the average v is long enough (ρ > 5), then rectified. ε outside the root.
 
@@ -138,12 +145,26 @@ def radam(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8):
     """
     m = ema(m, g, beta1)
     v = ema_square(v, g, beta2)
-    decayed = power(beta2, t)
     longest = maximum(2 / (1 - beta2) - 1, 5)  # a shorter average never gets past 5: the lower bound keeps r finite
-    length = longest - 2 * t * decayed / (1 - decayed)
-    r = sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
-    adaptive = r * sqrt(1 - decayed) / (sqrt(v) + eps)
+    length, r = rectification(longest, beta2, t)
+    adaptive = r * sqrt(1 - power(beta2, t)) / (sqrt(v) + eps)
     return -lr * debias(m, beta1, t) * where(length > 5, adaptive, 1), m, v
+
+
+@rule(
+    title="RAdam (optax)",
+    paper="Liu et al. 2020, arXiv:1908.03265",
+    ranges={"eps_root": NON_NEGATIVE, "threshold": Range(low=4.5)},
+    kin=("radam", "adam_eps_root"),
+)
+def radam_optax(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, eps_root=0.0, threshold=5.0):
+    """RAdam with ε after the bias correction, rectified from ρ = `threshold` on. optax.radam."""
+    m = ema(m, g, beta1)
+    v = ema_square(v, g, beta2)
+    longest = maximum(2 / (1 - beta2) - 1, 4.5)  # a shorter average never gets to the threshold
+    length, r = rectification(longest, beta2, t)
+    adaptive = r / (sqrt(debias(v, beta2, t) + eps_root) + eps)
+    return -lr * debias(m, beta1, t) * where(length >= threshold, adaptive, 1), m, v
 
 
 @rule(title="Adamax", paper=ADAM + ", section 7.1", kin=("adam", "adamax_keras"))

@@ -5,14 +5,16 @@ from ravine.math import debias, debias_root, ema, ema_square, maximum, mean, min
 from ravine.registry import rule
 
 SHAZEER = "Shazeer & Stern 2018, arXiv:1804.04235"
+RANGES = {"decay": NON_NEGATIVE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE}
+OF_TORCH = {"beta2_decay": FINITE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE}
 
 
-@rule(
-    title="Adafactor",
-    paper=SHAZEER,
-    ranges={"decay": NON_NEGATIVE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE},
-    kin=("adafactor_optax", "adafactor_torch", "adam"),
-)
+def scaled_step(x, u, rate, eps_scale, threshold):
+    """Against u by `rate` of the parameter's root mean square, and less where u's own is above the threshold."""
+    return -rate * maximum(rms(x), eps_scale) * u / maximum(1, rms(u) / threshold)
+
+
+@rule(title="Adafactor", paper=SHAZEER, ranges=RANGES, kin=("adafactor_optax", "adafactor_torch", "adam"))
 def adafactor(x, g, row, col, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scale=0.001, threshold=1.0):
     """RMSprop whose average of squares is the product of its rows' and columns' means: r + c numbers instead of r·c.
 
@@ -24,31 +26,28 @@ def adafactor(x, g, row, col, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scale=0.0
     row = ema_square(row, rms(g, axis=1), beta) + (1 - beta) * eps
     col = ema_square(col, rms(g, axis=0), beta) + (1 - beta) * eps
     u = g / sqrt(row * col / mean(row, axis=0))
-    rate = minimum(lr, 1 / sqrt(t))
-    return -rate * maximum(rms(x), eps_scale) * u / maximum(1, rms(u) / threshold), row, col
+    return scaled_step(x, u, minimum(lr, 1 / sqrt(t)), eps_scale, threshold), row, col
 
 
-@rule(
-    title="Adafactor (optax)",
-    paper=SHAZEER,
-    ranges={"decay": NON_NEGATIVE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE},
-    kin=("adafactor",),
-)
+@rule(title="Adafactor (optax)", paper=SHAZEER, ranges=RANGES, kin=("adafactor", "adafactor_optax_whole"))
 def adafactor_optax(x, g, row, col, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scale=0.001, threshold=1.0):
     """Adafactor whose lr does not fall with 1/√t: optax.adafactor, which factors from 128 rows and columns on."""
     beta = 1 - power(t, -decay)
     row = ema_square(row, rms(g, axis=1), beta) + (1 - beta) * eps
     col = ema_square(col, rms(g, axis=0), beta) + (1 - beta) * eps
     u = g / sqrt(row * col / mean(row, axis=0))
-    return -lr * maximum(rms(x), eps_scale) * u / maximum(1, rms(u) / threshold), row, col
+    return scaled_step(x, u, lr, eps_scale, threshold), row, col
 
 
-@rule(
-    title="Adafactor (torch)",
-    paper=SHAZEER,
-    ranges={"beta2_decay": FINITE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE},
-    kin=("adafactor",),
-)
+@rule(title="Adafactor, not factored (optax)", paper=SHAZEER, ranges=RANGES, kin=("adafactor_optax",))
+def adafactor_optax_whole(x, g, v, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scale=0.001, threshold=1.0):
+    """`adafactor_optax` that keeps the average of squares itself: optax.adafactor with factored=False."""
+    beta = 1 - power(t, -decay)
+    v = ema_square(v, g, beta) + (1 - beta) * eps
+    return scaled_step(x, g / sqrt(v), lr, eps_scale, threshold), v
+
+
+@rule(title="Adafactor (torch)", paper=SHAZEER, ranges=OF_TORCH, kin=("adafactor", "adafactor_torch_whole"))
 def adafactor_torch(x, g, row, col, *, t, lr=0.01, beta2_decay=-0.8, eps=1.1920929e-07, eps_scale=0.001, threshold=1.0):
     """Adafactor with ε as a floor, not a summand: of the rows' mean, and its square of the estimate.
 
@@ -58,8 +57,15 @@ def adafactor_torch(x, g, row, col, *, t, lr=0.01, beta2_decay=-0.8, eps=1.19209
     row = ema_square(row, rms(g, axis=1), beta)
     col = ema_square(col, rms(g, axis=0), beta)
     u = g / sqrt(maximum(row * col / maximum(mean(row, axis=0), eps), eps * eps))
-    rate = minimum(lr, 1 / sqrt(t))
-    return -rate * maximum(rms(x), eps_scale) * u / maximum(1, rms(u) / threshold), row, col
+    return scaled_step(x, u, minimum(lr, 1 / sqrt(t)), eps_scale, threshold), row, col
+
+
+@rule(title="Adafactor, not factored (torch)", paper=SHAZEER, ranges=OF_TORCH, kin=("adafactor_torch",))
+def adafactor_torch_whole(x, g, v, *, t, lr=0.01, beta2_decay=-0.8, eps=1.1920929e-07, eps_scale=0.001, threshold=1.0):
+    """`adafactor_torch` that keeps the average of squares itself: torch.optim.Adafactor on vectors and numbers."""
+    v = ema_square(v, g, 1 - power(t, beta2_decay))
+    u = g / sqrt(maximum(v, eps * eps))
+    return scaled_step(x, u, minimum(lr, 1 / sqrt(t)), eps_scale, threshold), v
 
 
 @rule(title="Adam-mini", paper="Zhang et al. 2024, arXiv:2406.16793", kin=("adam",))

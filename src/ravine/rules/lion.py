@@ -1,4 +1,4 @@
-"""Lion and Signum: only the sign of the momentum."""
+"""Lion, Signum and signSGD: only the sign of the momentum, or of the gradient."""
 
 from ravine.hyperparameter import FRACTION
 from ravine.math import ema, sign
@@ -24,3 +24,9 @@ def signum(g, m, *, lr=0.001, beta=0.9):
     """Every coordinate moves by exactly ±lr, along the sign of its averaged gradient. optax.signum."""
     m = ema(m, g, beta)
     return -lr * sign(m), m
+
+
+@rule(title="signSGD", paper="Bernstein et al. 2018, arXiv:1802.04434", kin=("signum", "gd", "rprop"))
+def sign_sgd(g, *, lr=0.001):
+    """Every coordinate moves by exactly ±lr, against its gradient; nothing is remembered. optax.sign_sgd."""
+    return -lr * sign(g)

@@ -1,7 +1,7 @@
 """Step lengths by layer: the norm of the whole parameter, or of its gradient, sets them."""
 
-from ravine.hyperparameter import DECAY, NON_NEGATIVE
-from ravine.math import debias, ema, ema_square, norm, sqrt, where
+from ravine.hyperparameter import DECAY, NON_NEGATIVE, POSITIVE
+from ravine.math import debias, ema, ema_square, maximum, norm, sqrt, where
 from ravine.registry import rule
 
 
@@ -14,7 +14,7 @@ def ratio_of_norms(x, u):
 def lamb(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0):
     """Adam with decay, whose whole step is made as long as the parameter times lr.
 
-    optax.lamb; the ratio of the norms is not bounded, as it is in Keras and in NVIDIA's.
+    optax.lamb and keras.optimizers.Lamb; the ratio of the norms is not bounded, as it is in NVIDIA's.
     """
     m = ema(m, g, beta1)
     v = ema_square(v, g, beta2)
@@ -55,3 +55,20 @@ def novograd(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.25, eps=1e-6, weight
     v = where(t > 1, ema_square(v, size, beta2), size * size)
     m = beta1 * m + g / (sqrt(v) + eps) + weight_decay * x
     return -lr * m, m, v
+
+
+@rule(
+    title="Fromage",
+    paper="Bernstein, Vahdat, Yue & Liu 2020, arXiv:2002.03432",
+    ranges={"min_norm": POSITIVE},
+    kin=("lars", "gd"),
+)
+def fromage(x, g, *, lr=0.01, min_norm=1e-6):
+    """A step along the gradient as long as the parameter times lr, after which all is shrunk by √(1 + lr²).
+
+    So steps across the parameter leave its norm as it is. optax.fromage, where no norm counts as less than `min_norm`;
+    the paper takes the plain gradient where a norm is zero.
+    """
+    ratio = maximum(norm(x), min_norm) / maximum(norm(g), min_norm)
+    shrunk = 1 / sqrt(1 + lr * lr)
+    return (shrunk - 1) * x - lr * shrunk * ratio * g
