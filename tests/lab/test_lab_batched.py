@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -165,3 +167,20 @@ def test_a_worker_that_dies_in_a_batch_costs_only_the_run_that_kills_it(tmp_path
 def test_the_engine_is_in_the_record():
     made = run_batch(partial(tasks.find, "breast-cancer"), batch("breast-cancer", "gd", (0.1,), steps=2), [()] * 2)
     assert json.loads(json.dumps(made[0].to_dict()))["engine"] == "batched"
+
+
+def test_the_digits_are_scikit_learns():
+    from sklearn.datasets import load_digits
+
+    from ravine.lab.tasks import digits
+
+    for ours, theirs in zip(digits.read(), load_digits(return_X_y=True), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert (ours == theirs).all()
+
+
+def test_neither_scikit_learn_nor_the_compiler_is_imported_to_see_whether_runs_are_batched():
+    code = "import sys; from ravine.lab import batched, tasks; print(batched.most(tasks.find('digits')));"
+    code += "print({'sklearn', 'torch._dynamo'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [str(batched.MOST), "set()"]
