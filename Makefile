@@ -125,7 +125,7 @@ TRACES := .venv-traces
 
 record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more) and record what they compute
 	test -x $(TRACES)/bin/python || $$(sh tools/find_python.sh $(PYTHON)) -m venv $(TRACES)
-	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax
+	$(TRACES)/bin/python -m pip install --quiet --constraint constraints.txt tensorflow-cpu==2.21.0 torch jax optax transformers
 	$(TRACES)/bin/python -m pip install --quiet --no-deps tf_keras
 	$(TRACES)/bin/python tools/record_traces.py
 	$(TRACES)/bin/python tools/record_schedules.py
@@ -136,7 +136,7 @@ check-extremes:  ## what the real frameworks do where squares overflow and varia
 record-files:  ## let the real frameworks write the files that conversion is tested on (after record-traces)
 	grep -v '^h5py=' constraints.txt > $(TRACES)/constraints.txt  # TensorFlow wants an older one
 	$(TRACES)/bin/python -m pip install --quiet --constraint $(TRACES)/constraints.txt flax orbax-checkpoint lightning \
-	    accelerate transformers
+	    accelerate transformers zstandard
 	$(TRACES)/bin/python -m pip install --quiet --no-deps timm tf_keras  # which bring what does not fit, and is not used
 	$(TRACES)/bin/python tools/record_files.py
 

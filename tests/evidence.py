@@ -403,15 +403,25 @@ def _transforms() -> list[Evidence]:
     return [
         Evidence("weight_decay(adam)", "torch", ours, torch_follows("Adam", **theirs)),
         Evidence("maximize(weight_decay(adam))", "torch", ours, torch_follows("Adam", **theirs, maximize=True)),
-        Evidence("clip_value(gd)", "NumPy's clip", clip, _clipped_descent(0.3, 0.4)),
+        Evidence("clip_value(gd)", "NumPy's clip", clip, _moved(0.3, np.clip(stream(), -0.4, 0.4))),
+        Evidence("clip_norm(gd)", "by hand", {"lr": 0.3, "clip_norm": 90.0}, _moved(0.3, _of_norm(90.0))),
+        Evidence("clip_global_norm(gd)", "by hand", {"lr": 0.3, "clip_global_norm": 90.0}, _moved(0.3, _of_norm(90.0))),
     ]
 
 
-def _clipped_descent(lr: float, bound: float) -> Callable[[], Trace]:
+def _of_norm(bound: float) -> np.ndarray:
+    """The gradients, those that are longer cut to this length; of the stream some are."""
+    lengths = np.linalg.norm(stream(), axis=1, keepdims=True)
+    assert (lengths > bound).any()
+    assert (lengths < bound).any()
+    return np.where(lengths > bound, stream() / lengths * bound, stream())
+
+
+def _moved(lr: float, gradients: np.ndarray) -> Callable[[], Trace]:
     @cache
     def run() -> Trace:
         rates = lr * np.where(np.arange(STEPS) < DROP, 1.0, 0.1)
-        return Trace(np.cumsum([X0, *(-rates[:, None] * np.clip(stream(), -bound, bound))], axis=0), {})
+        return Trace(np.cumsum([X0, *(-rates[:, None] * gradients)], axis=0), {})
 
     return run
 

@@ -32,21 +32,31 @@ A line of a program is read as it stands, wherever an optimizer is named in text
 optim.SGD(model.parameters(), lr=args.lr * 2, momentum=0.9)' --let args.lr=0.05` knows the modules' usual names,
 arithmetic of numbers and the libraries' scalars. It is parsed and never run.
 
-Unknown and unsupported arguments are refused by name. What Keras does around every equation (`clipnorm`,
-`global_clipnorm`, `use_ema`, `loss_scale_factor`, `gradient_accumulation_steps`) and optax's types of slots
-(`mu_dtype`, `accumulator_dtype`) are not in a recipe; `ravine convert` takes Keras's all the same and says what is to be
-done beside it.
+Unknown and unsupported arguments are refused by name. Of what Keras does around every equation `clipvalue`, `clipnorm`
+and `global_clipnorm` are transforms of the recipe; `use_ema`, `loss_scale_factor` and `gradient_accumulation_steps` are
+not in it, nor are optax's types of slots (`mu_dtype`, `accumulator_dtype`). `ravine convert` takes Keras's all the same
+and says what is to be done beside it.
+
+**Clipping.** `clip_value` and `clip_norm` clip each gradient, `clip_global_norm` all of them together: where one array
+is all there is, that array, in torch the gradients of all groups (`recipe.torch(params)`, or any class of
+`ravine.torch` with `clip_global_norm=1.0`), in optax what `optax.clip_by_global_norm` does, in a set of recipes all its
+parts, which must agree. It stands outside of other transforms, since it takes gradients as they come. torch's
+`clip_grad_norm_` adds 1e-6 to the norm. A conversion to torch or TensorFlow, whose optimizers don't clip, names the
+function that does.
 
 **Chains.** `optax.chain(optax.clip(1.0), optax.add_decayed_weights(0.1), optax.sgd(0.1))` is a recipe with transforms
 around it, `chain(scale_by_adam(), scale(-0.01))` is `adam(0.01)`, and wrappers (`inject_hyperparams`, `MultiSteps`,
-`apply_if_finite`) are looked through. Links that no recipe does, such as `clip_by_global_norm`, are named.
-`recipe.to("optax")` writes a chain where decay is coupled, the gradient clipped by value, or the sign changed.
+`apply_if_finite`) are looked through. Links that no recipe does, such as `adaptive_grad_clip`, are named.
+`recipe.to("optax")` writes a chain where decay is coupled, the gradient clipped, or the sign changed.
 
-**Schedules.** A schedule of Keras's (`CosineDecay`, `ExponentialDecay`, `PiecewiseConstantDecay`, `PolynomialDecay`,
-`InverseTimeDecay`), optax's (`cosine_decay_schedule`, `warmup_cosine_decay_schedule`, `linear_schedule`,
-`exponential_decay`, `piecewise_constant_schedule`, `join_schedules`, …) or torch's (`CosineAnnealingLR`, `LinearLR`,
-`StepLR`, `MultiStepLR`, `ExponentialLR`, `OneCycleLR`, `SequentialLR`, …) becomes data, a `ravine.schedules.Schedule`:
-printed in words, called with the number of finished steps, held to the frameworks' own values.
+**Schedules.** A schedule of Keras's (`CosineDecay`, `CosineDecayRestarts`, `ExponentialDecay`, `PiecewiseConstantDecay`,
+`PolynomialDecay`, `InverseTimeDecay`), optax's (`cosine_decay_schedule`, `warmup_cosine_decay_schedule`,
+`linear_schedule`, `exponential_decay`, `piecewise_constant_schedule`, `sgdr_schedule`, `join_schedules`, …), torch's
+(`CosineAnnealingLR`, `CosineAnnealingWarmRestarts`, `LinearLR`, `StepLR`, `MultiStepLR`, `ExponentialLR`, `OneCycleLR`,
+`SequentialLR`, …) or transformers' (`get_linear_schedule_with_warmup`, `get_cosine_schedule_with_warmup`, …) becomes
+data, a `ravine.schedules.Schedule`: printed in words, called with the number of finished steps, held to the frameworks'
+own values. Refused by name: peaks that change from restart to restart (`m_mul`), `OneCycleLR` that changes the momentum
+too, `CyclicLR`, `ChainedScheduler`, and `ReduceLROnPlateau`, which follows the losses.
 
 ```python
 from ravine.dialects.lines import read_schedule
@@ -205,7 +215,7 @@ STATE is a file or a folder:
 | any framework | `.safetensors` and `.npz` under the framework's own names (also written) |
 | torch | `.pt`, `.pth`, `.bin`, `.ckpt`, `.tar` with an optimizer's state dict anywhere inside, Lightning's among them; the folders of Accelerate, transformers' Trainer and `torch.distributed.checkpoint`; state dicts by name, flattened ones too |
 | Keras | `.keras`, `.h5`, `.weights.h5` (h5py); in `.keras` and `.weights.h5` parameters have numbers, in the order of `model.trainable_variables` |
-| TensorFlow | checkpoints of TensorFlow 1's Saver, of `tf.train.Checkpoint`, and saved models, by folder, prefix or index, without TensorFlow: Keras's optimizers (`--from keras`), the legacy ones (`--from keras_legacy`) and TensorFlow 1's |
+| TensorFlow | checkpoints of TensorFlow 1's Saver (partitioned variables too), of `tf.train.Checkpoint`, and saved models, by folder, prefix or index, without TensorFlow: Keras's optimizers (`--from keras`), the legacy ones (`--from keras_legacy`) and TensorFlow 1's |
 | optax | flax's `.msgpack` and orbax's folders (tensorstore), a state by itself or a train state's `opt_state`; the optimizer is found inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind |
 
 Nothing that could run code is unpickled: torch's files are read as tensors and plain values, a distributed checkpoint's
@@ -230,10 +240,13 @@ JSON. `--like MODEL.pt` (or .safetensors, .npz) takes a model's names by shape a
 libraries (height, width, in, out).
 
 
-**Schedules.** A schedule in Keras's file, in the optimizer's call (a chain's too), in a Lightning checkpoint, or given by
+**Schedules.** A schedule in Keras's file, in the optimizer's call (a chain's too), in a torch checkpoint, or given by
 `--schedule 'CosineAnnealingLR(optimizer, T_max=1000)'` goes along as data: the learning rate is set to what it is after the
 finished steps, and the command spells the schedule for the target. `resume_scheduled` is `resume` with a torch scheduler
-that goes on with it. A torch scheduler that counts epochs, and one of functions of your own, is named as left behind.
+that goes on with it. What a torch scheduler has counted must be the optimizer's steps. Lightning steps one once an epoch
+unless told otherwise: then `--steps-per-epoch` says of how many steps. torch's SGD counts none (`--step`). Of functions
+torch saves nothing, so transformers' schedules in the Trainer's checkpoints, all of which are functions, are given, as
+`--schedule 'get_linear_schedule_with_warmup(optimizer, 0, 1000)'`; what is given is held to the rate in the file.
 
 **Going on by the source's own arithmetic.** torch.optim has no Keras RMSprop. `--to ravine` keeps the equation and
 changes the names alone, and in a program two lines go on where another framework stopped:

@@ -53,6 +53,10 @@ def keras_files(found: dict[str, np.ndarray]) -> None:
         "ema.keras": keras.optimizers.RMSprop(0.01, momentum=0.9, use_ema=True, ema_momentum=0.9),
         "ema.h5": keras.optimizers.Adam(0.01, use_ema=True),
         "scaled.keras": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9), initial_scale=1.0),
+        "clipnorm.keras": keras.optimizers.SGD(0.1, momentum=0.9, clipnorm=1.0),
+        "clipped.keras": keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=2.0),
+        "clipvalue.keras": keras.optimizers.RMSprop(0.01, clipvalue=0.5),
+        "factor.keras": keras.optimizers.Adam(0.01, loss_scale_factor=8.0),
         "accumulated.keras": keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
     }
     for name, optimizer in cases.items():
@@ -82,6 +86,7 @@ def optax_files(found: dict[str, np.ndarray]) -> None:
 
     cases = {
         "chain.msgpack": optax.chain(optax.clip_by_global_norm(1e9), optax.adamw(optax.cosine_decay_schedule(0.1, 20))),
+        "clipped.msgpack": optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(0.05)),
         "inject.msgpack": optax.inject_hyperparams(optax.sgd)(learning_rate=0.05, momentum=0.9),
         "multi.msgpack": optax.MultiSteps(optax.rmsprop(0.01), every_k_schedule=1).gradient_transformation(),
     }

@@ -50,7 +50,7 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
     A value may be a number, a schedule (a function of the count of finished steps, as in optax), or a traced JAX
     value, as `optax.inject_hyperparams` passes. `update` gives the step Δ for `optax.apply_updates`, in the gradients'
     types; `params` is needed where the equation reads the parameter (weight decay). A rule that looks ahead works
-    on the look-ahead point, where its gradients come from.
+    on the look-ahead point, where its gradients come from. `clip_global_norm` is `optax.clip_by_global_norm` before it.
 
     Arithmetic is float64 for float64 leaves and float32 for narrower ones. Coefficients (βᵗ, 1−β, lr/(1−β₁ᵗ)) are
     computed in float64 even under `jit` and rounded once, so 1−βᵗ keeps its digits. Raises ValueError as
@@ -60,7 +60,8 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
     fixed = {n: v for n, v in hyper.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
     base.rule.check({**fixed, **{n: base.hyper.get(n, 0.0) for n in hyper if n not in fixed}})
     values = {**base.hyper, **{n: hyper[n] if n not in fixed else float(fixed[n]) for n in hyper}}
-    rule = stored_at_look_ahead(base.rule)
+    clip = values.pop("clip_global_norm") if base.rule.unclipped else None
+    rule = stored_at_look_ahead(base.rule.unclipped or base.rule)
     start = {n: base.start.get(n, slot.start) for n, slot in rule.slots.items()}
     program = _Program(rule)
 
@@ -81,6 +82,9 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
         arrays = [n for n, slot in rule.slots.items() if not slot.is_scalar]
         count = optax.safe_increment(state.count)
         now = {n: v(state.count) if callable(v) else v for n, v in values.items()}
+        if clip is not None:
+            bound = clip(state.count) if callable(clip) else clip
+            grads, _ = optax.clip_by_global_norm(bound).update(grads, optax.EmptyState())
         shared = {**now, **scalars, "t": count}
         leaves, structure = _flatten(grads)
         xs = structure.flatten_up_to(params) if program.reads_x else [None] * len(leaves)

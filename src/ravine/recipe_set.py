@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ravine.torch.assign import Assignment
 
+CLIP = "clip_global_norm"
 DECAYS = ("weight_decay", "decoupled_weight_decay", "lr_decay")
 """Transforms that do nothing where their hyperparameter is zero, so that one group may have them and another not."""
 
@@ -63,12 +64,14 @@ class RecipeSet(Mapping[str, Recipe]):
 
         Or `params` maps every part to its tensors, or (name, tensor) pairs, whatever the parts' names; a part may be
         empty. `options` are those of `ravine.torch.SetOptimizer`: `state_dtype` and the guards. Raises ValueError for a
-        part that is unknown or missing, as `roles` does, and for a method of matrices on a vector.
+        part that is unknown or missing, as `roles` does, for a method of matrices on a vector, and where not all parts
+        have the same `clip_global_norm`, which is for all parameters together.
         """
         import torch
 
         from ravine.torch import SetOptimizer
 
+        self._clipping()  # raises where the parts differ
         if isinstance(params, torch.nn.Module):
             return SetOptimizer.assigned(self.assign(params, told, no_decay, layer_decay), **options)
         if told is not None or no_decay is not False or layer_decay != 1.0:
@@ -111,8 +114,17 @@ class RecipeSet(Mapping[str, Recipe]):
         def named(params: Any) -> Any:
             return jax.tree.map(name, labels(params) if callable(labels) else labels)
 
-        transforms = {part: chosen.optax() for part, chosen in self.by_part.items()}
-        return optax.multi_transform(transforms, named if callable(labels) else named(None))
+        clip, unclipped = self._clipping()
+        transforms = {part: chosen.optax() for part, chosen in unclipped.items()}
+        parted = optax.multi_transform(transforms, named if callable(labels) else named(None))
+        return parted if clip is None else optax.chain(optax.clip_by_global_norm(clip), parted)
+
+    def _clipping(self) -> tuple[float | None, Mapping[str, Recipe]]:
+        """The norm to which the gradients of all parts together are clipped, if so, and the recipes without that."""
+        bounds = {chosen.hyper.get(CLIP) if chosen.rule.unclipped else None for chosen in self.by_part.values()}
+        if len(bounds) > 1:
+            raise ValueError(f"{CLIP} is for all parts together, so they must have the same, got {self}")
+        return bounds.pop(), {part: unclipped(chosen) for part, chosen in self.by_part.items()}
 
     def to_json(self) -> str:
         """The set as JSON text, for `RecipeSet.from_json`; numbers survive exactly."""
@@ -140,6 +152,14 @@ def recipes(**by_part: Recipe) -> RecipeSet:
         if not isinstance(chosen, Recipe):
             raise TypeError(f"{part} must be a Recipe, as ravine.recipe makes it, got {chosen!r}")
     return RecipeSet(MappingProxyType(dict(by_part)))
+
+
+def unclipped(chosen: Recipe) -> Recipe:
+    """The recipe without `clip_global_norm`, for whoever clips before; one without that as it is."""
+    if chosen.rule.unclipped is None:
+        return chosen
+    hyper = {n: v for n, v in chosen.hyper.items() if n != CLIP}
+    return recipe(chosen.rule.unclipped, start=chosen.start, **hyper)
 
 
 def one_rule(given: Sequence[Recipe]) -> list[Recipe]:

@@ -44,7 +44,8 @@ class Rule:
     `name`, `title` and `paper` say what it is; `hyperparameters` and `slots` map names to their declarations;
     `needs_x` and `needs_t` tell whether the equation reads the parameter and the step count (from 1).
     `look_ahead`, for Nesterov's method, is the offset from the parameter to the point where g must be taken. `view`
-    tells how a parameter of more than two dimensions is seen: as one "matrix", or as a "stack" of them.
+    tells how a parameter of more than two dimensions is seen: as one "matrix", or as a "stack" of them. `unclipped` is
+    the same without `clip_global_norm`, where that is around it: what is stepped once all gradients are clipped.
     Calling a Rule calls the function with the arguments in its own order.
     """
 
@@ -61,6 +62,7 @@ class Rule:
     kin: tuple[str, ...] = ()
     transforms: tuple[str, ...] = field(default=())
     view: str = MATRIX
+    unclipped: Rule | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)

@@ -16,7 +16,10 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-KINDS = ("constant", "polynomial", "cosine", "cosine waves", "exponential", "inverse time")
+KINDS = ("constant", "polynomial", "cosine", "cosine waves", "cosine restarts", "exponential", "inverse time")
+
+ROUNDING = 1e-9
+"""More than a logarithm's rounding, and less than what a step is of 10⁸."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,9 @@ class Piece:
     """From `begin` on, k steps later, with p = k/length, in [0, 1] for the first two below:
 
     polynomial: end + (start − end)·(1 − p)^power; cosine: end + (start − end)·((1 + cos πp)/2)^power, cosine waves the
-    same for ever; exponential: start·rate^p, not beyond `end`; inverse time: start/(1 + rate·p); constant: start. With
-    `stairs` p is rounded down.
+    same for ever, cosine restarts again and again from the start, each time `rate` times as long; exponential:
+    start·rate^p, not beyond `end`; inverse time: start/(1 + rate·p)^power; constant: start. With `stairs` p is rounded
+    down.
     """
 
     kind: str
@@ -45,13 +49,13 @@ class Piece:
 
     def value(self, count: Any, library: Any) -> Any:
         """lr after so many finished steps, of which `begin` are another piece's."""
-        p = (count - self.begin) / self.length
+        p = library.maximum((count - self.begin) / self.length, 0.0)  # before that its value is not used
         if self.kind == "constant":
             return self.start + 0.0 * p
         if self.kind in ("exponential", "inverse time"):
             p = library.floor(p) if self.stairs else p
             if self.kind == "inverse time":
-                return self.start / (1.0 + self.rate * p)
+                return self.start / (1.0 + self.rate * p) ** self.power
             value = self.start * self.rate**p
             if self.end is None:
                 return value
@@ -60,9 +64,20 @@ class Piece:
         if self.kind == "polynomial":
             part = (1.0 - library.clip(p, 0.0, 1.0)) ** self.power
         else:
-            p = p if self.kind == "cosine waves" else library.clip(p, 0.0, 1.0)
+            if self.kind == "cosine restarts":
+                p = self._since_restart(p, library)
+            elif self.kind == "cosine":
+                p = library.clip(p, 0.0, 1.0)
             part = ((1.0 + library.cos(math.pi * p)) / 2.0) ** self.power
         return part * self.start + (1.0 - part) * end  # exact at both ends
+
+    def _since_restart(self, p: Any, library: Any) -> Any:
+        """The part of the present cosine that is over."""
+        if self.rate == 1.0:
+            return p - library.floor(p)
+        grown = library.log(p * (self.rate - 1.0) + 1.0) / math.log(self.rate)
+        n = library.floor(grown + ROUNDING)  # restarts so far
+        return (p - (self.rate**n - 1.0) / (self.rate - 1.0)) / self.rate**n
 
     def __str__(self) -> str:
         by = {1.0: "a line", 2.0: "a parabola"}.get(self.power, f"the power {self.power:g}")
@@ -76,36 +91,52 @@ class Piece:
                 waves = " and back, for ever" if self.kind == "cosine waves" else ""
                 power = f" to the power {self.power:g}" * (self.power != 1)
                 return f"{self.start:g} to {self.end or 0.0:g} along a cosine{power}{over}{waves}"
+            case "cosine restarts":
+                longer = f", each time {self.rate:g} times as long" * (self.rate != 1.0)
+                return f"{self.start:g} to {self.end or 0.0:g} along a cosine{over}, again and again{longer}"
             case "exponential":
                 least = "" if self.end is None else f", not beyond {self.end:g}"
                 every = "every" if self.stairs else "in"
                 return f"{self.start:g}, times {self.rate:g} {every} {self.length:g} steps{least}"
-        return f"{self.start:g}/(1 + {self.rate:g}·{'⌊t' if self.stairs else 't'}/{self.length:g}{'⌋' * self.stairs})"
+        power = f"^{self.power:g}" * (self.power != 1.0)
+        time = f"⌊t/{self.length:g}⌋" if self.stairs else f"t/{self.length:g}"
+        return f"{self.start:g}/(1 + {self.rate:g}·{time}){power}"
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Pieces in order of their beginning, the first from 0 on. Called with the number of finished steps, gives lr.
 
-    `call` is the framework's call that it was read from, if it was.
+    `call` is the framework's call that it was read from, if it was. `every` is how many steps there are to one of what
+    the pieces count: the steps of an epoch, where the rate changes from epoch to epoch.
     """
 
     pieces: tuple[Piece, ...]
     call: str = field(default="", compare=False)
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.every >= 1:
+            raise ValueError(f"an epoch must have at least one step, got {self.every!r}")
 
     def __repr__(self) -> str:
         return self.call or f"Schedule({self.pieces!r})"
 
-    def to_data(self) -> list[dict[str, Any]]:
-        """The pieces as plain values, for `Schedule.from_data`."""
-        return [asdict(p) for p in self.pieces]
+    def by_epoch(self, steps: int) -> Schedule:
+        """The same counted in epochs of so many steps: the rate of a step is that of its epoch's number."""
+        return replace(self, every=self.every * steps)
+
+    def to_data(self) -> dict[str, Any]:
+        """Pieces and steps as plain values, for `Schedule.from_data`."""
+        return {"pieces": [asdict(p) for p in self.pieces], "every": self.every}
 
     @staticmethod
     def from_data(data: Any) -> Schedule:
         """The schedule that `to_data` wrote. Raises ValueError for anything else."""
         try:
-            return Schedule(tuple(Piece(**p) for p in data))
-        except (TypeError, ValueError) as error:
+            own = data if isinstance(data, dict) else {"pieces": data}  # a list, in older files
+            return Schedule(tuple(Piece(**p) for p in own["pieces"]), every=own.get("every", 1))
+        except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"no schedule: {str(data)[:60]}: {error}") from error
 
     def __call__(self, count: Any) -> Any:
@@ -120,6 +151,7 @@ class Schedule:
             return self._value(jnp.asarray(count).astype(jnp.float64), jnp)
 
     def _value(self, count: Any, library: Any) -> Any:
+        count = count if self.every == 1 else library.floor(count / self.every)
         first, *rest = self.pieces
         result = first.value(count, library)
         for piece in rest:
@@ -128,7 +160,8 @@ class Schedule:
 
     def __str__(self) -> str:
         first, *rest = self.pieces
-        return "; ".join([str(first), *(f"from step {p.begin:g} on {p}" for p in rest)])
+        words = "; ".join([str(first), *(f"from step {p.begin:g} on {p}" for p in rest)])
+        return words if self.every == 1 else f"{words.replace('step', 'epoch')}, in epochs of {self.every} steps"
 
     def torch(self, optimizer: torch.optim.Optimizer, finished: int = 0) -> torch.optim.lr_scheduler.LRScheduler:
         """A torch scheduler for all groups of an optimizer that has made so many steps: call its step() after each."""

@@ -77,6 +77,37 @@ def clip_value(base: Rule) -> Rule:
     return _transform("clip_value", base, apply, {"clip_value": Hyperparameter(1.0, POSITIVE)})
 
 
+def clip_norm(base: Rule) -> Rule:
+    """Clip the gradient of each parameter to the norm c: g·c/max(‖g‖, c). c is `clip_norm`, default 1.
+
+    Keras's `clipnorm`, TensorFlow's `clip_by_norm`. Of a stack of matrices each is clipped by itself.
+    """
+    return _transform("clip_norm", base, _clipped("clip_norm"), {"clip_norm": Hyperparameter(1.0, POSITIVE)})
+
+
+def clip_global_norm(base: Rule) -> Rule:
+    """Clip the gradients of all parameters together to the norm c, which is `clip_global_norm`, default 1.
+
+    An equation has one parameter in sight, which may be all there are: to it this is `clip_norm`. Front ends that step
+    many find the norm over all of them, and step by the rule that is `unclipped`. So it must be outermost, but for what
+    leaves the norm of g as it is. Keras's `global_clipnorm`, optax's `clip_by_global_norm`; torch's `clip_grad_norm_`
+    adds 1e-6 to the norm.
+    """
+    apply = _clipped("clip_global_norm")
+    made = _transform("clip_global_norm", base, apply, {"clip_global_norm": Hyperparameter(1.0, POSITIVE)})
+    return replace(made, unclipped=base)
+
+
+def _clipped(bound: str) -> Apply:
+    """The rule on a gradient of at most this norm."""
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        c = hyper.pop(bound)
+        return inner.apply(x, g * (c / maximum(norm(g), c)), slots, t, hyper)
+
+    return apply
+
+
 def stored_at_look_ahead(base: Rule) -> Rule:
     """The same method for a program in which the stored parameter is y = x + o, the look-ahead point itself.
 
@@ -150,7 +181,9 @@ def stacked(base: Rule) -> Rule:
     The last two dimensions are a matrix's. A rule that works on each element alone does the same either way.
     """
     inner = _checked("stacked", base)
-    return replace(inner, name=f"stacked({inner.name})", view=STACK, transforms=("stacked", *inner.transforms))
+    unclipped = None if inner.unclipped is None else stacked(inner.unclipped)
+    name, outer = f"stacked({inner.name})", ("stacked", *inner.transforms)
+    return replace(inner, name=name, view=STACK, transforms=outer, unclipped=unclipped)
 
 
 TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
@@ -161,6 +194,8 @@ TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
             decoupled_weight_decay,
             maximize,
             clip_value,
+            clip_norm,
+            clip_global_norm,
             lr_decay,
             heavy_ball,
             nesterov_ball,
@@ -171,6 +206,9 @@ TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
     }
 )
 """Every transform by name."""
+
+KEEP_NORM = ("maximize", "decoupled_weight_decay", "lr_decay", "stored_at_look_ahead", "stacked")
+"""Transforms that may be around `clip_global_norm`: the norm of g is the same inside them."""
 
 
 def named(
@@ -208,6 +246,11 @@ def _transform(name: str, base: Rule, apply: Apply, added: Mapping[str, Hyperpar
     for key in added:
         if key in inner.hyperparameters:
             raise ValueError(f"{name} can't wrap {inner.name}: it already has a hyperparameter {key}")
+    if inner.unclipped is not None and name not in KEEP_NORM:
+        raise ValueError(
+            f"{name} can't wrap {inner.name}: clip_global_norm takes the norm of all gradients as they come, before "
+            "anything else is done to them, so it must be outermost"
+        )
 
     def function(x: Any, g: Any, *slots: Any, t: Any, **hyper: Any) -> tuple[Any, ...]:
         return apply(inner, x, g, slots, t, hyper)
@@ -220,4 +263,5 @@ def _transform(name: str, base: Rule, apply: Apply, added: Mapping[str, Hyperpar
         needs_x=True,  # of this function: what the equation reads is seen in its graph
         needs_t=True,
         transforms=(name, *inner.transforms),
+        unclipped=None if inner.unclipped is None else TRANSFORMS[name](inner.unclipped),
     )

@@ -13,6 +13,8 @@ from ravine.dialects import chains
 LIVE = [
     "optax.chain(optax.add_decayed_weights(0.01), optax.sgd(0.1, momentum=0.9))",
     "optax.chain(optax.clip(0.5), optax.adam(0.01))",
+    "optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.01))",
+    "optax.chain(optax.clip_by_global_norm(max_norm=1.0), optax.add_decayed_weights(0.1), optax.sgd(0.1))",
     "optax.chain(optax.clip(0.5), optax.add_decayed_weights(0.1), optax.rmsprop(0.01, momentum=0.9))",
     "optax.chain(optax.add_decayed_weights(0.1), optax.clip(0.5), optax.adam(0.01))",
     "optax.chain(optax.scale(-1.0), optax.adagrad(0.1))",
@@ -91,7 +93,7 @@ def test_a_recipe_is_written_as_a_chain_where_it_takes_one(chosen: Recipe) -> No
 
 
 BESIDE = {
-    "optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))": ("optax.clip_by_global_norm(1.0)",),
+    "optax.chain(optax.adaptive_grad_clip(0.1), optax.adamw(1e-3))": ("optax.adaptive_grad_clip(0.1)",),
     "optax.MultiSteps(optax.adam(0.01), every_k_schedule=4)": ("optax.MultiSteps(..., every_k_schedule=4)",),
     "optax.chain(optax.zero_nans(), optax.clip(1.0), optax.sgd(0.1))": ("optax.zero_nans()",),
 }
@@ -108,7 +110,8 @@ REFUSED = {
     "optax.chain(optax.clip(1.0))": "there is no optimizer among clip",
     "optax.chain(optax.adam(0.1), optax.scale(0.5))": r"optax.scale\(0.5\) stands behind optax.adam",
     "optax.chain(optax.scale(0.5), optax.adam(0.1))": "is no transform of a recipe",
-    "optax.chain(optax.clip(1.0), optax.clip_by_global_norm(1.0), optax.adam(0.1))": "stands behind clip, and no",
+    "optax.chain(optax.clip(1.0), optax.clip_by_global_norm(1.0), optax.adam(0.1))": "so it must be outermost",
+    "optax.chain(optax.clip(1.0), optax.centralize(), optax.adam(0.1))": "stands behind clip, and no",
     "optax.chain(optax.scale_by_adam())": "there must be the learning rate",
     "optax.chain(optax.scale_by_adam(), optax.scale(0.1))": "there must be the learning rate",
     "optax.chain(optax.scale_by_adam(), optax.centralize(), optax.scale(-0.1))": "centralize.* is no optimizer",

@@ -59,7 +59,7 @@ VERDICTS = [
     ("decay coupled or not", torch.Adam(weight_decay=0.01), torch.AdamW(), {"weight decay"}, 1),
     ("optax's and torch's decay", optax.adamw(0.001), torch.AdamW(), {"weight decay"}, 1),
     ("what AMSGrad remembers", optax.amsgrad(0.001), torch.Adam(amsgrad=True), {"maximum"}, 2),
-    ("clipping", keras.SGD(), keras.SGD(clipvalue=1.0), {"clipping by value"}, 1),
+    ("clipping", keras.SGD(), keras.SGD(clipvalue=1.0), {"clipping"}, 1),
     ("up or down", torch.SGD(), torch.SGD(maximize=True), {"maximize"}, 1),
     ("centring", keras.RMSprop(), keras.RMSprop(centered=True), {"mean"}, 1),
     ("momentum", keras.RMSprop(), keras.RMSprop(momentum=0.9), {"momentum"}, 2),

@@ -196,6 +196,14 @@ def test_code_in_a_torch_file_is_named_and_not_run(tmp_path: Path, monkeypatch: 
     assert [p.name for p in tmp_path.iterdir()] == ["evil.pt"]
 
 
+def test_compressed_shards_are_refused_by_name() -> None:
+    with pytest.raises(
+        ValueError, match=r"shards that are compressed \(stream\.zstd/1\).*save it again without"
+    ) as told:
+        convert.load(FILES / "sharded-compressed", "torch")
+    assert "damaged" not in str(told.value)
+
+
 def test_a_folder_of_nothing_says_what_is_looked_for(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no checkpoint.*optimizer\.pt"):
         convert.load(tmp_path, "torch")

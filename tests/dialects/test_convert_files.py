@@ -14,21 +14,33 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ravine import convert
+from ravine import convert, dialects
 from ravine.convert import files, keras_files
 
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("h5py", reason="h5py is not installed")
 pytest.importorskip("msgpack", reason="msgpack is not installed")
 
-from recorded_files import FILES, RECORDER, STEPS, goes_on, values
+from recorded_files import FILES, RECORDER, STEPS, goes_on, parameters, same, trained, values
 
 NAMED = ("adamw.h5", "nadam.h5", "ema.h5")  # has the variables by name, as optax has
 NAMES = [n.replace("/", "_") for n in RECORDER.SHAPES]
 
 
-OTHERWISE = ("legacy-rmsprop.h5", "legacy-sgd.h5", "cosine.keras", "accumulated.keras")  # have tests of their own
+OTHERWISE = (
+    "legacy-rmsprop.h5",
+    "legacy-sgd.h5",
+    "cosine.keras",
+    "accumulated.keras",
+    "factor.keras",
+)  # have tests of their own
 KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS and p.name not in OTHERWISE)
+
+
+def torch_parameter(values: np.ndarray) -> Any:
+    import torch
+
+    return torch.nn.Parameter(torch.tensor(values))
 
 
 @pytest.mark.parametrize("name", KERAS)
@@ -73,11 +85,95 @@ def test_an_accumulation_counts_updates_and_not_calls() -> None:
     np.testing.assert_allclose(state.slots["0"]["delta"], -0.1 * (0.9 * first + second), rtol=1e-6)
 
 
-def test_clipping_by_norm_in_a_call_is_named_too(tmp_path: Path) -> None:
-    np.savez(tmp_path / "s.npz", iteration=np.array(3), w_momentum=np.ones(3, np.float32))
-    state = convert.load(tmp_path / "s.npz", "keras", "keras.SGD(0.1, 0.9, global_clipnorm=1.0)")
-    assert state.beside == ("global_clipnorm=1.0",)
-    assert state.call == "keras.SGD(learning_rate=0.1, momentum=0.9)"
+CLIPPED = {
+    "clipped.keras": ("optax.clip_by_global_norm(2.0)", "torch.nn.utils.clip_grad_norm_(parameters, 2.0) before each"),
+    "clipvalue.keras": ("optax.clip(0.5)", "torch.nn.utils.clip_grad_value_(parameters, 0.5) before each step"),
+    "clipnorm.keras": (None, "The gradients were clipped (clip_norm 1): in torch nothing does that."),
+}
+
+
+@pytest.mark.parametrize("name", CLIPPED)
+def test_clipping_goes_along_or_is_named(name: str) -> None:
+    state = convert.load(FILES / name, "keras")
+    link, words = CLIPPED[name]
+    assert "clip" in convert.move(state, "keras").state.call
+    there = convert.move(state, "optax")
+    assert link is None or link in there.state.call
+    assert link is not None or "in optax nothing does that" in " ".join(there.notes)
+    assert words in " ".join(convert.move(state, "torch").notes)
+
+
+def test_what_is_called_before_a_step_in_torch_does_what_the_clipping_did() -> None:
+    """SGD is the same in both, while lr is constant. torch adds 1e-6 to the norm."""
+    import torch
+
+    params = parameters("clipped.keras")
+    outcome = convert.move(convert.load(FILES / "clipped.keras", "keras"), "torch")
+    (note,) = (n for n in outcome.notes if "clip" in n)
+    called = note.split("that is ")[1].split(" before")[0]
+    optimizer = torch.optim.SGD([(str(k), p) for k, p in enumerate(params)], lr=0.1, momentum=0.9)
+    optimizer.load_state_dict(convert.into_torch(convert.write(outcome.state), optimizer.state_dict()))
+    optimizer.register_step_pre_hook(lambda *_: eval(called, {"torch": torch, "parameters": params}) and None)
+    same(trained(params, optimizer), "clipped.keras")
+
+
+def test_optax_clips_on_both_sides() -> None:
+    """From a chain's file, in the same chain again and in torch."""
+    line = "optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(0.05))"
+    goes_on("clipped.msgpack", "optax", NAMES, optimizer=line)
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    import jax.numpy as jnp
+
+    state = convert.load(FILES / "clipped.msgpack", "optax", line)
+    tx = eval(convert.move(state, "optax").state.call, {"optax": optax})
+    x = dict(zip(NAMES, map(jnp.asarray, values("clipped.msgpack", "saved")), strict=True))
+    there = convert.into_optax(convert.write(state), tx.init(x))
+    for t in STEPS:
+        grads = dict(zip(NAMES, map(jnp.asarray, RECORDER.gradients(t)), strict=True))
+        updates, there = tx.update(grads, there, x)
+        x = optax.apply_updates(x, updates)
+    same([np.asarray(x[n]) for n in NAMES], "clipped.msgpack")
+
+
+def test_ravines_own_clipping_goes_along() -> None:
+    import ravine.torch
+
+    params = [torch_parameter(v) for v in values("clipped.keras", "saved")]
+    optimizer = ravine.torch.Adam([(str(k), p) for k, p in enumerate(params)], clip_global_norm=2.0)
+    for p in params:
+        p.grad = p.detach().clone()
+    optimizer.step()
+    state = optimizer.state_dict()
+    _, call = convert.from_torch(state)
+    assert call == "torch.Adam()"
+    assert convert.groups(state)[0].beside == ("clip_global_norm=2.0",)
+    own = convert.groups(ravine.recipe("clip_global_norm(lion)").torch(params).state_dict(), "clip_global_norm(lion)")
+    assert ravine.Recipe.from_json(own[0].optimizer.call) == ravine.recipe("clip_global_norm(lion)")
+
+
+def test_a_scaled_loss_and_sums_of_gradients_are_done_as_the_refusals_say() -> None:
+    """Keras divides by loss_scale_factor, and steps every second time by the mean of two gradients."""
+    with pytest.raises(ValueError, match="unscale the gradients before the optimizer sees them"):
+        dialects.keras.Adam(loss_scale_factor=8.0)
+    params = parameters("factor.keras")
+    optimizer = convert.resume(FILES / "factor.keras", [(str(k), p) for k, p in enumerate(params)], "keras")
+    for t in STEPS:
+        for p, g in zip(params, RECORDER.gradients(t), strict=True):
+            p.grad = torch_parameter(g).detach() / 8.0
+        optimizer.step()
+    same([p.detach().numpy() for p in params], "factor.keras")
+    assert convert.load(FILES / "factor.keras", "keras").beside == ("loss_scale_factor=8.0",)
+
+    with pytest.raises(ValueError, match="give it the mean of so many gradients"):
+        dialects.keras.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2)
+    name = "accumulated.keras"
+    params = parameters(name)
+    optimizer = convert.resume(FILES / name, [(str(k), p) for k, p in enumerate(params)], "keras")
+    for t in range(RECORDER.BEFORE, RECORDER.BEFORE + RECORDER.AFTER, 2):  # the fifth gradient waits in the file
+        for p, a, b in zip(params, RECORDER.gradients(t - 1), RECORDER.gradients(t), strict=True):
+            p.grad = torch_parameter((a + b) / 2).detach()
+        optimizer.step()
+    same([p.detach().numpy() for p in params], name)
 
 
 OPTAX = {

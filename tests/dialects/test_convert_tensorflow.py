@@ -25,6 +25,7 @@ SAVED = {
     "saver-adam": "tf.train.AdamOptimizer(0.01)",
     "saver-momentum": "tf.train.MomentumOptimizer(0.1, 0.9, use_nesterov=True)",
     "saver-adadelta": "tf.train.AdadeltaOptimizer(1.0)",
+    "saver-parted": "tf.train.AdamOptimizer(0.01)",  # partitioned variables
 }
 
 
@@ -117,6 +118,51 @@ def test_a_bad_checkpoint_is_refused(case: str, tmp_path: Path) -> None:
     change(folder)
     with pytest.raises(ValueError, match=words):
         convert.load(folder, "tensorflow", call)
+
+
+def test_numbers_keep_their_order_as_bytes() -> None:
+    """TensorFlow's own codes, and the order of all that slices need."""
+    known = {0: "80", 1: "81", 63: "bf", 64: "c040", 8192: "e02000", -1: "7f", -64: "40", -65: "3fbf"}
+    assert {n: bundle._ordered(n).hex() for n in known} == known
+    codes = [bundle._ordered(n) for n in (-(2**40), *range(-70, 70), 8191, 8192, 2**20, 2**40)]
+    assert codes == sorted(codes)
+
+
+def _sliced(change: Any) -> dict[bytes, bytes]:
+    entries = dict(bundle._table((FILES / "saver-parted" / INDEX).read_bytes()))
+    keys = [k for k in entries if k.startswith(b"\0\0") or k[:1] == b"\0"]
+    change(entries, [k for k in keys if b"one/kernel\0" in k])
+    return entries
+
+
+def _overlapping(entries: dict[bytes, bytes], keys: list[bytes]) -> None:
+    """Two slices of 2 × 4 and 1 × 4, said to begin at row 0 and at row 1."""
+    name = next(k for k in entries if k == b"one/kernel")
+    first = bundle._entry(entries[name]).slices[0]
+    second = ((1, 1), first[1])
+    entries[bundle._key(name, second)] = entries.pop(keys[1])
+    old = entries[name]
+    entries[name] = old.replace(bytes([8, 2, 16, 1]), bytes([8, 1, 16, 1]))
+    assert entries[name] != old
+
+
+WRONG_SLICES = {
+    "missing": (lambda entries, keys: entries.pop(keys[0]), "slices of 'one/kernel' are missing"),
+    "too few": (
+        lambda entries, keys: entries.update({keys[0]: entries[keys[1]]}),
+        "the slices of 'one/kernel' don't fill its shape",
+    ),
+    "overlapping": (_overlapping, "lie on each other"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_SLICES)
+def test_slices_that_are_no_whole_are_refused(case: str) -> None:
+    change, words = WRONG_SLICES[case]
+    entries = _sliced(change)
+    name = b"one/kernel"
+    with pytest.raises(ValueError, match=words):
+        bundle._joined(name, bundle._entry(entries[name]), entries, [FILES / "saver-parted" / DATA])
 
 
 def test_an_optimizer_that_is_not_there_is_said() -> None:

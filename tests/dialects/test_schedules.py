@@ -24,10 +24,12 @@ def read(call: str) -> Schedule:
 
 @pytest.mark.parametrize("call", VALUES)
 def test_the_frameworks_own_values(call: str) -> None:
-    """Keras and optax compute theirs in float32, where 1 + cos x near x = π loses digits of its own."""
+    """Keras and optax compute theirs in float32, where 1 + cos x near x = π loses digits of its own; k/5 − ⌊k/5⌋ loses
+    some of k/5."""
     own = VALUES[call]
     schedule = read(call)
-    np.testing.assert_allclose([schedule(k) for k in range(len(own))], own, rtol=2e-6, atol=2e-8 * max(own))
+    loss = 4e-7 if "DecayRestarts" in call else 2e-8
+    np.testing.assert_allclose([schedule(k) for k in range(len(own))], own, rtol=2e-6, atol=loss * max(own))
     np.testing.assert_array_equal(schedule(np.arange(len(own))), [schedule(k) for k in range(len(own))])
 
 
@@ -66,7 +68,7 @@ def test_how_many_have_a_spelling() -> None:
     counts = {
         f: sum(schedule_calls.spelled(read(c), f) is not None for c in VALUES) for f in ("keras", "optax", "torch")
     }
-    assert counts == {"keras": 25, "optax": 34, "torch": 23}
+    assert counts == {"keras": 32, "optax": 45, "torch": 32}
 
 
 @pytest.mark.parametrize("call", list(VALUES)[::3])

@@ -289,7 +289,15 @@ def test_an_illegal_guard_is_named(options: dict[str, Any], error: type[Exceptio
 @pytest.mark.parametrize("name", NAMES)
 def test_the_signature_is_torchs_with_the_guards_behind(name: str) -> None:
     mine, torchs = (inspect.signature(kind).parameters for kind in (ours(name), theirs(name)))
-    assert list(mine) == [*torchs, "on_nonfinite", "rounding", "rounding_seed", "state", "state_rounding"]
+    assert list(mine) == [
+        *torchs,
+        "on_nonfinite",
+        "rounding",
+        "rounding_seed",
+        "state",
+        "state_rounding",
+        "clip_global_norm",
+    ]
     for key, parameter in torchs.items():
         assert mine[key].default == parameter.default
         assert mine[key].kind == parameter.kind

@@ -15,7 +15,8 @@ from ravine.engines import eager
 from ravine.rule import Rule, declare
 from ravine.trace.graph import PRODUCTS
 
-FAMILY = [ravine.rule(name) for name in MATRIX]
+WRAPPED = ["clip_norm(adam)", "clip_norm(maximize(weight_decay(momentum_torch)))"]
+FAMILY = [ravine.rule(name) for name in [*MATRIX, *WRAPPED]]
 REDUCING = [*matrix_rules.REDUCING, *(r for r in FAMILY if not any(n.op in PRODUCTS for n in r.graph.nodes))]
 MULTIPLYING = [*matrix_rules.MULTIPLYING, *(r for r in FAMILY if r not in REDUCING)]
 SHAPES = [(), (5,), (4, 3), (3, 70), (1, 33), (40, 1), (4, 2, 3, 3)]

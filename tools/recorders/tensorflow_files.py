@@ -28,23 +28,36 @@ def record(out: Path, keep: Keep, gradients: Gradients, shapes: dict[str, Any], 
     }
     for name, make in savers.items():
         saver(out, keep, gradients, shapes, before, steps, name, make)
+    parts = tf.compat.v1.fixed_size_partitioner(2)  # along the first axis
+    saver(out, keep, gradients, shapes, before, steps, "saver-parted", lambda: v1.AdamOptimizer(0.01), parts)
     checkpoint(out, keep, gradients, shapes, before, steps)
     keras_2(out, keep, gradients, shapes, before, steps)
 
 
 def saver(
-    out: Path, keep: Keep, gradients: Gradients, shapes: Any, before: int, steps: int, name: str, make: Any
+    out: Path,
+    keep: Keep,
+    gradients: Gradients,
+    shapes: Any,
+    before: int,
+    steps: int,
+    name: str,
+    make: Any,
+    partitioner: Any = None,
 ) -> None:
     v1 = tf.compat.v1
     rng = np.random.default_rng(5)
     with tf.Graph().as_default(), v1.Session() as session:
+        initial = [initializer(rng.normal(size=s).astype(np.float32)) for s in shapes.values()]
         variables = [
-            v1.get_variable(n, initializer=rng.normal(size=s).astype(np.float32), use_resource=False)
-            for n, s in shapes.items()
+            v1.get_variable(n, s, initializer=i, use_resource=False, partitioner=partitioner)
+            for (n, s), i in zip(shapes.items(), initial, strict=True)
         ]
         count = v1.train.get_or_create_global_step()
         feeds = [v1.placeholder(tf.float32, s) for s in shapes.values()]
-        step = make().apply_gradients(list(zip(feeds, variables, strict=True)), global_step=count)
+        losses = [tf.reduce_sum(tf.convert_to_tensor(v) * g) for v, g in zip(variables, feeds, strict=True)]
+        step = make().minimize(tf.add_n(losses), global_step=count)
+        variables = [tf.convert_to_tensor(v) for v in variables]
         session.run(v1.global_variables_initializer())
         for t in range(steps):
             if t == before:
@@ -53,6 +66,16 @@ def saver(
                 keep(name, "saved", session.run(variables))
             session.run(step, dict(zip(feeds, gradients(t), strict=True)))
         keep(name, "after", session.run(variables))
+
+
+def initializer(values: np.ndarray) -> Any:
+    """What a variable, or a part of one, starts at."""
+
+    def start(shape: Any, dtype: Any = None, partition_info: Any = None) -> Any:
+        corner = partition_info.var_offset if partition_info else [0] * values.ndim
+        return tf.constant(values[tuple(slice(c, c + n) for c, n in zip(corner, shape, strict=True))])
+
+    return start
 
 
 def built(keras: Any, rate: Any, shapes: Any) -> Any:

@@ -36,6 +36,9 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
 @click.option("--key", help="Which optimizer of a file with several, as in 'optimizer_states.0'.")
 @click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer stands for.")
 @click.option("--schedule", help="A torch scheduler, as in 'CosineAnnealingLR(optimizer, T_max=100)'.")
+@click.option(
+    "--steps-per-epoch", type=click.IntRange(min=1), help="Steps of an epoch, where the scheduler counts those."
+)
 @click.option("--step", type=click.IntRange(min=0), help="The number of finished steps, where the file doesn't say.")
 @click.option(
     "--rename",
@@ -60,6 +63,7 @@ def convert(
     key: str | None,
     let: tuple[str, ...],
     schedule: str | None,
+    steps_per_epoch: int | None,
     step: int | None,
     rename: tuple[str, ...],
     transpose: tuple[str, ...],
@@ -83,7 +87,9 @@ def convert(
     if optimizer and "(" in optimizer and dialects.is_line(optimizer):
         optimizer = dialects.canonical(optimizer, given_names(let))
     console = Console()
-    loaded = conversion.load_groups(state, source, optimizer, step, key, schedule=schedule)
+    loaded = conversion.load_groups(
+        state, source, optimizer, step, key, schedule=schedule, steps_per_epoch=steps_per_epoch
+    )
     for each in loaded:
         console.print(Text(f"{state} was taken for {each.taken_for}: {_size(each.state)}"))
     for note in dict.fromkeys(note for each in loaded for note in each.notes):

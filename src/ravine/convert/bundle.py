@@ -1,15 +1,16 @@
 """TensorFlow's checkpoints read without TensorFlow: NAME.index, a sorted table, and NAME.data-…, the numbers.
 
 The table is LevelDB's (tensorflow/core/lib/io/format.h): blocks of keys that share beginnings, found by a footer. An
-entry is a protocol buffer (tensorflow/core/protobuf/tensor_bundle.proto): type, shape, and where the bytes are.
-Everything has a checksum (CRC-32C), and every one is checked.
+entry is a protocol buffer (tensorflow/core/protobuf/tensor_bundle.proto): type, shape, and where the bytes are. The
+slices of a partitioned variable are entries of their own, whose keys say which part each is, in an order-keeping code
+(tensorflow/core/lib/strings/ordered_code.h). Everything has a checksum (CRC-32C), and every one is checked.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,15 @@ BFLOAT16 = 14
 """TensorFlow's types of numbers (tensorflow/core/framework/types.proto); strings, the graph of objects, are passed."""
 
 
+Slice = tuple[tuple[int, int], ...]
+"""Where a part of a tensor begins along each axis, and how long it is; −1 for all of the axis."""
+
+
 @dataclass(frozen=True)
 class _Entry:
     dtype: int
     shape: tuple[int, ...]
+    slices: tuple[Slice, ...]
     shard: int
     offset: int
     size: int
@@ -45,7 +51,11 @@ def load(prefix: Path) -> Tensors:
         found: Tensors = {}
         for name, value in entries.items():
             entry = _entry(value)
-            if entry.dtype in TYPES:
+            if entry.dtype not in TYPES or name.startswith(b"\0"):  # the graph of objects, or a slice
+                continue
+            if entry.slices:
+                found[name.decode()] = _joined(name, entry, entries, shards)
+            else:
                 found[name.decode()] = _numbers(shards[entry.shard], entry)
         return found
     except (OSError, KeyError, IndexError, ValueError, struct.error, OverflowError) as error:
@@ -66,6 +76,41 @@ def _numbers(shard: Path, entry: _Entry) -> np.ndarray:
         raise ValueError(f"{shard.name} has a wrong checksum")
     array = np.frombuffer(data, dtype).reshape(entry.shape).copy()
     return (array.astype("<u4") << 16).view("<f4") if entry.dtype == BFLOAT16 else array
+
+
+def _joined(name: bytes, whole: _Entry, entries: Mapping[bytes, bytes], shards: Sequence[Path]) -> np.ndarray:
+    """A partitioned variable. Raises ValueError for slices that are missing, overlap or don't fill it."""
+    keys = {part: _key(name, part) for part in whole.slices}
+    if not set(keys.values()) <= entries.keys():
+        raise ValueError(f"slices of {name.decode()!r} are missing")
+    parts = [(part, _entry(entries[key])) for part, key in keys.items()]
+    if sum(p.size for _, p in parts) != math.prod(whole.shape) * np.dtype(TYPES[whole.dtype]).itemsize:
+        raise ValueError(f"the slices of {name.decode()!r} don't fill its shape {whole.shape}")
+    result = np.empty(whole.shape, "<f4" if whole.dtype == BFLOAT16 else TYPES[whole.dtype])
+    is_filled = np.zeros(whole.shape, bool)
+    for part, entry in parts:
+        where = tuple(slice(start, start + length) if length >= 0 else slice(None) for start, length in part)
+        if result[where].shape != entry.shape or entry.dtype != whole.dtype:
+            raise ValueError(f"a slice of {name.decode()!r} has shape {entry.shape}, not {result[where].shape}")
+        result[where], is_filled[where] = _numbers(shards[entry.shard], entry), True
+    if not is_filled.all():
+        raise ValueError(f"slices of {name.decode()!r} lie on each other")
+    return result
+
+
+def _key(name: bytes, part: Slice) -> bytes:
+    """The key of a slice (tensorflow/core/util/saved_tensor_slice_util.cc)."""
+    escaped = name.replace(b"\xff", b"\xff\0").replace(b"\0", b"\0\xff") + b"\0\1"
+    numbers = b"".join(_ordered(n) for pair in part for n in pair)
+    return b"\0" + escaped + bytes([1, len(part)]) + numbers
+
+
+def _ordered(n: int) -> bytes:
+    """A number so that the order of bytes is that of numbers: the leading bits of the first byte count the bytes."""
+    size = ((n if n >= 0 else ~n).bit_length() + 1 + 6) // 7
+    if size > 7:
+        raise ValueError(f"a slice begins at {n}")
+    return (n % (1 << 8 * size) ^ ((0xFF00 >> size) & 0xFF) << 8 * (size - 1)).to_bytes(size, "big")
 
 
 def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -137,6 +182,7 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
 def _entry(data: bytes) -> _Entry:
     fields: dict[int, int] = {}
     shape: tuple[int, ...] = ()
+    slices: list[Slice] = []
     for number, value in _fields(data):
         if isinstance(value, int):
             fields[number] = value
@@ -144,8 +190,9 @@ def _entry(data: bytes) -> _Entry:
             dims = [dict(_fields(own)) for n, own in _fields(value) if n == 2 and isinstance(own, bytes)]
             shape = tuple(int(d.get(1, 0)) for d in dims)
         elif number == 7:
-            raise ValueError("it has tensors in slices (partitioned variables)")
-    return _Entry(fields[1], shape, *(fields.get(n, 0) for n in (3, 4, 5, 6)))
+            extents = [dict(_fields(own)) for n, own in _fields(value) if n == 1 and isinstance(own, bytes)]
+            slices.append(tuple((int(e.get(1, 0)), int(e.get(2, -1))) for e in extents))
+    return _Entry(fields[1], shape, tuple(slices), *(fields.get(n, 0) for n in (3, 4, 5, 6)))
 
 
 def _steps() -> np.ndarray:

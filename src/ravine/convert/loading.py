@@ -14,8 +14,9 @@ from ravine.convert.optax_tree import of_train_state
 from ravine.convert.recognise import Recognised
 from ravine.convert.state import OptimizerState, Outcome, move
 from ravine.convert.torch_names import Entry, named
-from ravine.convert.torch_schedules import of_group, schedule_of
-from ravine.convert.torch_state import groups, has_numbers
+from ravine.convert.torch_schedules import call as scheduler_call
+from ravine.convert.torch_schedules import check, counted, of_group, untold
+from ravine.convert.torch_state import Group, groups, has_numbers
 from ravine.schedules import Schedule
 
 FOLDERS = (*torch_files.OPTIMIZERS[:2], sharded.METADATA, "*.index", "variables/variables.index", orbax_files.METADATA)
@@ -53,21 +54,27 @@ def load_groups(
     key: str | None = None,
     model: Sequence[Entry] = (),
     schedule: str | None = None,
+    steps_per_epoch: int | None = None,
 ) -> list[Loaded]:
     """The states in a file or folder, one for each group of parameters with settings of its own.
 
     `key` is the place of the optimizer in a file that holds more than one, as "optimizer_states.0" or "opt_state";
     `model` are the names and shapes of the model's parameters, in order, for a torch file that has only numbers (by
     default those of a model's state dict in it); `schedule` is the call of a torch scheduler that the file does not
-    tell. Raises ValueError for a file that is damaged, that is another framework's, or that does not say which
-    optimizer it is from.
+    tell, and `steps_per_epoch` how many steps it counts as one, where it was stepped once an epoch. Raises ValueError
+    for a file that is damaged, that is another framework's, or that does not say which optimizer it is from, and for a
+    schedule that the scheduler in the file does not follow.
     """
     if path.suffix in torch_files.KINDS if path.is_file() else torch_files.is_folder(path):
         if framework not in ("torch", RAVINE):
             raise ValueError(f"{path} is torch's, not {framework}'s")
-        return _torch(torch_files.load(path, key), call, step, model, schedule)
-    if schedule is not None:
-        raise ValueError("schedule is for torch's files: elsewhere a schedule stands in the optimizer's call")
+        if steps_per_epoch is not None and steps_per_epoch < 1:
+            raise ValueError(f"steps_per_epoch must be at least 1, got {steps_per_epoch}")
+        found = torch_files.load(path, key)
+        return _scheduled(*_torch(found, call, step, model), found, schedule, steps_per_epoch)
+    if schedule is not None or steps_per_epoch is not None:
+        name = "schedule" if schedule is not None else "steps_per_epoch"
+        raise ValueError(f"{name} is for torch's files: elsewhere a schedule stands in the optimizer's call")
     if (prefix := tensorflow_files.prefix(path)) is not None:
         call, follows = unscheduled(spelled(call, framework)) if call else (None, None)
         call = _own(path, call, framework) if call else None
@@ -81,9 +88,9 @@ def load_groups(
     left: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     if path.suffix in keras_files.KINDS:
-        found = keras_files.load(path, call)
-        tensors, call, left, beside = found.tensors, found.call, found.left, found.beside
-        step = found.step if step is None else step
+        own = keras_files.load(path, call)
+        tensors, call, left, beside = own.tensors, own.call, own.left, own.beside
+        step = own.step if step is None else step
     elif in_orbax is not None:
         tensors = of_train_state(orbax_files.load(in_orbax), key)
     elif path.suffix in flax_files.KINDS:
@@ -134,9 +141,9 @@ def _own(path: Path, call: str, framework: str) -> str:
 
 
 def _torch(
-    found: torch_files.Found, call: str | None, step: int | None, model: Sequence[Entry], schedule: str | None
-) -> list[Loaded]:
-    """The groups of a torch optimizer, with the model's names and the schedule where they can be told."""
+    found: torch_files.Found, call: str | None, step: int | None, model: Sequence[Entry]
+) -> tuple[list[Loaded], list[Group]]:
+    """The groups of a torch optimizer, with the model's names where they can be told."""
     names: dict[int, str] | None = None
     notes: tuple[str, ...] = ()
     known = model or found.model
@@ -157,14 +164,40 @@ def _torch(
             "(A model's .safetensors sorts its names, which tells no order.)",
         )
     each = groups(found.state_dict, call, names)
-    loaded = [replace(_loaded(g.tensors, g.optimizer, step, {}), notes=notes) for g in each]
-    steps = max((own.state.t or 0 for own in loaded), default=0)
-    if schedule is None and found.scheduler is not None:
-        schedule, said = schedule_of(found.scheduler, steps)
-        loaded = [replace(own, notes=(*own.notes, said)) for own in loaded] if said else loaded
-    if schedule is None:
-        return loaded
-    follows = [of_group(schedule, g.options) for g in each]
+    return [_of_group(g, step, notes) for g in each], each
+
+
+def _of_group(group: Group, step: int | None, notes: tuple[str, ...]) -> Loaded:
+    loaded = _loaded(group.tensors, group.optimizer, step, {})
+    return replace(loaded, state=replace(loaded.state, beside=group.beside), notes=notes)
+
+
+def _scheduled(
+    loaded: list[Loaded], each: list[Group], found: torch_files.Found, given: str | None, per_epoch: int | None
+) -> list[Loaded]:
+    """The groups with the schedule that is given, or that the scheduler in the file is, where it can be told."""
+    steps, state = max((own.state.t for own in loaded if own.state.t is not None), default=None), found.scheduler
+    calls = [given] * len(each)
+    if state is not None and given is None:
+        calls = [scheduler_call(state, g.options) for g in each]
+    said = "" if state is None else counted(state, steps, per_epoch)
+    if state is not None and None in calls and not said:
+        said = untold(state, found.hint)
+    follows: list[Schedule] = []
+    if not said:
+        try:
+            follows = [of_group(t, g.options, per_epoch) for t, g in zip(calls, each, strict=True) if t is not None]
+            for number, own in enumerate(follows if state is not None else []):
+                check(own, state or {}, each[number].number, steps or 0)
+        except ValueError as error:
+            if given is not None:
+                raise
+            said = f"The scheduler in the file is not supported: {error}."
+    if said and given is not None:
+        raise ValueError(said)
+    if said or not follows:
+        notes = (f"{said} It is left behind.",) if said else ()
+        return [replace(own, notes=(*own.notes, *notes)) for own in loaded]
     # A parameter group has the learning rate of its next step, whatever the schedule's arithmetic.
     return [
         replace(

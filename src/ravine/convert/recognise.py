@@ -24,7 +24,14 @@ CARRIED = frozenset(
     (
         *("params", "param_names", "name", "lr_scale"),
         *("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum"),  # a scheduler's notes
-        *("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps"),  # Ravine's guards
+        *(
+            "clip_global_norm",
+            "on_nonfinite",
+            "skipped_steps",
+            "rounding",
+            "rounding_seed",
+            "rounding_steps",
+        ),  # Ravine's guards
         *("state", "state_rounding"),  # in how many bits Ravine stores it
     )
 )
@@ -109,7 +116,7 @@ def named(text: str, group: Group) -> Recognised:
         return _called(constructor, given if "(" in text else options(group))
     written = read(text)
     found = ravines(written.recipe()).recipe
-    known = {n: v for n, v in options(group).items() if n in found.hyper and n not in written.values}
+    known = {n: v for n, v in group.items() if n in found.hyper and n not in written.values}
     found = found.replace(**known)
     return Recognised(found.to_json(), str(found))
 

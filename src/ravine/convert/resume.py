@@ -57,13 +57,16 @@ def resume_scheduled(
     key: str | None = None,
     rename: Mapping[str, str] | None = None,
     transpose: Collection[str] = (),
+    steps_per_epoch: int | None = None,
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """As `resume`, with a torch scheduler that goes on with the file's schedule: call its step() after each step.
 
     The schedule is in the optimizer's call, in the file, or for torch in `schedule`, a call such as
-    "CosineAnnealingLR(optimizer, T_max=1000)". Raises ValueError as `resume` does, and where there is none.
+    "CosineAnnealingLR(optimizer, T_max=1000)"; `steps_per_epoch` says how many steps it counts as one, where it was
+    stepped once an epoch (here step() is called after each step all the same). Raises ValueError as `resume` does, and
+    where there is none.
     """
-    made, states = _resumed(path, params, framework, optimizer, step, key, rename, transpose, schedule)
+    made, states = _resumed(path, params, framework, optimizer, step, key, rename, transpose, schedule, steps_per_epoch)
     follows = [state.schedule for state in states]
     if None in follows:
         raise ValueError(f"{path} tells no schedule: give it in the optimizer's call, or for torch's files as schedule")
@@ -80,6 +83,7 @@ def _resumed(
     rename: Mapping[str, str] | None,
     transpose: Collection[str],
     schedule: str | None,
+    steps_per_epoch: int | None = None,
 ) -> tuple[torch.optim.Optimizer, list[OptimizerState]]:
     """The optimizer, and the state of each of its groups."""
     from ravine.torch import from_recipe
@@ -87,7 +91,7 @@ def _resumed(
     given = list(params)
     named = _named(given)
     model = [(n, tuple(p.shape)) for n, p in named.items()] if given and isinstance(given[0], tuple) else []
-    loaded = load_groups(Path(path), framework, optimizer, step, key, model, schedule)
+    loaded = load_groups(Path(path), framework, optimizer, step, key, model, schedule, steps_per_epoch)
     states = renamed([each.state for each in loaded], rename or {}, transpose)
     for param in (p for state in states for p in state.slots):
         if param not in named:

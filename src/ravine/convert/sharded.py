@@ -52,8 +52,7 @@ def load(folder: Path) -> Any:
     from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
     try:
-        with (folder / METADATA).open("rb") as file:
-            described = _Unpickler(file).load()
+        described = _described(folder)
         size = sum(p.stat().st_size for p in folder.iterdir())
         whole: dict[str, Any] = {}
         for name, own in described.state_dict_metadata.items():
@@ -76,6 +75,8 @@ def load(folder: Path) -> Any:
         for name, count in filled.items():
             if count != whole[name].numel():
                 raise ValueError(f"{name} is not whole: {count} of {whole[name].numel()} numbers are there")
+    except _UnreadError as error:
+        raise ValueError(str(error)) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, AttributeError, TypeError) as error:
         words = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{folder} is damaged, or no distributed checkpoint: {words}") from error
@@ -83,13 +84,27 @@ def load(folder: Path) -> Any:
     return _nested({tuple(paths.get(name, (name,))): value for name, value in whole.items()})
 
 
+def _described(folder: Path) -> Any:
+    with (folder / METADATA).open("rb") as file:
+        found = _Unpickler(file).load()
+    for place in found.storage_data.values():
+        if coded := getattr(place, "transform_descriptors", None):
+            raise _UnreadError(
+                f"{folder} has shards that are compressed ({coded[0]}), which are not read: load it with "
+                "torch.distributed.checkpoint, and save it again without extensions"
+            )
+    return found
+
+
+class _UnreadError(Exception):
+    """A healthy checkpoint in a form that is not read."""
+
+
 def _shard(folder: Path, place: Any) -> Any:
     import torch
 
     if Path(place.relative_path).name != place.relative_path:
         raise ValueError(f"it names the file {place.relative_path!r} outside of the folder")
-    if getattr(place, "transform_descriptors", None):
-        raise ValueError(f"{place.relative_path} is compressed, as {place.transform_descriptors[0]}")
     with (folder / place.relative_path).open("rb") as file:
         file.seek(place.offset)
         return torch.load(io.BytesIO(file.read(place.length)), map_location="cpu", weights_only=True)

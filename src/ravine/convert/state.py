@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, 
 from ravine.dialects.rewrite import Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
-from ravine.dialects.terms import Parts, method, take_apart
+from ravine.dialects.terms import CLIPS, Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
 from ravine.registry import rule
@@ -104,8 +105,12 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     if framework == RAVINE:  # the source's own arithmetic goes on
         found = ravines(state.recipe)
         return Outcome(replace(state, call=found.recipe.to_json()), EXACT, (), _beside(state, framework))
-    parts = take_apart(state.recipe)
-    spelled = _spelled(state.recipe, framework)
+    chosen_recipe, clips = state.recipe, {}
+    spelled = _spelled(chosen_recipe, framework)
+    if spelled.grade == IMPOSSIBLE and (clips := _clips(chosen_recipe, framework)):
+        chosen_recipe = _inside(chosen_recipe, clips)
+        spelled = _spelled(chosen_recipe, framework)
+    parts = take_apart(chosen_recipe)
     if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
         constructor, chosen = spelled.constructor, dict(spelled.arguments)
         base = constructor.form(constructor.arguments(**chosen)).rule
@@ -116,7 +121,41 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     grade, reasons = spelled.grade, spelled.reasons
     if state.schedule is not None and grade == CONSTANT:
         grade, reasons = IMPOSSIBLE, (*reasons, "and lr follows a schedule")
-    return Outcome(moved, grade, reasons, _notes(state, framework))
+    return Outcome(moved, grade, reasons, (*_notes(state, framework), *clips.values()))
+
+
+CLIPPING = {
+    "torch": {
+        "clip_value": "torch.nn.utils.clip_grad_value_(parameters, {!r})",
+        "clip_global_norm": "torch.nn.utils.clip_grad_norm_(parameters, {!r})",
+    },
+    "tensorflow": {
+        "clip_value": "tf.clip_by_value(g, -{0!r}, {0!r})",
+        "clip_norm": "tf.clip_by_norm(g, {!r})",
+        "clip_global_norm": "tf.clip_by_global_norm(gradients, {!r})",
+    },
+}
+"""What a framework has for a transform that its optimizers don't have, to be called before each step."""
+
+
+def _clips(chosen: Recipe, framework: str) -> dict[str, str]:
+    """The transforms outside of a recipe that clip its gradients, and sentences on who does it in a framework."""
+    notes: dict[str, str] = {}
+    name = chosen.rule.name
+    while (found := re.match(r"(clip_\w+)\(", name)) and found[1] in CLIPS:
+        clip, name = found[1], name.removesuffix(")")[found.end() :]
+        called = CLIPPING.get(framework, {}).get(clip, "")
+        does = f"that is {called.format(chosen.hyper[clip])} before each step" if called else "nothing does that"
+        notes[clip] = f"The gradients were clipped ({clip} {chosen.hyper[clip]:g}): in {framework} {does}."
+    return notes
+
+
+def _inside(chosen: Recipe, clips: Collection[str]) -> Recipe:
+    """The recipe inside these transforms."""
+    name = chosen.rule.name
+    for clip in clips:
+        name = name.removeprefix(f"{clip}(").removesuffix(")")
+    return recipe(name, start=chosen.start, **{n: v for n, v in chosen.hyper.items() if n not in clips})
 
 
 def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
@@ -146,11 +185,21 @@ def _told(schedule: Schedule, framework: str) -> str:
     follows = f"The learning rate follows {schedule!r}: {schedule}."
     if framework == RAVINE:
         return f"{follows} resume_scheduled goes on with it."
-    falling = Schedule(tuple(replace(p, kind="cosine") if p.kind == "cosine waves" else p for p in schedule.pieces))
+    kinds = {"cosine waves": "cosine", "cosine restarts": "cosine"}
+    falling = replace(
+        schedule,
+        pieces=tuple(
+            replace(p, kind=kinds.get(p.kind, p.kind), rate=1.0) if p.kind in kinds else p for p in schedule.pieces
+        ),
+    )
     for same, until in ((schedule, ""), (falling, ", until it would rise again")):
         if (text := schedule_calls.spelled(same, framework)) is not None:
             lr = f" with lr={schedule_calls.base(schedule):g}" if framework == "torch" else ""
             return f"{follows} In {framework} that is {text}{lr}{until}."
+    counted_in_epochs = replace(schedule, every=1)
+    if schedule.every > 1 and (text := schedule_calls.spelled(counted_in_epochs, framework)) and framework == "torch":
+        lr = f" with lr={schedule_calls.base(schedule):g}"
+        return f"{follows} In torch that is {text}{lr}, stepped once in {schedule.every} steps."
     return f"{follows} There is no such schedule in {framework}."
 
 

@@ -7,6 +7,7 @@ are folders with a file for each; distributed ones (`sharded`) are folders of sh
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +31,9 @@ MODELS = ("pytorch_model.bin", "pytorch_model_fsdp.bin")
 CONFIG = "config.json"
 """transformers' description of a model: its .safetensors sort their tensors, and so tell no order."""
 
+TRAINER = "trainer_state.json"
+"""What transformers' Trainer says of its run."""
+
 SCHEDULERS = ("scheduler.pt", "scheduler.bin")
 
 DEEPEST = 6
@@ -38,11 +42,15 @@ DEEPEST = 6
 
 @dataclass(frozen=True)
 class Found:
-    """An optimizer's state dict, and what is beside it: the parameters of the model, in order, and one scheduler's."""
+    """An optimizer's state dict, and what is beside it: the parameters of the model, in order, and one scheduler's.
+
+    `hint` is what a folder tells of a scheduler that tells nothing, in words.
+    """
 
     state_dict: Any
     model: list[Entry] = field(default_factory=list)
     scheduler: Mapping[str, Any] | None = None
+    hint: str = ""
 
 
 def is_folder(path: Path) -> bool:
@@ -67,6 +75,7 @@ def load(path: Path, key: str | None = None) -> Found:
                 _chosen(path, _unpickled(only), key),
                 _of_config(path) if model is None else entries(_unpickled(model)),
                 None if beside is None else _only(schedulers(_unpickled(beside), None)),
+                _hint(path),
             )
         whole = {name: _unpickled(own) for name, own in files.items()}
     else:
@@ -79,6 +88,15 @@ def _only(found: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The only one of some; None where there is none, or more: which is whose can't be told."""
     every = list(found)
     return every[0] if len(every) == 1 else None
+
+
+def _hint(folder: Path) -> str:
+    """How many steps transformers' Trainer is to make: what all its schedules but the constant ones need."""
+    try:
+        most = int(json.loads((folder / TRAINER).read_text(encoding="utf-8"))["max_steps"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f", as in 'get_linear_schedule_with_warmup(optimizer, 0, {most})', the Trainer's unless another is chosen"
 
 
 def _of_config(folder: Path) -> list[Entry]:

@@ -13,14 +13,26 @@ from ravine.convert.names import Tensors, join
 from ravine.convert.recognise import Recognised, named, recognise
 from ravine.errors import unknown
 
+CLIP = "clip_global_norm"
+
 
 @dataclass(frozen=True)
 class Group:
-    """The tensors of a parameter group by name, what optimizer they are of, and the group's options as they stand."""
+    """The tensors of a parameter group by name, what optimizer they are of, and the group's options as they stand.
+
+    `number` is its place among the optimizer's groups; of several with one optimizer that of the first.
+    """
 
     tensors: Tensors
     optimizer: Recognised
     options: Mapping[str, Any]
+    number: int = 0
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What Ravine's classes do to the gradients before, where the spelled optimizer does not."""
+        clip = self.options.get(CLIP)
+        return () if clip is None or CLIP in self.optimizer.call else (f"{CLIP}={clip!r}",)
 
 
 def from_torch(state_dict: Any, optimizer: str | None = None) -> tuple[Tensors, str]:
@@ -43,11 +55,11 @@ def groups(state_dict: Any, optimizer: str | None = None, names: Mapping[int, st
     if not is_state_dict(state_dict):
         raise ValueError("not an optimizer's state dict: it needs 'state' and 'param_groups'")
     found: dict[str, Group] = {}
-    for group in state_dict["param_groups"]:
+    for number, group in enumerate(state_dict["param_groups"]):
         told = recognise(group) if optimizer is None else named(optimizer, group)
-        known = found.get(told.call) or Group({}, told, group)
+        known = found.get(told.call) or Group({}, told, group, number)
         tensors = _tensors(group, state_dict["state"], told, names or {})
-        found[told.call] = Group(known.tensors | tensors, told, known.options)
+        found[told.call] = Group(known.tensors | tensors, told, known.options, known.number)
     return list(found.values())
 
 

@@ -1,6 +1,6 @@
 """optax's chains and wrappers around one optimizer, as constructors: chain(add_decayed_weights(0.1), sgd(0.01)).
 
-What a recipe can do by a transform becomes one (decay, clipping by value, a change of sign); anything else is kept as
+What a recipe can do by a transform becomes one (decay, clipping, a change of sign); anything else is kept as
 text in `beside`, for whoever goes on to do it too. A chain of scalings is the optimizer that it is an alias of:
 chain(scale_by_adam(), scale(-0.01)) is adam(0.01).
 """
@@ -19,6 +19,7 @@ from ravine.dialects.table import Arguments, Wrap
 BEFORE = {
     "add_decayed_weights": Wrap("weight_decay", "add_decayed_weights", "weight_decay"),
     "clip": Wrap("clip_value", "clip", "clip_value"),
+    "clip_by_global_norm": Wrap("clip_global_norm", "clip_by_global_norm", "clip_global_norm"),
     "scale": Wrap("maximize", "scale"),
 }
 """Links before the optimizer that a transform does; `scale` by −1 alone."""
@@ -172,7 +173,7 @@ def _first(link: ast.Call, reader: Reader, argument: str = "") -> Any:
     return reader.value(own[0])
 
 
-SINGLE = ("weight_decay", "max_delta", "step_size", "learning_rate", "step_size_fn", "decay")
+SINGLE = ("weight_decay", "max_delta", "max_norm", "step_size", "learning_rate", "step_size_fn", "decay")
 """What the one argument of the links above is called."""
 
 

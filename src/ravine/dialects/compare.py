@@ -155,7 +155,7 @@ def _switches(a: Recipe, b: Recipe) -> Iterator[tuple[str, str, str, Recipe | No
 AROUND_TERMS = {
     "weight decay": {"weight_decay": "coupled, ", "decoupled_weight_decay": "decoupled, "},
     "maximize": {"maximize": ""},
-    "clipping by value": {"clip_value": "to "},
+    "clipping": {"clip_value": "by value, to ", "clip_norm": "by norm, to ", "clip_global_norm": "by global norm, to "},
     "decay of lr": {"lr_decay": ""},
 }
 """What transforms do, and in what words each says its value."""
@@ -211,6 +211,7 @@ def _with_wraps(chosen: Recipe, parts: Parts, other: Parts, names: dict[str, str
     """The recipe with some transforms as the other one has them."""
     wraps: dict[str, Any] = {n: v for n, v in parts.wraps.items() if n not in names}
     wraps |= {n: v for n, v in other.wraps.items() if n in names}
+    wraps = dict(sorted(wraps.items(), key=lambda w: w[0] != "clip_global_norm"))  # it is always outermost
     found, hyper = rule(parts.base), dict(parts.hyper)
     for wrap, value in reversed(wraps.items()):
         before = set(found.hyperparameters)

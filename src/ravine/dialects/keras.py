@@ -12,19 +12,21 @@ from typing import Any
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Form, Wrap, rmsprop_forms
 
-NORM = "a rule works on each coordinate alone and knows no norm of the whole gradient"
 EMA = "an average of the parameters is kept beside an optimizer, not in it"
 REFUSES = {
-    "clipnorm": (None, NORM),
-    "global_clipnorm": (None, NORM),
     "use_ema": (False, EMA),
     "ema_overwrite_frequency": (None, EMA),
     "loss_scale_factor": (None, "unscale the gradients before the optimizer sees them"),
-    "gradient_accumulation_steps": (None, "accumulate the gradients before the optimizer sees them"),
+    "gradient_accumulation_steps": (None, "give it the mean of so many gradients, and step once for them"),
 }
+CLIPPED = (
+    Wrap("clip_global_norm", "global_clipnorm", "clip_global_norm"),
+    Wrap("clip_norm", "clipnorm", "clip_norm"),
+    Wrap("clip_value", "clipvalue", "clip_value"),
+)
 WRAPS = (
     Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),
-    Wrap("clip_value", "clipvalue", "clip_value"),
+    *CLIPPED,
 )
 COMMON = {
     "clipnorm": None,
@@ -41,7 +43,9 @@ GONE = {
     "decay": "Keras 3 ignores it. What it was in the legacy optimizers (keras_legacy), lr/(1 + decay·t), is the "
     "transform lr_decay, as in recipe('lr_decay(adam_eps_hat)', lr=0.001, lr_decay=1e-4, eps=1e-7)"
 }
-spelling = functools.partial(any_spelling, "keras", wraps=WRAPS, common=COMMON, refuses=REFUSES, gone=GONE)
+ALONE = ("clipnorm", "clipvalue", "global_clipnorm")
+_HOW: dict[str, Any] = {"wraps": WRAPS, "common": COMMON, "refuses": REFUSES, "gone": GONE, "alone": ALONE}
+spelling = functools.partial(any_spelling, "keras", **_HOW)
 
 LR = {"lr": "learning_rate"}
 MOMENTUM = {**LR, "mu": "momentum"}

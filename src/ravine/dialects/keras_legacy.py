@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import functools
 
-from ravine.dialects.keras import ADAM, LR, MOMENTUM, NORM, RMS
+from ravine.dialects.keras import ADAM, CLIPPED, LR, MOMENTUM, RMS
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Arguments, Form, Wrap
 
-CLIPPED = Wrap("clip_value", "clipvalue", "clip_value")
 COMMON = {"clipnorm": None, "clipvalue": None, "global_clipnorm": None, "decay": 0.0}
 spelling = functools.partial(
     any_spelling,
     "keras_legacy",
-    wraps=(Wrap("lr_decay", "decay", "lr_decay"), CLIPPED),
+    wraps=(Wrap("lr_decay", "decay", "lr_decay"), *CLIPPED),
     common=COMMON,
-    refuses={"clipnorm": (None, NORM), "global_clipnorm": (None, NORM)},
+    alone=("clipnorm", "global_clipnorm"),
 )
 MOVING = {"s": "rms", "a": "mg", "delta": "-momentum"}
 
@@ -104,7 +103,7 @@ def Adam(
         {**ADAM, "momentum_decay": "schedule_decay"},
         state={"m": "m", "v": "v", "product": "momentum_cache"},
     ),
-    wraps=(CLIPPED,),
+    wraps=CLIPPED,
     common={n: v for n, v in COMMON.items() if n != "decay"} | {"schedule_decay": 0.004},
 )
 def Nadam(

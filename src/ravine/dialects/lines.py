@@ -200,7 +200,7 @@ def schedule(tree: ast.Call, names: Names, lr: float | None = None) -> Schedule 
             raise unknown("schedule", name, schedules.KNOWN)
         return None
     args, given = list(tree.args), {k.arg: k.value for k in tree.keywords if k.arg}
-    if name in schedules.BY_FRAMEWORK["torch"]:  # whose first argument is the optimizer
+    if schedules.multiplies(name):  # whose first argument is the optimizer
         args = args if given.pop("optimizer", None) is not None else args[1:]
     values = [_of_schedule(a, names, lr) for a in args]
     return schedules.made(name, values, {n: _of_schedule(v, names, lr) for n, v in given.items()}, lr)
@@ -212,6 +212,8 @@ def _of_schedule(tree: ast.expr, names: Names, lr: float | None) -> Any:
         return [_of_schedule(e, names, lr) for e in tree.elts]
     if isinstance(tree, ast.Dict):
         return {value(k, names): value(v, names) for k, v in zip(tree.keys, tree.values, strict=True) if k is not None}
+    if isinstance(tree, ast.Call) and not tree.args and ast.unparse(tree.func) == "dict":
+        return {k.arg: value(k.value, names) for k in tree.keywords}
     if isinstance(tree, ast.Call) and (found := schedule(tree, names, lr)) is not None:
         return found
     return value(tree, names)

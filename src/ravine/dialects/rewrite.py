@@ -203,7 +203,10 @@ def _offers(constructor: Constructor, wrap: Wrap) -> bool:
 AROUND_WORDS = dict(
     zip(
         AROUND,
-        ("coupled weight decay", "decoupled weight decay", "maximize", "clipping by value", "decay of lr"),
+        (
+            *("coupled weight decay", "decoupled weight decay", "maximize", "decay of lr"),
+            *("clipping by value", "clipping by norm", "clipping by global norm"),
+        ),
         strict=True,
     )
 )

@@ -14,7 +14,20 @@ TORCH = "torch.optim.lr_scheduler."
 def spelled(schedule: Schedule, framework: str) -> str | None:
     """The call in "keras", "optax" or "torch", whose optimizer's own lr must then be `base(schedule)`."""
     parts = {"keras": _keras, "keras_legacy": _keras, "optax": _optax, "torch": _torch}
-    return parts[framework](schedule.pieces) if framework in parts else None
+    pieces = _in_steps(schedule)
+    return parts[framework](pieces) if framework in parts and pieces is not None else None
+
+
+def _in_steps(schedule: Schedule) -> tuple[Piece, ...] | None:
+    """The pieces counted in steps, where those of epochs can be: they must stand still within an epoch."""
+    n = schedule.every
+    if n == 1:
+        return schedule.pieces
+    found = []
+    for p in schedule.pieces:
+        if p.kind == "constant" or (p.kind in ("exponential", "inverse time") and (p.stairs or p.length == 1)):
+            found.append(replace(p, begin=p.begin * n, length=p.length * n, stairs=p.kind != "constant"))
+    return tuple(found) if len(found) == len(schedule.pieces) else None
 
 
 def base(schedule: Schedule) -> float:
@@ -56,12 +69,15 @@ def _keras(pieces: Sequence[Piece]) -> str | None:
         return repr(first.start)
     if first.kind == "cosine" and first.power == 1 and first.start:
         return _call(f"{KERAS}CosineDecay", **fall, alpha=(first.end or 0.0) / first.start)
+    if first.kind == "cosine restarts" and first.power == 1 and first.start:
+        how = {"initial_learning_rate": first.start, "first_decay_steps": first.length, "t_mul": first.rate}
+        return _call(f"{KERAS}CosineDecayRestarts", **how, alpha=(first.end or 0.0) / first.start)
     if first.kind == "polynomial":
         return _call(f"{KERAS}PolynomialDecay", **fall, end_learning_rate=first.end or 0.0, power=first.power)
     stairs = first.stairs or None
     if first.kind == "exponential" and first.end is None:
         return _call(f"{KERAS}ExponentialDecay", **fall, decay_rate=first.rate, staircase=stairs)
-    if first.kind == "inverse time":
+    if first.kind == "inverse time" and first.power == 1:
         return _call(f"{KERAS}InverseTimeDecay", **fall, decay_rate=first.rate, staircase=stairs)
     return None
 
@@ -127,6 +143,9 @@ def _torch_piece(p: Piece, lr: float) -> str | None:
             return _call(f"{TORCH}LinearLR", **how).replace("(", "(optimizer, ", 1)
         case "cosine" | "cosine waves" if p.power == 1 and p.start == lr:
             return f"{TORCH}CosineAnnealingLR(optimizer, T_max={_plain(p.length)}, eta_min={p.end or 0.0!r})"
+        case "cosine restarts" if p.power == 1 and p.start == lr and p.length % 1 == 0 and p.rate % 1 == 0:
+            how = {"T_0": int(p.length), "T_mult": int(p.rate), "eta_min": p.end or 0.0}
+            return _call(f"{TORCH}CosineAnnealingWarmRestarts", **how).replace("(", "(optimizer, ", 1)
         case "exponential" if p.end is None and p.start == lr and p.stairs:
             return f"{TORCH}StepLR(optimizer, step_size={_plain(p.length)}, gamma={p.rate!r})"
         case "exponential" if p.end is None and p.start == lr:

@@ -27,12 +27,13 @@ class Constructor(Table):
         refuses: Mapping[str, tuple[Any, str]],
         gone: Mapping[str, str],
         module: str = "",
+        alone: tuple[str, ...] = (),
     ) -> None:
         super().__init__(forms, wraps)
         functools.update_wrapper(self, function)
         self.function, self.framework, self.refuses = function, framework, refuses
         self.name = f"{module}.{function.__name__}" if module else function.__name__
-        self.gone = gone
+        self.gone, self.alone = gone, alone
         own = inspect.signature(function).parameters
         added = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=d) for n, d in common.items()]
         self.own = tuple(own)
@@ -66,6 +67,8 @@ class Constructor(Table):
             value = arguments.get(name, neutral)
             if value is not neutral and value != neutral:
                 raise ValueError(f"{self}: {name}={value!r} is not supported: {reason}")
+        if len(given := [n for n in self.alone if arguments.get(n) is not None]) > 1:
+            raise ValueError(f"{self}: only one of {', '.join(self.alone)} can be given, got {' and '.join(given)}")
         try:
             return arguments | (self.function(**{n: arguments[n] for n in self.own}) or {})
         except ValueError as error:
@@ -119,17 +122,19 @@ def spelling(
     refuses: Mapping[str, tuple[Any, str]] | None = None,
     gone: Mapping[str, str] | None = None,
     module: str = "",
+    alone: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Arguments | None]], Constructor]:
     """Make a framework's constructor of a function that has its signature.
 
     The function may raise ValueError for arguments that the framework refuses too, and return others that they imply.
     `forms` and `wraps` are those of a `Table`. `common` are further arguments with their defaults. `refuses` maps
     arguments to the one value that is supported, and the reason; `gone` those of earlier versions to what they meant.
-    Arguments that no table mentions don't touch the arithmetic. `module` is the part of the framework that it is in.
+    Arguments that no table mentions don't touch the arithmetic. `module` is the part of the framework that it is in. Of
+    the arguments in `alone` only one may be given.
     """
 
     def made(function: Callable[..., Arguments | None]) -> Constructor:
-        given = forms, wraps, common or {}, refuses or {}, gone or {}, module
+        given = forms, wraps, common or {}, refuses or {}, gone or {}, module, alone
         _made.append(Constructor(function, framework, *given))
         return _made[-1]
 

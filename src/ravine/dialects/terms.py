@@ -12,7 +12,8 @@ from ravine.registry import rule as find_rule
 from ravine.rule import Rule
 from ravine.trace.graph import Graph, Node, node, substitute, topological
 
-AROUND = ("weight_decay", "decoupled_weight_decay", "maximize", "clip_value", "lr_decay")
+CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
+AROUND = ("weight_decay", "decoupled_weight_decay", "maximize", "lr_decay", *CLIPS)
 """Transforms that don't change the equation inside them."""
 
 METHODS = (

@@ -48,6 +48,7 @@ class RuleOptimizer(Stepper):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
     @property
     def recipe(self) -> Recipe: ...
@@ -68,6 +69,7 @@ class Lion(Stepper):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class ASGD(Stepper, torch.optim.ASGD):
@@ -89,6 +91,7 @@ class ASGD(Stepper, torch.optim.ASGD):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Adadelta(Stepper, torch.optim.Adadelta):
@@ -109,6 +112,7 @@ class Adadelta(Stepper, torch.optim.Adadelta):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Adagrad(Stepper, torch.optim.Adagrad):
@@ -130,6 +134,7 @@ class Adagrad(Stepper, torch.optim.Adagrad):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Adam(Stepper, torch.optim.Adam):
@@ -153,6 +158,7 @@ class Adam(Stepper, torch.optim.Adam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Adamax(Stepper, torch.optim.Adamax):
@@ -173,6 +179,7 @@ class Adamax(Stepper, torch.optim.Adamax):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Muon(Stepper, torch.optim.Muon):
@@ -193,6 +200,7 @@ class Muon(Stepper, torch.optim.Muon):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class NAdam(Stepper, torch.optim.NAdam):
@@ -215,6 +223,7 @@ class NAdam(Stepper, torch.optim.NAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class RAdam(Stepper, torch.optim.RAdam):
@@ -236,6 +245,7 @@ class RAdam(Stepper, torch.optim.RAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class RMSprop(Stepper, torch.optim.RMSprop):
@@ -258,6 +268,7 @@ class RMSprop(Stepper, torch.optim.RMSprop):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Rprop(Stepper, torch.optim.Rprop):
@@ -277,6 +288,7 @@ class Rprop(Stepper, torch.optim.Rprop):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class SGD(Stepper, torch.optim.SGD):
@@ -298,6 +310,7 @@ class SGD(Stepper, torch.optim.SGD):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class SparseAdam(Stepper, torch.optim.SparseAdam):
@@ -314,6 +327,7 @@ class SparseAdam(Stepper, torch.optim.SparseAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class AdamW(Adam, torch.optim.AdamW):
@@ -336,6 +350,7 @@ class AdamW(Adam, torch.optim.AdamW):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 def from_recipe(
@@ -350,5 +365,6 @@ def from_recipe(
     rounding_seed: int = 0,
     state: Literal["float32", "bfloat16", "int8"] | None = None,
     state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+    clip_global_norm: float | None = None,
     **hyper: float,
 ) -> RuleOptimizer: ...

@@ -39,7 +39,8 @@ class RuleOptimizer(Stepper):
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._found = method(transforms.stored_at_look_ahead(recipe.rule), start=recipe.start, dtype=self.state_dtype)
+        rule = recipe.rule.unclipped or recipe.rule  # the gradients are clipped before
+        self._found = method(transforms.stored_at_look_ahead(rule), start=recipe.start, dtype=self.state_dtype)
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         return self._found
@@ -68,12 +69,14 @@ def from_recipe(
     rounding_seed: int = 0,
     state: str | None = None,
     state_rounding: str = "stochastic",
+    clip_global_norm: float | None = None,
     **hyper: float,
 ) -> RuleOptimizer:
     """An optimizer over `params` for a recipe, or for a rule (or its name) with hyperparameters.
 
     `params` is what every torch optimizer takes: tensors, named tensors, or groups. `weight_decay` adds coupled decay
-    to a rule that has none (decoupled decay is a rule of its own: "decoupled_weight_decay(…)"), `maximize` goes uphill.
+    to a rule that has none (decoupled decay is a rule of its own: "decoupled_weight_decay(…)"), `maximize` goes uphill,
+    `clip_global_norm` clips all gradients together to this norm.
     `state_dtype` stores all state in another type than the parameter's, for instance torch.bfloat16; `state`
     ("float32", "bfloat16", "int8") that of parameters of at least 4,096 elements. The guards are those of every class
     (see `Stepper`). Raises as `ravine.recipe` does, and TypeError for a state_dtype that is no
@@ -87,6 +90,10 @@ def from_recipe(
             rule = transforms.weight_decay(rule)
     if maximize:
         rule = transforms.maximize(rule)
+    if clip_global_norm is not None:
+        values["clip_global_norm"] = clip_global_norm
+        if rule.unclipped is None:
+            rule = transforms.clip_global_norm(rule)
     chosen = recipe(rule, start=chosen.start, **{**values, **hyper})
     guards = {"on_nonfinite": on_nonfinite, "rounding": rounding, "rounding_seed": rounding_seed}
     stored = {"state": state, "state_rounding": state_rounding}

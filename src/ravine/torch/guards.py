@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ravine.engines.storage import policy
 from ravine.errors import unknown
-from ravine.torch import accelerator, delegate, local
+from ravine.torch import accelerator, clipping, delegate, local
+from ravine.torch.clipping import CLIP
 
 if TYPE_CHECKING:
     from ravine.torch.stepper import Stepper
@@ -26,7 +27,7 @@ STATE_ROUNDING = ("stochastic", "nearest")
 STORED = ("state", "state_rounding")
 """Of the following, what a group's own choice decides, whatever is loaded."""
 
-KEYS = ("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps", *STORED)
+KEYS = (CLIP, "on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps", *STORED)
 """The keys of a group that torch's classes don't have."""
 
 OPTIONS = tuple(
@@ -37,13 +38,14 @@ OPTIONS = tuple(
         ("rounding_seed", 0, "int"),
         ("state", None, "str | None"),
         ("state_rounding", "stochastic", "str"),
+        (CLIP, None, "float | None"),
     )
 )
 """What every constructor accepts beyond torch's options."""
 
 
 def options(
-    on_nonfinite: str, rounding: str, rounding_seed: int, state: str | None, state_rounding: str
+    on_nonfinite: str, rounding: str, rounding_seed: int, state: str | None, state_rounding: str, clip: float | None
 ) -> dict[str, Any]:
     """The group keys that were asked for; none by default."""
     asked: dict[str, Any] = {}
@@ -55,6 +57,8 @@ def options(
         asked["state"] = state
     if state_rounding != "stochastic":
         asked["state_rounding"] = state_rounding
+    if clip is not None:
+        asked[CLIP] = clip
     if rounding_seed != 0 or rounding != "nearest":
         asked["rounding_seed"] = rounding_seed
     return asked
@@ -65,6 +69,7 @@ def complete(group: MutableMapping[str, Any]) -> None:
     for key, legal in (("on_nonfinite", ON_NONFINITE), ("rounding", ROUNDING), ("state_rounding", STATE_ROUNDING)):
         if group.get(key, legal[0]) not in legal:
             raise unknown(key, str(group[key]), legal)
+    clipping.check(group)
     if "state" in group:
         policy.check(group["state"])
     if _is_guarded(group):
@@ -83,8 +88,8 @@ def count_rounding(group: MutableMapping[str, Any]) -> None:
 
 
 def are_asked_for(groups: list[dict[str, Any]]) -> bool:
-    """Whether some group wants its gradients looked at."""
-    return any(map(_is_guarded, groups))
+    """Whether some group wants its gradients looked at, or clipped: then they are divided by a scale before."""
+    return any(_is_guarded(group) or CLIP in group for group in groups)
 
 
 def _is_guarded(group: Mapping[str, Any]) -> bool:
@@ -92,6 +97,19 @@ def _is_guarded(group: Mapping[str, Any]) -> bool:
 
 
 def look(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None]:
+    """As `_looked`, with the gradients clipped where that is asked for."""
+    is_allowed, scale, found_inf = _looked(optimizer)
+    if not is_allowed or not any(CLIP in group for group in optimizer.param_groups):
+        return is_allowed, scale, found_inf
+    if scale is None and found_inf is None and _is_captured(optimizer):
+        scale = getattr(optimizer, "grad_scale", None)
+    if scale is not None:
+        _divide(optimizer, scale)
+    clipping.clip(optimizer.param_groups)
+    return True, None, found_inf
+
+
+def _looked(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None]:
     """(whether a step may be taken now, by what it must divide the gradients, what says on a device whether to step).
 
     The second is None if gradients are not scaled, the third if it has been looked at.
@@ -103,7 +121,7 @@ def look(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None
     guarded = list(filter(_is_guarded, optimizer.param_groups))
     for group in guarded:
         complete(group)
-    if not guarded and all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
+    if not guarded and _is_captured(optimizer):
         return True, None, None
     found_inf, given = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
     if not guarded and all(accelerator.keeps_numbers(g, p) for g in optimizer.param_groups if (p := _with_gradient(g))):
@@ -112,10 +130,7 @@ def look(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None
         return False, None, None
     scale = None if given is None else float(given)
     if guarded and scale is not None:
-        with torch.no_grad():
-            for group in optimizer.param_groups:
-                for p in _with_gradient(group):
-                    p.grad.div_(scale)
+        _divide(optimizer, scale)
         scale = None
     for group in guarded:
         params = _with_gradient(group)
@@ -127,6 +142,18 @@ def look(optimizer: Stepper) -> tuple[bool, float | Tensor | None, Tensor | None
                 each["skipped_steps"] += 1
             return False, None, None
     return True, scale, None
+
+
+def _is_captured(optimizer: Stepper) -> bool:
+    return all(delegate.is_captured(g, p) for g in optimizer.param_groups if (p := _with_gradient(g)))
+
+
+def _divide(optimizer: Stepper, scale: float | Tensor) -> None:
+    """Divide all gradients in place."""
+    with torch.no_grad():
+        for group in optimizer.param_groups:
+            for p in _with_gradient(group):
+                p.grad.div_(scale.to(p.grad.device) if isinstance(scale, Tensor) else scale)
 
 
 def _with_gradient(group: Mapping[str, Any]) -> list[Any]:

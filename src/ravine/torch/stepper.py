@@ -34,7 +34,8 @@ class Stepper(torch.optim.Optimizer):
     bfloat16 parameters are rounded: to the "nearest" (the default, as torch), "stochastic", or with the next eight bits
     kept in the state ("remainder"); `state`: in how many bits the state is, "float32", "bfloat16" or "int8" (by default
     in the parameter's type, as torch); `state_rounding`: how narrow state is rounded, "stochastic" (the default) or to
-    the "nearest", which freezes slow averages; and `rounding_seed`, for all that is left to chance.
+    the "nearest", which freezes slow averages; `rounding_seed`, for all that is left to chance; and `clip_global_norm`:
+    the norm to which all gradients together are clipped in place before the step.
     """
 
     _plans: Mapping[int, Plan | GpuPlan] = {}  # by the group's number; made anew in every copy and process
@@ -51,9 +52,10 @@ class Stepper(torch.optim.Optimizer):
         rounding_seed: int = 0,
         state: str | None = None,
         state_rounding: str = "stochastic",
+        clip_global_norm: float | None = None,
         **kwargs: Any,
     ) -> None:
-        asked = guards.options(on_nonfinite, rounding, rounding_seed, state, state_rounding)
+        asked = guards.options(on_nonfinite, rounding, rounding_seed, state, state_rounding, clip_global_norm)
         guards.complete(dict(asked))
         super().__init__(in_order(params), *args, **kwargs)
         self.defaults.update(asked)
@@ -98,7 +100,7 @@ class Stepper(torch.optim.Optimizer):
         own = self.__dict__  # torch.amp.GradScaler sets both around a step
         is_held_up = "grad_scale" in own or "found_inf" in own
         for group in self.param_groups:
-            if "on_nonfinite" in group:
+            if "on_nonfinite" in group or "clip_global_norm" in group:
                 is_held_up = True
         if is_held_up:
             is_allowed, scale, found = guards.look(self)

@@ -25,6 +25,8 @@ GREEK = {
     "dampening": "τ",
     "product": "π",
     "clip_value": "c",
+    "clip_norm": "c",
+    "clip_global_norm": "c",
     "alpha": "α",
     "lambd": "λ",
     "eta": "η",
