@@ -6,9 +6,17 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import ravine
 from ravine import Recipe, dialects
 from ravine.cli.family import explain
 from ravine.dialects import keras, keras_legacy, optax, tensorflow, torch
+from ravine.dialects.lines import given_names
+
+
+def made(line: str) -> Recipe:
+    constructor, given = dialects.parse(line)
+    return constructor(**given)
+
 
 LINES: list[tuple[str, Recipe]] = [
     # torch
@@ -158,6 +166,77 @@ REFUSED = [
 def test_what_can_not_be_read_is_said(line: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         dialects.parse(line)
+
+
+PASSED_OVER = [
+    ("optim.AdamW(model.parameters(), lr=6e-4, fused=torch.cuda.is_available())", torch.AdamW(lr=6e-4)),
+    ("optim.SGD(model.parameters(), 0.1, foreach=not args.slow)", torch.SGD(lr=0.1)),
+    ("keras.optimizers.Adam(1e-3, name=f'adam_{k}')", keras.Adam(1e-3)),
+    ("optimizer = torch.optim.SGD([{'params': a, 'name': 'a'}, {'params': b}], lr=0.1)", torch.SGD(lr=0.1)),
+    ("keras.optimizers.Adam(3e-4, clipnorm=1.0)", keras.Adam(3e-4, clipnorm=1.0)),
+    ("opt = tf.keras.optimizers.RMSprop(1e-3, global_clipnorm=5)", keras.RMSprop(1e-3, global_clipnorm=5)),
+    (
+        "tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(3e-4, b2=0.95))",
+        ravine.recipe("clip_global_norm(decoupled_weight_decay(adam))", lr=3e-4, beta2=0.95, weight_decay=1e-4),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "meant"), PASSED_OVER, ids=[line[:40] for line, _ in PASSED_OVER])
+def test_what_touches_no_arithmetic_need_not_be_read(line: str, meant: Recipe) -> None:
+    constructor, given = dialects.parse(line)
+    assert constructor(**given) == meant
+
+
+REASONS = [
+    ("optax.adamw(1e-3, mu_dtype=jnp.bfloat16)", "mu_dtype=jnp.bfloat16 is not supported: a slot has its parameter's"),
+    ("optax.sgd(0.1, accumulator_dtype=jnp.float32)", "accumulator_dtype=jnp.float32 is not supported: a slot has"),
+    ("optax.contrib.muon(0.1, mu_dtype=jnp.float32)", "mu_dtype=jnp.float32 is not supported"),
+    ("optax.adamw(1e-3, mask=lambda p: jax.tree.map(is_matrix, p))", "mask=lambda p: .* Make a set of two"),
+    ("tx = optax.multi_transform({'a': optax.adam(1e-3)}, labels)", "an optimizer for a part of the parameters"),
+    ("optax.masked(optax.adam(1e-3), mask)", "an optimizer for a part of the parameters"),
+    ("AdamW(model.parameters(), lr=5e-5, correct_bias=False)", "no AdamW has an argument correct_bias"),
+    ("Lion(model.parameters(), lr=1e-4)", r"torch has no Lion; a rule of Ravine's is written lion\[lr=0.1\]"),
+    ("SGD([{'params': a}, {'params': b, 'lr': 1e-3}], lr=0.1)", "a group of parameters has lr of its own"),
+    ("optim.Adam(params=[{'params': a, 'weight_decay': 0.0}])", "a group of parameters has weight_decay of its own"),
+    ("keras.optimizers.Adam(1e-3, use_ema=True)", "use_ema=True is not supported: an average of the parameters"),
+    ("keras.optimizers.Adam(1e-3, loss_scale_factor=scale)", "loss_scale_factor=scale is not supported: unscale the"),
+    (
+        "keras.optimizers.SGD(0.1, gradient_accumulation_steps=4)",
+        "give it the mean of so many gradients, and step once",
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), REASONS, ids=[line[:40] for line, _ in REASONS])
+def test_it_is_refused_for_the_right_reason(line: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        made(line)
+
+
+def test_another_type_for_all_slots_is_given_as_the_refusal_says() -> None:
+    torch_ = pytest.importorskip("torch", reason="torch is not installed")
+    p = torch_.nn.Parameter(torch_.ones(3))
+    optimizer = optax.adamw(1e-3).torch([p], state_dtype=torch_.bfloat16)
+    p.grad = torch_.ones(3)
+    optimizer.step()
+    assert {v.dtype for v in optimizer.state[p].values() if v.ndim} == {torch_.bfloat16}
+
+
+def test_pairs_are_given_beside_too() -> None:
+    names = given_names(("betas=(0.9, 0.95)", "lr=0.1"))
+    constructor, given = dialects.parse("optim.Adam(p, lr, betas=betas)", names)
+    assert constructor(**given) == torch.Adam(lr=0.1, betas=(0.9, 0.95))
+    for text in ("betas=(a, 1)", "betas=(1,"):
+        with pytest.raises(ValueError, match=r"expected NAME=|malformed"):
+            given_names((text,))
+
+
+def test_a_comparison_refuses_what_it_would_leave_out() -> None:
+    from ravine.lab import lookup
+
+    with pytest.raises(ValueError, match=r"optax\.zero_nans\(\) is in no recipe, and would be left out"):
+        lookup.find("optax.chain(optax.zero_nans(), optax.adam(0.1))")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from types import ModuleType
 
-from ravine.dialects import chains, contrib, keras, keras_legacy, lines, optax, tensorflow, torch
+from ravine.dialects import arguments, chains, contrib, keras, keras_legacy, lines, optax, tensorflow, torch
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
 from ravine.errors import unknown
@@ -74,19 +74,24 @@ def parse(call: str, let: lines.Names | None = None) -> tuple[Constructor, Argum
     tree = lines.call(call)
     if not isinstance(tree, ast.Call):
         return find(call), {}
+    chains.check_parted(tree)
     if (links := chains.links(tree)) is not None:
         reader = chains.Reader(
-            lambda own, constructor: lines.arguments(own, constructor, call, let or {}),
+            lambda own, constructor: arguments.arguments(own, constructor, call, let or {}),
             lambda own: lines.value(own, let or {}),
         )
         return chains.read(links, constructors("optax"), reader)
     found = lines.candidates(tree.func, _known())
     if len(found) > 1:
         named = {k.arg for k in tree.keywords if k.arg}
+        odd = named - set().union(*(c.defaults.keys() | c.gone.keys() for c in found))
+        if odd:
+            name = sorted(odd)[0]
+            raise ValueError(f"no {found[0].name} has an argument {name}: not {' or '.join(map(str, found))}")
         found = [c for c in found if named <= c.defaults.keys()] or found
         found = [c for c in found if _takes(c, tree, let or {})] or found
     constructor = _only(found)
-    return constructor, lines.arguments(tree, constructor, call, let or {})
+    return constructor, arguments.arguments(tree, constructor, call, let or {})
 
 
 def _known() -> dict[str, dict[str, Constructor]]:
@@ -101,7 +106,7 @@ def _only(found: list[Constructor]) -> Constructor:
 
 def _takes(constructor: Constructor, tree: ast.Call, let: lines.Names) -> bool:
     try:
-        constructor.arguments(**lines.arguments(tree, constructor, ast.unparse(tree), let))
+        constructor.arguments(**arguments.arguments(tree, constructor, ast.unparse(tree), let))
     except (TypeError, ValueError):
         return False
     return True

@@ -36,6 +36,9 @@ class Reader:
 WRAPPERS = ("apply_if_finite", "MultiSteps", "flatten", "with_extra_args_support", "maybe_update", "skip_not_finite")
 """Functions of another transformation that do what it does, now and then or in another layout."""
 
+PARTED = ("multi_transform", "masked", "partition", "freeze", "selective_transform")
+"""Functions of other transformations, each for a part of the parameters."""
+
 ALIASES: dict[str, tuple[str, Arguments]] = {
     "scale_by_adam": ("adam", {}),
     "scale_by_amsgrad": ("amsgrad", {}),
@@ -89,6 +92,16 @@ def links(tree: ast.Call) -> list[ast.Call] | None:
             raise ValueError(f"a chain's links must be calls, got {ast.unparse(part)}")
         found += links(part) or [part]
     return found
+
+
+def check_parted(tree: ast.Call) -> None:
+    """Raise ValueError for several optimizers, each for a part of the parameters."""
+    if _name(tree) in PARTED:
+        raise ValueError(
+            f"optax.{_name(tree)} has an optimizer for a part of the parameters: write one of them, or for several "
+            "make a set of recipes, as in recipes(decayed=optax.adamw(0.1), rest=optax.adam(0.1)), and give the "
+            "labels or the mask to its .optax(labels)"
+        )
 
 
 def _beside(text: str) -> ast.Call:

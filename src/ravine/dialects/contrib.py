@@ -15,7 +15,7 @@ FUNCTION = "x**0.25"
 """What stands for a default that is a function."""
 
 REFUSES = {
-    "mu_dtype": (None, "a slot has its parameter's type"),
+    "mu_dtype": (None, "a slot has its parameter's type: leave it out"),
     "weight_decay_mask": (None, "a recipe treats all parameters alike: make a set of recipes"),
     "adaptive": (False, "scaling by the dual norm is no rule of Ravine's"),
     "nesterov": (True, "plain momentum with a correction is no rule of Ravine's"),

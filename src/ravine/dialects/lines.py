@@ -12,7 +12,6 @@ import numpy as np
 
 from ravine.dialects import schedules
 from ravine.dialects.spelling import Constructor
-from ravine.dialects.table import Arguments
 from ravine.errors import unknown
 from ravine.schedules import Schedule
 
@@ -65,7 +64,7 @@ BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
 HIGHEST = 1000
 """The largest exponent that is computed."""
 
-Names = Mapping[str, float | Schedule]
+Names = Mapping[str, float | tuple[float, ...] | Schedule]
 """What names in a line stand for."""
 
 
@@ -134,35 +133,6 @@ def candidates(target: ast.expr, known: Mapping[str, Mapping[str, Constructor]])
     if name not in known[framework]:
         raise unknown(f"optimizer of {framework}", name, known[framework])
     return [known[framework][name]]
-
-
-def arguments(tree: ast.Call, constructor: Constructor, line: str, names: Names) -> Arguments:
-    """The arguments that a call gives. `names` are the numbers that stand for names in it. Raises ValueError."""
-    if any(k.arg is None for k in tree.keywords) or any(isinstance(a, ast.Starred) for a in tree.args):
-        raise ValueError(f"arguments must be written out, not unpacked, in {line!r}")
-    values, keywords = list(tree.args), [(k.arg, k.value) for k in tree.keywords if k.arg]
-    parameters = list(constructor.defaults)
-    if constructor.framework == "torch":  # who writes a recipe as text has no parameters at hand
-        values = values[1:] if values and not is_number(values[0], names) else values
-        keywords = [(n, v) for n, v in keywords if n != "params"]
-        parameters.remove("params")
-    args = [value(a, names) for a in values]
-    given = {n: value(v, names) for n, v in keywords}
-    twice = {n for n, _ in keywords if sum(n == other for other, _ in keywords) > 1}
-    positional = dict(zip(parameters, args, strict=False))
-    if twice := twice or (positional.keys() & given.keys()):
-        raise ValueError(f"{constructor}: {', '.join(sorted(twice))} is given twice in {line!r}")
-    if len(args) > len(parameters):
-        raise ValueError(f"{constructor}: too many arguments in {line!r}")
-    return {**positional, **given}
-
-
-def is_number(tree: ast.expr, names: Names) -> bool:
-    """Whether an expression's value is a number that can be read."""
-    try:
-        return isinstance(value(tree, names), int | float)
-    except ValueError:
-        return False
 
 
 def value(tree: ast.expr, names: Names) -> Any:
@@ -256,19 +226,23 @@ def _number(tree: ast.expr, names: Names) -> float:
     return found
 
 
-def given_names(pairs: tuple[str, ...]) -> dict[str, float | Schedule]:
-    """The numbers or schedules of texts such as "args.lr=0.01". Raises ValueError for one that is neither."""
+def given_names(pairs: tuple[str, ...]) -> dict[str, float | tuple[float, ...] | Schedule]:
+    """The numbers, pairs or schedules of texts such as "args.lr=0.01". Raises ValueError for one that is none."""
     return dict(map(_pair, pairs))
 
 
-def _pair(text: str) -> tuple[str, float | Schedule]:
+def _pair(text: str) -> tuple[str, float | tuple[float, ...] | Schedule]:
     name, equals, given = text.partition("=")
     try:
         if not equals:
             raise ValueError
         place = ast.unparse(ast.parse(name.strip(), mode="eval").body)
+        if given.strip()[:1] in ("(", "["):
+            return place, tuple(float(n) for n in ast.literal_eval(given.strip()))
         return place, read_schedule(given, {}) if "(" in given else float(given)
     except SyntaxError:
         raise ValueError(f"expected NAME=NUMBER, got {text!r}") from None
+    except TypeError:
+        raise ValueError(f"expected NAME=(NUMBER, NUMBER), got {text!r}") from None
     except ValueError as error:
         raise error if "(" in given else ValueError(f"expected NAME=NUMBER, got {text!r}") from None

@@ -7,7 +7,10 @@ import functools
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Wrap
 
-DTYPE = "a slot has its parameter's type"
+DTYPE = (
+    "a slot has its parameter's type: leave it out. In torch all slots may have another, as in "
+    "recipe.torch(params, state_dtype=torch.bfloat16)"
+)
 MASK = (
     "a recipe treats all parameters alike. Make a set of two, as in recipes(decayed=optax.adamw(0.1), "
     "rest=optax.adamw(0.1, weight_decay=0.0)), and give the mask to its .optax(mask)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 Arguments = dict[str, Any]
@@ -65,6 +66,11 @@ class Table:
         named = [n for f in self.forms for n in (*f.when, *(v for v in f.start.values() if isinstance(v, str)))]
         named += [n for w in self.wraps for n in (w.argument, *w.when)]
         return tuple(dict.fromkeys(named))
+
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """The arguments that touch the arithmetic."""
+        return frozenset((*self.options, *(place(a)[0] for f in self.forms for a in f.names.values())))
 
     def form(self, arguments: Arguments) -> Form:
         """The arithmetic that these arguments choose."""

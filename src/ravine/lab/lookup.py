@@ -79,6 +79,8 @@ def _from_dialect(spec: str) -> Method:
     """The rule that a framework's constructor means. Its values are the defaults, the rule's own say where to search;
     a learning rate that must be given, as TensorFlow's, has the rule's own default as well."""
     constructor, given = dialects.parse(spec)
+    if beside := getattr(constructor, "beside", ()):
+        raise ValueError(f"optimizer {spec!r}: {', '.join(beside)} is in no recipe, and would be left out")
     wanted = [n for n in constructor.defaults if constructor.is_required(n) and n not in given]
     try:
         chosen = constructor(**given, **{n: [] if n == "params" else 0.001 for n in wanted})
