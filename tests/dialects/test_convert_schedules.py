@@ -58,7 +58,7 @@ def test_a_scheduler_of_epochs_goes_on_with_the_steps_of_one() -> None:
     same(trained(params, optimizer, scheduler, RECORDER.MODEL), name)
     for given, words in (
         (None, r"counted 1, not the 5 steps. .* \(steps_per_epoch\), 3 to 5\."),
-        (2, "counted 1, and 5 steps are 2 epochs of 2. It is left behind"),
+        (2, "counted 1, and 5 steps are 2 epochs of 2."),
     ):
         (first, _) = convert.load_groups(FILES / name, "torch", steps_per_epoch=given)
         assert first.state.schedule is None
@@ -230,13 +230,22 @@ NO_SCHEDULE = {
 }
 
 
+def test_training_goes_on_exactly_only_while_the_rate_is_that() -> None:
+    state = convert.load_groups(FILES / "trainer-linear", "torch")[0].state
+    for target in ("torch", "optax", "ravine"):
+        outcome = convert.move(state, target)
+        assert outcome.grade == "exact while lr is constant"
+        assert outcome.reasons == ("the scheduler did not come along",)
+        assert "Left behind: the scheduler." in outcome.notes
+
+
 @pytest.mark.parametrize("name", NO_SCHEDULE)
 def test_a_scheduler_that_is_no_schedule_is_named(name: str, tmp_path: Path) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     scheduler = NO_SCHEDULE[name](optimizer)
     torch.save({"opt": optimizer.state_dict(), "schedule": scheduler.state_dict()}, tmp_path / "last.pt")
     (found,) = convert.load_groups(tmp_path / "last.pt", "torch", "torch.SGD(lr=0.1)", step=0)
-    assert f"The scheduler in the file is {name}: it is no schedule here. It is left behind." in found.notes
+    assert f"The scheduler in the file is {name}: it is no schedule here." in found.notes
 
 
 def test_one_cycle_with_momentum_is_refused_for_what_it_changes(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ravine.convert.kept import RAVINE, apart, at_rate, kept, spelled, unschedul
 from ravine.convert.names import Tensors, read, write
 from ravine.convert.optax_tree import of_train_state
 from ravine.convert.recognise import Recognised
-from ravine.convert.state import OptimizerState, Outcome, move
+from ravine.convert.state import SCHEDULER, OptimizerState, Outcome, move
 from ravine.convert.torch_names import Entry, named
 from ravine.convert.torch_schedules import call as scheduler_call
 from ravine.convert.torch_schedules import check, counted, of_group, untold
@@ -196,8 +196,7 @@ def _scheduled(
     if said and given is not None:
         raise ValueError(said)
     if said or not follows:
-        notes = (f"{said} It is left behind.",) if said else ()
-        return [replace(own, notes=(*own.notes, *notes)) for own in loaded]
+        return [_without_scheduler(own, said) for own in loaded] if said else loaded
     # A parameter group has the learning rate of its next step, whatever the schedule's arithmetic.
     return [
         replace(
@@ -205,6 +204,11 @@ def _scheduled(
         )
         for own, f in zip(loaded, follows, strict=True)
     ]
+
+
+def _without_scheduler(loaded: Loaded, said: str) -> Loaded:
+    left = (*loaded.state.left, SCHEDULER)
+    return replace(loaded, state=replace(loaded.state, left=left), notes=(*loaded.notes, said))
 
 
 def _loaded(tensors: Tensors, told: Recognised, step: int | None, types: Mapping[str, str]) -> Loaded:

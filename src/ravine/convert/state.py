@@ -22,6 +22,9 @@ from ravine.recipe import Recipe, recipe
 from ravine.registry import rule
 from ravine.schedules import Schedule
 
+SCHEDULER = "the scheduler"
+"""What `left` calls a torch scheduler whose schedule is not known."""
+
 Slots = dict[str, dict[str, np.ndarray]]
 """Arrays by parameter, then by slot of the rule. A scalar slot is an array of shape ()."""
 
@@ -103,8 +106,8 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     float64 here, so the way back is exact. float64 is refused unless `allow_rounding`, or lr is a power of two.
     """
     if framework == RAVINE:  # the source's own arithmetic goes on
-        found = ravines(state.recipe)
-        return Outcome(replace(state, call=found.recipe.to_json()), EXACT, (), _beside(state, framework))
+        same = replace(state, call=ravines(state.recipe).recipe.to_json())
+        return Outcome(same, *_with_rate(state, EXACT, ()), (*_left(state), *_beside(state, framework)))
     chosen_recipe, clips = state.recipe, {}
     spelled = _spelled(chosen_recipe, framework)
     if spelled.grade == IMPOSSIBLE and (clips := _clips(chosen_recipe, framework)):
@@ -121,6 +124,7 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     grade, reasons = spelled.grade, spelled.reasons
     if state.schedule is not None and grade == CONSTANT:
         grade, reasons = IMPOSSIBLE, (*reasons, "and lr follows a schedule")
+    grade, reasons = _with_rate(state, grade, (*reasons, *["with gradients that are clipped before"] * bool(clips)))
     return Outcome(moved, grade, reasons, (*_notes(state, framework), *clips.values()))
 
 
@@ -167,9 +171,18 @@ def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
         )
     if state.steps:
         notes.append(f"Some parameters have taken fewer steps; {framework} counts {state.t} for all of them.")
-    if state.left:
-        notes.append(f"Left behind: {', '.join(state.left)}.")
-    return (*notes, *_beside(state, framework))
+    return (*notes, *_left(state), *_beside(state, framework))
+
+
+def _with_rate(state: OptimizerState, grade: str, reasons: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The grade where a scheduler was left behind: nothing tells how the learning rate would change."""
+    if SCHEDULER not in state.left:
+        return grade, reasons
+    return (CONSTANT if grade == EXACT else grade), (*reasons, "the scheduler did not come along")
+
+
+def _left(state: OptimizerState) -> tuple[str, ...]:
+    return (f"Left behind: {', '.join(state.left)}.",) if state.left else ()
 
 
 def _beside(state: OptimizerState, framework: str) -> tuple[str, ...]:
