@@ -88,7 +88,7 @@ def test_what_is_refused_is_named(make: Callable[[], Recipe], words: str) -> Non
         ("torch.Adam(lr=0.1, lr=0.2)", "lr is given twice"),
         ("pytorch.Adam()", "unknown framework 'pytorch'; did you mean 'torch'"),
         ("torch.optim.Adan(params)", "did you mean 'Adam'"),
-        ("keras.SGD(params, 0.1)", "must be a literal, got params"),
+        ("keras.SGD(params, 0.1)", "takes no parameters, got params: torch.SGD does"),
         ("torch.Adadelta(1, 2, 3, 4, 5, 6, 7, 8, 9)", "too many"),
         ("torch.Adam(lr=x)", "must be a literal, got x"),
         ("jax.Adam()", "unknown framework 'jax'"),

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ravine.dialects.lines import Names, UnreadError, value
-from ravine.dialects.spelling import Constructor
+from ravine.dialects.spelling import Constructor, is_constructor
 from ravine.dialects.table import Arguments
 
 
@@ -26,10 +26,9 @@ def arguments(tree: ast.Call, constructor: Constructor, line: str, names: Names)
         keywords = [(n, v) for n, v in keywords if n != "params"]
         parameters.remove("params")
     elif values and PARAMETERS.search(ast.unparse(values[0])):
-        raise ValueError(
-            f"{constructor} takes no parameters, got {ast.unparse(values[0])}, and torch has no {constructor.name}; a "
-            f"rule of Ravine's is written {constructor.forms[0].rule}[lr=0.1]"
-        )
+        others = f"torch has no {constructor.name}; a rule of Ravine's is written {constructor.forms[0].rule}[lr=0.1]"
+        does = f"torch.{constructor.name} does" if is_constructor("torch", constructor.name) else others
+        raise ValueError(f"{constructor} takes no parameters, got {ast.unparse(values[0])}: {does}")
     args = [_given(a, n, constructor, names) for a, n in zip_longest(values, parameters[: len(values)])]
     given = {n: _given(v, n, constructor, names) for n, v in keywords}
     twice = {n for n, _ in keywords if sum(n == other for other, _ in keywords) > 1}

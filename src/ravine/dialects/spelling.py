@@ -143,3 +143,8 @@ def spelling(
 
 _made: list[Constructor] = []
 """Every framework's constructors: what one calls an argument hints at what another does."""
+
+
+def is_constructor(framework: str, name: str) -> bool:
+    """Whether a framework has a constructor of this name."""
+    return any((c.framework, c.name) == (framework, name) for c in _made)
