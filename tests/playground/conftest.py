@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,3 +30,30 @@ def page(browser: Any, file: Path) -> Iterator[Page]:
     assert [line for line in page.browser.get_log("browser") if reading not in line["message"]] == []
     page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    script = Path(sys.prefix) / "share" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        pytest.skip("needs axe-core, which tools/axe.py fetches by npm")
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def still(browser: Any) -> Iterator[Any]:
+    """The browser, for somebody who has asked for no motion, in a given theme."""
+
+    def turn(theme: str) -> None:
+        features = [("prefers-reduced-motion", "reduce"), ("prefers-color-scheme", theme)]
+        media = {"features": [{"name": name, "value": value} for name, value in features]}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+
+    def show(address: str, theme: str) -> None:
+        turn(theme)
+        browser.get("about:blank")
+        browser.get(address)
+
+    browser.show, browser.turn = show, turn
+    yield browser
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -77,3 +77,24 @@ def keys() -> Any:
     from selenium.webdriver.common.keys import Keys
 
     return Keys
+
+
+RULES_OF = {
+    "light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "dark": ["color-contrast", "link-in-text-block"],
+}
+"""What axe-core looks for: all of the standards in the light, and in the dark the rules that colours can break."""
+
+
+def faults(browser: Any, axe: str, theme: str = "light") -> list[Any]:
+    """What axe-core finds on a page in a theme: the rule, and the elements."""
+    browser.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})
+    found: list[Any] = browser.execute_async_script(
+        """const [runOnly, done] = arguments;
+        const rules = { "empty-table-header": { enabled: false } }; // it takes MathML for nothing
+        const settings = { runOnly, resultTypes: ["violations"], ...(runOnly[0] === "wcag2a" ? { rules } : {}) };
+        axe.run(document, settings).then((result) =>
+          done(result.violations.map((v) => [v.id, v.nodes.map((n) => n.target.join())])));""",
+        RULES_OF[theme],
+    )
+    return found

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the stills need Matplotlib")
 
+from pages import faults
 from selenium.webdriver.support.ui import WebDriverWait
 
 from ravine.playground import course, write
@@ -102,3 +103,47 @@ def test_a_lesson_is_read_without_a_script(site: Path, browser: Any) -> None:
         assert "a ratio of 1, where gradient descent" in browser.find_element("css selector", "main").text
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_no_page_breaks_a_rule_of_wcag(still: Any, axe: str, site: Path) -> None:
+    (site / "playground.html").rename(site / "away.html")  # it is looked at elsewhere, and takes its time
+    try:
+        found = {}
+        for page in sorted((site / "course").glob("*.html")):
+            still.show(page.as_uri(), "light")
+            still.execute_script("document.querySelector('details')?.toggleAttribute('open')")
+            still.execute_script("document.querySelector('figure svg')?.replaceChildren()")  # one image to everybody
+            found[page.name] = faults(still, axe, "light")
+            still.turn("dark")
+            found[page.name] += faults(still, axe, "dark")
+    finally:
+        (site / "away.html").rename(site / "playground.html")
+    assert len(found) == 11
+    assert {name: f for name, f in found.items() if f} == {}
+
+
+def test_paper_gets_the_still_and_the_answer(site: Path, browser: Any) -> None:
+    browser.get((site / "course" / "bowl.html").as_uri())
+    answer = browser.find_element("css selector", "details p")
+    assert not answer.is_displayed()
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        assert browser.find_element("css selector", "figure").is_displayed()
+        assert not browser.find_element("css selector", "iframe").is_displayed()
+        assert answer.rect["height"] > 10
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+@pytest.mark.parametrize("name", ["averages", "rare"])
+def test_both_charts_of_a_lesson_are_seen_without_scrolling(site: Path, browser: Any, name: str) -> None:
+    browser.get((site / "course" / f"{name}.html").as_uri())
+    browser.switch_to.frame(browser.find_element("css selector", "iframe"))
+    WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", ".card"))
+    bottoms = browser.execute_script(
+        "return [...document.querySelectorAll('.chart canvas, .handle')].map((e) => e.getBoundingClientRect().bottom)"
+    )
+    assert len(bottoms) == 3
+    assert max(bottoms) <= browser.execute_script("return window.innerHeight")
+    assert min(bottoms) > 40  # the start is in the picture, not at its edge
+    browser.switch_to.default_content()

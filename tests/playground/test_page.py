@@ -232,7 +232,7 @@ def test_paper_gets_the_picture_in_light_colours_and_no_controls(page: Page) -> 
     assert [e for e in page.all(".play, .zoom, .knob, .add, .top button") if e.is_displayed()] == []
     assert len(page.all(".card .choose")) == 4
     colors = page.browser.execute_script(
-        "const c = document.querySelector('.stage .base'), g = c.getContext('2d');"
+        "const c = document.querySelector('.stage canvas'), g = c.getContext('2d');"
         "const d = g.getImageData(0, 0, c.width, c.height).data, s = new Set();"
         "for (let k = 0; k < d.length; k += 4) s.add(d.slice(k, k + 3).join());"
         "return [...s].some((v) => { const [r, g, b] = v.split(','); return g - r > 80; });"

@@ -29,14 +29,14 @@ a { color: light-dark(#0b5394, #8ec5ff); }
 nav { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; font-size: .95rem; }
 figure { margin: 1rem 0; }
 figure svg { width: 100%; height: auto; background: #fff; border-radius: 8px; }
-iframe { width: 100%; height: 42rem; border: 1px solid light-dark(#e2e3df, #2c3238); border-radius: 10px; }
+iframe { width: 100%; height: 46rem; border: 1px solid light-dark(#e2e3df, #2c3238); border-radius: 10px; }
 .predict { border-left: 4px solid light-dark(#2a7fc1, #3f94d6); padding-left: .9rem; font-size: 1.15rem; }
 details { margin: .6rem 0 1.6rem; }
 summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
 figcaption, .note { font-size: .9rem; color: light-dark(#5d666f, #9aa3ab); }
 ol { padding-left: 1.4rem; }
 li { margin: .35rem 0; }
-@media print { iframe { display: none; } figure[hidden] { display: block !important; } details > * { display: block; } }
+@media print { iframe { display: none; } figure[hidden] { display: block !important; } details::details-content { content-visibility: visible; } }
 """
 SCRIPT = """
 const still = document.querySelector("figure");

@@ -223,7 +223,6 @@ export class Playground {
     this.last = this.playing ? timestamp : undefined;
     this.stage.drawAt(state.at);
     this.relief.drawAt(state.at);
-    if (this.printing) this.stage.flatten();
     this.charts.forEach((chart) => chart.drawAt(state.at));
     this.player.drawAt(state.at);
     if (!this.playing || timestamp - this.textTime > TEXT_INTERVAL) {

@@ -65,7 +65,7 @@ export class Player {
       this.slider,
       el("label", { class: "count" }, this.now, "of", this.steps),
       el("label", { class: "speed" }, "speed", this.speed, this.speedNote),
-      el("label", { class: "speed" }, this.loop, "loop"),
+      el("label", { class: "speed again" }, this.loop, "loop"),
       this.rate,
     );
     this.frames = [];

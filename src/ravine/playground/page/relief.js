@@ -100,6 +100,8 @@ export class Relief {
     gl.viewport(0, 0, ...pixels);
     gl.clearColor(0, 0, 0, 0);
     gl.enable(gl.DEPTH_TEST);
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     const seen = this.seen();
     const { low, high, line } = this.colors;

@@ -1,8 +1,8 @@
 // The picture: the surface with everybody's path on it, and the start to drag.
 //
-// Four canvases lie on each other, so that a frame draws only what changed: the surface, the casings of the paths and
-// the paths (of which a frame adds the newest piece), and the points. A surface of one dimension is a curve with the points on it; below it the
-// paths run down, time against position.
+// Three canvases are kept apart, so that a frame draws only what changed: the surface, the casings of the paths and the paths,
+// of which a frame adds the newest piece. A frame lays them on each other, and the points on top, on the one that is shown. A
+// surface of one dimension is a curve with the points on it; below it the paths run down, time against position.
 
 import { el, prepare, strokeCased } from "./dom.js";
 import { CURVE_PART, paintGround } from "./ground.js";
@@ -16,8 +16,8 @@ export class Stage {
   // `moveStart(point, done)` is called while the start is dragged, `zoom(factor)` for the buttons; 0 means fit. `more` is one more button.
   constructor({ moveStart, zoom, setArrows, more }) {
     this.moveStart = moveStart;
-    const layer = (name) => el("canvas", { class: `layer ${name}`, "aria-hidden": "true" });
-    [this.base, this.casings, this.paths, this.points] = ["base", "casings", "paths", "points"].map(layer);
+    [this.base, this.casings, this.paths] = [0, 1, 2].map(() => document.createElement("canvas"));
+    this.points = el("canvas", { class: "layer", "aria-hidden": "true" });
     this.handle = new StartHandle({ pointAt: (u, v) => this.toPoint(u, v), move: moveStart });
     const button = (text, label, factor) =>
       el(
@@ -28,9 +28,6 @@ export class Stage {
     this.picture = el(
       "div",
       { class: "stage", role: "group", "aria-label": "Surface and paths" },
-      this.base,
-      this.casings,
-      this.paths,
       this.points,
       this.handle.element,
     );
@@ -129,6 +126,10 @@ export class Stage {
     const { casing } = (this.pointColors ??= this.colors());
     this.runs.forEach((run, k) => this.extendPath(k, Math.min(Math.floor(time), run.end), casing));
     const points = prepare(this.points, this.width, this.height);
+    points.save();
+    points.resetTransform();
+    for (const layer of [this.base, this.casings, this.paths]) points.drawImage(layer, 0, 0);
+    points.restore();
     for (let k = this.runs.length - 1; k >= -1; k--) {
       // The selected one comes last, so that it is on top.
       const index = k === -1 ? this.selected : k;
@@ -145,16 +146,8 @@ export class Stage {
     canvas.width = Math.round(this.width * scale);
     canvas.height = Math.round(this.height * scale);
     const context = canvas.getContext("2d");
-    for (const layer of [this.base, this.casings, this.paths, this.points])
-      context.drawImage(layer, 0, 0, canvas.width, canvas.height);
+    context.drawImage(this.points, 0, 0, canvas.width, canvas.height);
     return canvas;
-  }
-
-  // Put all layers on the lowest one: on paper transparent canvases are white.
-  flatten() {
-    const context = this.base.getContext("2d");
-    for (const layer of [this.casings, this.paths, this.points])
-      context.drawImage(layer, 0, 0, this.width, this.height);
   }
 
   lineWidth(isSelected) {

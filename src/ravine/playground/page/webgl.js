@@ -49,6 +49,7 @@ const PATH = {
     in vec3 from, to;
     in vec3 corner; // which end, which side, how far along the path
     out float along;
+    out float inside; // of the edge, in pixels
     out vec2 ground;
     void main() {
       vec4 a = seen(from), b = seen(to);
@@ -56,7 +57,8 @@ const PATH = {
       d = length(d) > 0.0 ? normalize(d) : vec2(1.0, 0.0);
       vec4 p = corner.x > 0.5 ? b : a;
       vec2 out_ = vec2(-d.y, d.x) * corner.y + d * (2.0 * corner.x - 1.0) * 0.5;
-      gl_Position = vec4(p.xy + out_ * width / pixels, p.z - lift, 1.0);
+      inside = corner.y * 0.5 * (width + 1.0);
+      gl_Position = vec4(p.xy + out_ * (width + 1.0) / pixels, p.z - lift, 1.0);
       along = corner.z;
       ground = (corner.x > 0.5 ? to : from).xy;
     }`,
@@ -64,7 +66,9 @@ const PATH = {
     uniform vec3 paint;
     uniform vec4 dash; // drawn and left out, twice; zero for a full line
     uniform vec2 size;
+    uniform float width;
     in float along;
+    in float inside;
     in vec2 ground;
     out vec4 color;
     void main() {
@@ -74,7 +78,8 @@ const PATH = {
         float at = mod(along, total);
         if ((at > dash.x && at < dash.x + dash.y) || at > dash.x + dash.y + dash.z) discard;
       }
-      color = vec4(paint, 1.0);
+      float cover = clamp(0.5 * width + 0.5 - abs(inside), 0.0, 1.0); // smooth edges
+      color = vec4(paint * cover, cover);
     }`,
 };
 
@@ -100,7 +105,7 @@ const POINT = {
 
 // The programs on a canvas, or null where there is no WebGL 2.
 export function openWebgl(canvas) {
-  const gl = canvas.getContext("webgl2", { antialias: true, preserveDrawingBuffer: true });
+  const gl = canvas.getContext("webgl2", { antialias: false, preserveDrawingBuffer: true });
   return gl && { gl, ground: program(gl, GROUND), path: program(gl, PATH), point: program(gl, POINT) };
 }
 

@@ -87,6 +87,7 @@ BOWLS = (
             [("gd", {"lr": 0.05}), ("rmsprop", {"lr": 0.02}), ("adam", {"lr": 0.02})],
             param=["condition:1"],
             start="3,3",
+            view="-0.5,3.5,-0.5,3.5",
             steps="1000",
             speed="80",
             sel="1",
