@@ -36,7 +36,11 @@ summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
 figcaption, .note { font-size: .9rem; color: light-dark(#5d666f, #9aa3ab); }
 ol { padding-left: 1.4rem; }
 li { margin: .35rem 0; }
-@media print { iframe { display: none; } figure[hidden] { display: block !important; } details::details-content { content-visibility: visible; } }
+@media print {
+  iframe { display: none; }
+  figure[hidden] { display: block !important; }
+  details::details-content { content-visibility: visible; }
+}
 """
 SCRIPT = """
 const still = document.querySelector("figure");
