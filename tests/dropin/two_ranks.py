@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,20 @@ def one_decision(rank: int, folder: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, full(net), strict=True))
 
 
+def clipped_together(rank: int, folder: Path) -> None:
+    """The norm is that of whole gradients, whatever part of them a rank has, and whatever is not distributed."""
+    for blocks in (3, 2):
+        net = sharded(blocks)
+        optimizer = ravine.torch.SGD(net.parameters(), lr=0.05, clip_global_norm=0.5)
+        for number in range(4):
+            optimizer.zero_grad()
+            gradients(net, number)  # the same on all ranks, also where no one averages them
+            optimizer.step()
+        wanted = alone(partial(ravine.torch.SGD, clip_global_norm=0.5), range(4))
+        same(full(net), wanted)
+        assert not torch.equal(wanted[0], alone(ravine.torch.SGD, range(4))[0])
+
+
 def save_on_two(rank: int, folder: Path) -> None:
     """What a single process loads afterwards, see test_distributed.py."""
     net = sharded()
@@ -232,6 +247,7 @@ SCENARIOS: dict[str, Callable[[int, Path], None]] = {
         resume_sharded,
         empty_group,
         one_decision,
+        clipped_together,
         save_on_two,
     )
 }

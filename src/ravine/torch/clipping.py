@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ravine.torch.local import is_distributed
+from ravine.torch.local import is_distributed, part
 
 CLIP = "clip_global_norm"
 """The key of a group, and the transform of rules and its hyperparameter."""
@@ -41,7 +41,7 @@ def clip(groups: Sequence[Mapping[str, Any]]) -> None:
         factor = bounds[0] / torch.linalg.vector_norm(norms).clamp(min=bounds[0])
         on_device: dict[torch.device, Tensor] = {}
         for g in grads:
-            g.mul_(on_device.setdefault(g.device, factor.to(g.device)))
+            part(g).mul_(on_device.setdefault(g.device, factor.to(g.device)))
 
 
 def _norm(grad: Tensor) -> Tensor:
