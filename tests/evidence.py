@@ -392,7 +392,7 @@ def _recorded() -> list[recorded.Trace]:
     alone += ("rmsprop_torch_debiased", "rmsprop_torch_debiased_centered")
     alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
     alone += ("muon_rms_momentum", "muon_keras", "muon_optax", "muon_optax_rms")
-    alone += ("sign_sgd", "fromage", "radam_optax", "rprop_optax", "adafactor_optax_whole")
+    alone += ("sign_sgd", "fromage", "radam_optax", "rprop_optax", "adafactor_optax_whole", "lamb_keras")
     return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
 
 

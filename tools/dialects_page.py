@@ -96,6 +96,8 @@ More that the runs showed:
 - optax's Rprop takes each step one gradient late, unless that gradient has turned: its first step is zero.
 - optax computes Adafactor's β in float32, for float64 parameters too, which is off by up to 6e-8 of itself. The recorded
   float64 runs are its own lines with that one in the parameter's type.
+- Keras lets a parameter decay before the step, which LAMB and Adafactor see, as they read it; its Adafactor bounds lr by 1/√t
+  whatever `relative_step` says. torch's Adafactor keeps vectors whole, and takes the ε of a group's first parameter for all.
 - optax factors Adafactor's average only where both sides have `min_dim_size_to_factor` (128) or more, and calls the mean
   over the longer side `v_row`. A recipe has no threshold: `factored=False` is the other equation.
 
@@ -162,6 +164,10 @@ PAIRS: list[tuple[str, str]] = [
     ("optax.signum(0.001)", "optax.lion(0.001, weight_decay=0.0)"),
     ("optax.adafactor(0.01)", "optax.adafactor(0.01, factored=False)"),
     ("optax.lamb(0.001)", "optax.adam(0.001, eps=1e-6)"),
+    ("keras.Lamb(weight_decay=0.1)", "optax.lamb(0.001, eps=1e-7, weight_decay=0.1)"),
+    ("torch.Adafactor(lr=0.5)", "optax.adafactor(0.5)"),
+    ("keras.Adafactor(0.01, epsilon_1=0.1)", "torch.Adafactor(eps=(0.1, 0.001))"),
+    ("keras.Adafactor(0.5)", "optax.adafactor(0.5)"),
 ]
 
 TAIL = """

@@ -30,6 +30,7 @@ FLAGS = ("python_numbers", "narrow_products")
 MATRICES = {"tall": (5, 3), "broad": (3, 5)}
 """The shapes that optimizers of matrices are seen on; each shape's stream has its name."""
 FOR_MATRICES = ("torch.Muon", "keras.Muon", "optax.contrib.muon")
+FOR_MATRICES += ("torch.Adafactor", "keras.Adafactor", "keras.Lamb")
 FOR_MATRICES += ("optax.lamb", "optax.lars", "optax.novograd", "optax.fromage", "optax.adafactor")
 
 Run = Iterator[tuple[Any, dict[str, Any]]]
@@ -93,6 +94,8 @@ def run_keras(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
         state = {v.path.rpartition("/")[2].removeprefix("x_"): v.numpy() for v in optimizer.variables}
         if name == "Nadam":
             state["u_product"] = optimizer._u_product.numpy()  # kept out of optimizer.variables
+        if name == "Adafactor":  # two variables of one name
+            state = {"r": optimizer._r[0].numpy(), "c": optimizer._c[0].numpy()}
         yield x.numpy(), {n: v for n, v in state.items() if n not in ("iteration", "learning_rate")}
 
 
@@ -290,10 +293,15 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
         result.append(("NAdam", {"weight_decay": 0.01, "decoupled_weight_decay": True}))
         as_adamw = {"adjust_lr_fn": "match_rms_adamw", "nesterov": False, "weight_decay": 0.0}
         result.append(("Muon", {lr: 0.02, **as_adamw}))
+        result.append(("Adafactor", {}))
+        result.append(("Adafactor", {lr: 0.02, "eps": (1e-6, 0.001), "weight_decay": 0.05, "maximize": True}))
     if framework == "keras":
         result.append(("RMSprop", {"clipvalue": 0.5}))
         result.append(("Muon", {lr: 0.02, "weight_decay": 0.0}))
         result.append(("Adam", {lr: 0.01, "amsgrad": True, "beta_2": 0.9}))
+        for name in ("Lamb", "Adafactor"):
+            result.append((name, {}))
+            result.append((name, {lr: 0.02, "weight_decay": 0.05}))
     return result
 
 
@@ -314,6 +322,14 @@ def randomised(name: str, arguments: dict[str, Any], rng: np.random.Generator) -
                 drawn[key] = value(0.5, 0.98)
         elif key in ("beta2", "beta_2", "b2"):
             drawn[key] = value(0.9, 0.9995)
+        elif key == "eps" and name == "torch.Adafactor":
+            drawn[key] = (value(1e-6, 1e-1, log=True), value(1e-3, 1.0, log=True))
+        elif key in ("beta2_decay", "beta_2_decay"):
+            drawn[key] = value(-0.9, -0.6)
+        elif key == "d":
+            drawn[key] = value(1.0, 1.5)
+        elif key in ("epsilon_1", "epsilon_2"):
+            drawn[key] = value(1e-6, 1e-1, log=True)
         elif key == "betas":
             drawn[key] = (value(0.5, 0.98), value(0.9, 0.9995))
         elif key in ("eps", "epsilon"):
@@ -410,6 +426,8 @@ def record(framework: str) -> dict[str, np.ndarray]:
         for kind, dtype in itertools.product(kinds, data):
             if name == "keras_legacy.Nadam" and dtype == "float64":
                 continue  # its product is kept for float32 variables alone: for others every step is taken as the first
+            if name == "torch.Adafactor" and dtype == "float64" and "eps" not in arguments:
+                continue  # the recipe has the ε of float32
             rows: dict[str, list[np.ndarray]] = {"x": []}
             given = dict(arguments)
             run = RUNNERS[framework](

@@ -44,6 +44,22 @@ def decoupled_weight_decay(base: Rule) -> Rule:
     return _transform("decoupled_weight_decay", base, apply, decay)
 
 
+def weight_decay_first(base: Rule) -> Rule:
+    """Decoupled weight decay that is done before the step: the rule sees y = x − lr·λ·x, and Δ − lr·λ·x goes out.
+
+    Keras's optimizers. It is `decoupled_weight_decay` for a rule that does not read x. The rule must have a
+    hyperparameter `lr`.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        shrinkage = hyper["lr"] * hyper.pop("weight_decay") * x
+        step, *new = inner.apply(x - shrinkage, g, slots, t, hyper)
+        return (step - shrinkage, *new)
+
+    _needs_lr("weight_decay_first", base)
+    return _transform("weight_decay_first", base, apply, {"weight_decay": Hyperparameter(0.0, NON_NEGATIVE)})
+
+
 def lr_decay(base: Rule) -> Rule:
     """A learning rate that falls with time, lr / (1 + (t−1)·d), as torch's Adagrad has it. d is `lr_decay`, default 0.
 
@@ -192,6 +208,7 @@ TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
         for t in (
             weight_decay,
             decoupled_weight_decay,
+            weight_decay_first,
             maximize,
             clip_value,
             clip_norm,

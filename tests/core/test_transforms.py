@@ -38,6 +38,18 @@ def test_adamw_is_adam_with_decoupled_decay() -> None:
     assert adamw.hyperparameters["weight_decay"].default == 0.01
 
 
+def test_a_decay_before_the_step_is_seen_by_a_rule_that_reads_the_parameter() -> None:
+    made, plain = ravine.recipe("weight_decay_first(lamb_keras)", lr=0.1, weight_decay=2.0), ravine.recipe("lamb_keras")
+    x, g = np.array([[3.0, -1.0], [0.5, 2.0]]), np.array([[1.0, -2.0], [0.1, 0.0]])
+    shrunk, _ = plain.update(g, plain.init(x), 0.8 * x, lr=0.1)
+    np.testing.assert_allclose(made.update(g, made.init(x), x)[0], shrunk, rtol=1e-15)
+    first, after = (transforms.TRANSFORMS[n](ravine.rule("adam")) for n in ("weight_decay_first", AFTER))
+    assert first.graph.step is after.graph.step
+
+
+AFTER = "decoupled_weight_decay"
+
+
 def test_a_rule_without_look_ahead_is_stored_as_it_is() -> None:
     adam = ravine.rule("adam")
     assert transforms.stored_at_look_ahead(adam) is adam

@@ -17,6 +17,8 @@ from ravine.dialects.order import order
 RMS = {"epsilon": 1e-7}
 PLAIN = {"learning_rate": 0.01, "momentum": 0.9}
 
+DECAYED, DECAY = recipe("decoupled_weight_decay(adafactor)", weight_decay=2.0, lr=0.2), {"weight decay"}
+
 VERDICTS = [
     ("TensorFlow 1 starts s at one", tensorflow.RMSPropOptimizer(0.01, **RMS), keras.RMSprop(0.01), {"start of s"}, 1),
     (
@@ -72,7 +74,22 @@ VERDICTS = [
         {"averages of squares"},
         1,
     ),
-    ("Adafactor's ε", recipe("adafactor", eps=0.1), recipe("adafactor_torch", eps=0.1), {"ε"}, 1),
+    ("Adafactor's ε", keras.Adafactor(0.01, epsilon_1=0.1), torch.Adafactor(eps=(0.1, 0.001)), {"ε"}, 1),
+    (
+        "Adafactor's ε and lr",
+        torch.Adafactor(lr=0.5, eps=(0.1, 0.001)),
+        optax.adafactor(0.5, eps=0.1),
+        {"ε", "lr over time"},
+        1,
+    ),
+    (
+        "where LAMB decays",
+        keras.Lamb(epsilon=1e-6, weight_decay=0.1),
+        optax.lamb(0.001, weight_decay=0.1),
+        {"decay", "weight decay"},
+        1,
+    ),
+    ("a decay that is seen", recipe("weight_decay_first(adafactor)", weight_decay=2.0, lr=0.2), DECAYED, DECAY, 1),
     (
         "Adafactor's lr",
         recipe("adafactor", lr=0.5),

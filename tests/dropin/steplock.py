@@ -12,7 +12,10 @@ from torch import Tensor
 import ravine.torch
 
 NAMES = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "Rprop", "ASGD")
-"""The classes that torch has too."""
+"""The classes that torch has too, but those below."""
+
+FACTORED = ("Adafactor",)
+"""Of these, the class whose state has other shapes than the parameter, and which takes no complex numbers."""
 
 ULPS = {"Adam": 64.0, "AdamW": 64.0, "NAdam": 64.0, "RAdam": 4000.0, "Muon": 64.0, "SparseAdam": 64.0}
 """How many units in the last place a step may be off, 8 where nothing is said. βᵗ is a product here and `pow` in torch,

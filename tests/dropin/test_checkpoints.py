@@ -13,7 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from steplock import NAMES, default_dtype, ours, theirs
+from steplock import FACTORED, NAMES, default_dtype, ours, theirs
 
 import ravine.torch
 
@@ -23,7 +23,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "Adagrad": [{"lr_decay": 0.1}],
     "Adam": [{}, {"amsgrad": True}],
 }
-CASES = [(name, options) for name in NAMES for options in OPTIONS.get(name, [{}])]
+CASES = [(name, options) for name in (*NAMES, *FACTORED) for options in OPTIONS.get(name, [{}])]
 
 
 def parameters(dtype: Any = torch.float64) -> list[Any]:
@@ -84,7 +84,7 @@ def test_state_dicts_have_torchs_names_types_and_shapes(name: str, options: dict
         assert form[0] == form[1]
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "SGD"])
+@pytest.mark.parametrize("name", [n for n in (*NAMES, *FACTORED) if n != "SGD"])
 def test_an_old_checkpoint_with_an_integer_step_loads(name: str) -> None:
     results = []
     for kind in (theirs(name), ours(name)):
@@ -194,7 +194,7 @@ def test_a_declared_state_type_is_kept() -> None:
         assert torch.equal(second.state[q]["m"], first.state[p]["m"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *FACTORED])
 def test_a_group_without_parameters_comes_back(name: str) -> None:
     params = parameters()
 
@@ -216,7 +216,7 @@ def test_a_group_without_parameters_comes_back(name: str) -> None:
     assert again.param_groups[1].keys() == first.param_groups[1].keys()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *FACTORED])
 def test_a_wrong_checkpoint_is_refused_as_torch_refuses_it(name: str) -> None:
     saved = theirs(name)(parameters()).state_dict()
     for wrong in (parameters()[:2], [{"params": [p]} for p in parameters()]):

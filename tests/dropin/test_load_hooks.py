@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from steplock import NAMES, ours, theirs
+from steplock import FACTORED, NAMES, ours, theirs
 from torch import nn
 
 Hook = Callable[[Any, dict[str, Any]], Any]
@@ -66,7 +66,7 @@ def states(optimizer: Any) -> list[Any]:
 
 @pytest.mark.parametrize("hook", [by_name, by_name_in_place])
 @pytest.mark.parametrize(("saved", "names"), [("abc", "cab"), ("ab", "acb"), ("abc", "cb")], ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *FACTORED])
 def test_a_hook_that_finds_parameters_by_their_names(name: str, saved: str, names: str, hook: Hook) -> None:
     options = {"momentum": 0.9} if name == "SGD" else {}
     found = [loaded(kind(name), list(saved), list(names), hook, **options) for kind in (ours, theirs)]

@@ -13,9 +13,9 @@ torch = pytest.importorskip("torch")
 from steplock import NAMES, ULPS, copy_into, default_dtype, gaps, ours, snapshot, theirs
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db
 
-EVERY = (*NAMES, "SparseAdam", "Muon")
+EVERY = (*NAMES, "SparseAdam", "Muon", "Adafactor")
 INFO = {info.optim_cls.__name__: info for info in optim_db if info.optim_cls.__name__ in EVERY}
-REAL_ONLY = ("SparseAdam", "Muon")
+REAL_ONLY = ("SparseAdam", "Muon", "Adafactor")
 SHAPES = {"SparseAdam": [(3, 5), (17,), (2, 3, 4)], "Muon": [(3, 5), (7, 2), (1, 4), (4, 4)]}
 """What some of torch's classes can step."""
 VALID = [(n, c.desc, c.kwargs) for n, info in INFO.items() for c in info.optim_inputs_func(device="cpu")]
@@ -132,7 +132,7 @@ def test_sparse_state_goes_both_ways() -> None:
     first, second = theirs("SparseAdam")(params[:1], lr=0.1), ours("SparseAdam")(params[1:], lr=0.1)
     for step in range(6):
         for p, optimizer in zip(params, (first, second), strict=True):
-            p.grad = torch.sparse_coo_tensor(rows, torch.full((2, 2), 0.5 + step), (4, 2))
+            p.grad = torch.sparse_coo_tensor(rows, torch.full((2, 2), 0.5 + step), (4, 2), check_invariants=True)
             optimizer.step()
         if step % 2:  # each goes on from the other's state
             saved = first.state_dict(), second.state_dict()

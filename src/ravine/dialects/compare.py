@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ravine.dialects.terms import Parts, describe, differences, method, take_apart
+from ravine.dialects.terms import IDLE, Parts, describe, differences, hyperparameter, method, take_apart
 from ravine.recipe import Recipe, recipe
 from ravine.registry import rule, rules
 from ravine.rule import Rule
@@ -128,7 +128,7 @@ def _switches(a: Recipe, b: Recipe) -> Iterator[tuple[str, str, str, Recipe | No
     first, second = take_apart(a), take_apart(b)
     mixed, told = True, False
     for term, (here, there) in differences(first.base, second.base).items():
-        if term == "second ε" and not any(p.hyper.get("eps_root") for p in (first, second)):
+        if term in _idle(first, second):
             continue
         switched, base = _with_term(a, first, second, term), a
         if switched is None:  # no rule is that mixture: switch the term from the other side
@@ -153,7 +153,11 @@ def _switches(a: Recipe, b: Recipe) -> Iterator[tuple[str, str, str, Recipe | No
 
 
 AROUND_TERMS = {
-    "weight decay": {"weight_decay": "coupled, ", "decoupled_weight_decay": "decoupled, "},
+    "weight decay": {
+        "weight_decay": "coupled, ",
+        "decoupled_weight_decay": "decoupled, ",
+        "weight_decay_first": "decoupled and before the step, ",
+    },
     "maximize": {"maximize": ""},
     "clipping": {"clip_value": "by value, to ", "clip_norm": "by norm, to ", "clip_global_norm": "by global norm, to "},
     "decay of lr": {"lr_decay": ""},
@@ -180,6 +184,11 @@ def _known() -> dict[str, dict[str, str]]:
     return {n: describe(n) for n in [*own, *balls, "stored_at_look_ahead(nesterov)"]}
 
 
+def _idle(first: Parts, second: Parts) -> set[str]:
+    """Terms that are zero on both sides."""
+    return {term for term, name in IDLE.items() if not first.hyper.get(name) and not second.hyper.get(name)}
+
+
 def _with_term(chosen: Recipe, parts: Parts, other: Parts, term: str) -> Recipe | None:
     """The recipe with one term of its equation as the other one has it, if there is a rule for that."""
     if term == "equation":
@@ -188,7 +197,7 @@ def _with_term(chosen: Recipe, parts: Parts, other: Parts, term: str) -> Recipe 
     switched = (term, "lr") if term == "momentum" and ("momentum" in here) != ("momentum" in there) else (term,)
     wanted = {n: v for n, v in here.items() if n not in switched}
     wanted |= {n: v for n, v in there.items() if n in switched}
-    passed_over = set() if any(p.hyper.get("eps_root") for p in (parts, other)) else {"second ε"}  # zero on both sides
+    passed_over = _idle(parts, other)
     for name, words in _known().items():
         alike = all(words.get(n) == wanted.get(n) for n in {*words, *wanted} - passed_over)
         if alike and method(name) == method(parts.base):
@@ -200,20 +209,23 @@ def _rebuilt(chosen: Recipe, parts: Parts, other: Parts, base: str) -> Recipe:
     """The recipe with another equation inside its transforms; values and starts stay, missing ones are the other's."""
     found: Rule = rule(base)
     for name in reversed(parts.wraps):
-        found = rule(f"{name}({found.name})")
+        if hyperparameter(name) not in found.hyperparameters:  # LAMB has a decay of its own
+            found = rule(f"{name}({found.name})")
     hyper = {n: v for n, v in {**other.hyper, **chosen.hyper}.items() if n in found.hyperparameters}
     starts = {**other.start, **parts.start}
     start = {n: v for n, v in starts.items() if n in found.slots and v != found.slots[n].start}
     return recipe(found, start=start, **hyper)
 
 
-def _with_wraps(chosen: Recipe, parts: Parts, other: Parts, names: dict[str, str]) -> Recipe:
-    """The recipe with some transforms as the other one has them."""
+def _with_wraps(chosen: Recipe, parts: Parts, other: Parts, names: dict[str, str]) -> Recipe | None:
+    """The recipe with some transforms as the other one has them, if its equation can be wrapped in them."""
     wraps: dict[str, Any] = {n: v for n, v in parts.wraps.items() if n not in names}
     wraps |= {n: v for n, v in other.wraps.items() if n in names}
     wraps = dict(sorted(wraps.items(), key=lambda w: w[0] != "clip_global_norm"))  # it is always outermost
     found, hyper = rule(parts.base), dict(parts.hyper)
     for wrap, value in reversed(wraps.items()):
+        if hyperparameter(wrap) in found.hyperparameters:
+            return None
         before = set(found.hyperparameters)
         found = rule(f"{wrap}({found.name})")
         hyper |= dict.fromkeys(set(found.hyperparameters) - before, value)

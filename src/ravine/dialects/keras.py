@@ -28,6 +28,9 @@ WRAPS = (
     Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),
     *CLIPPED,
 )
+BEFORE = (Wrap("weight_decay_first", "weight_decay", "weight_decay"), *CLIPPED)
+"""Around equations that read the parameter, for which it matters that Keras lets it decay before the step."""
+
 COMMON = {
     "clipnorm": None,
     "clipvalue": None,
@@ -212,3 +215,40 @@ def Muon(
     """Muon on Keras's matrices, at AdamW's length; what it steps by Adam (embeddings, vectors) needs another."""
     if rms_rate is None:
         raise ValueError("rms_rate must be a number: without one the step has another scaling, which no rule here has")
+
+
+@spelling(Form("lamb_keras", ADAM, state=MOMENTS), wraps=BEFORE)
+def Lamb(
+    learning_rate: float = 0.001,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float | None = None,
+) -> None:
+    """LAMB whose decay is no part of the ratio of norms: the parameter decays before the step."""
+
+
+@spelling(
+    Form(
+        "adafactor",
+        {
+            **LR,
+            "decay": "-beta_2_decay",
+            "eps": "epsilon_1",
+            "eps_scale": "epsilon_2",
+            "threshold": "clip_threshold",
+        },
+        state={"row": "r", "col": "c"},
+    ),
+    wraps=BEFORE,
+)
+def Adafactor(
+    learning_rate: float = 0.001,
+    beta_2_decay: float = -0.8,
+    epsilon_1: float = 1e-30,
+    epsilon_2: float = 0.001,
+    clip_threshold: float = 1.0,
+    relative_step: bool = True,
+    weight_decay: float | None = None,
+) -> None:
+    """Adafactor with ε added to the squares; lr is at most 1/√t whatever `relative_step` says."""

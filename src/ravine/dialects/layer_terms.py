@@ -13,6 +13,7 @@ def describe(graph: Graph) -> dict[str, str]:
     result = {
         "averages of squares": _shared(graph),
         "length of a step": next(filter(None, map(_length, graph.nodes)), ""),
+        "decay": "in the step whose norm is taken" if any(map(_is_norm_with_decay, graph.nodes)) else "",
         "lr over time": "at most 1/√t" if any(map(_is_falling, graph.nodes)) else "",
         "ε": _epsilon(graph),
     }
@@ -29,6 +30,10 @@ def _length(n: Node) -> str:
     words = {"norm": "norm", "rms": "root mean square"}
     leaves = {leaf.name for leaf in topological([n]) if leaf.op == "array"}
     return f"by the parameter's {words[n.op]}" if n.op in words and leaves == {"x"} else ""
+
+
+def _is_norm_with_decay(n: Node) -> bool:
+    return n.op == "norm" and "weight_decay" in _names(n)
 
 
 def _is_falling(n: Node) -> bool:

@@ -15,7 +15,7 @@ from ravine.dialects.chains import BEFORE, Chain
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Form, Wrap, holds, place
-from ravine.dialects.terms import AROUND, Parts, differences, method, take_apart
+from ravine.dialects.terms import AROUND, IDLE, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.registry import rule
 
@@ -172,7 +172,7 @@ def _obstacles(parts: Parts, constructor: Constructor, form: Form) -> list[str]:
     """Every reason why a form does not mean these parts."""
     reasons = []
     for term, (here, there) in differences(parts.base, form.rule).items():
-        if term == "second ε" and not parts.hyper.get("eps_root"):
+        if term in IDLE and not parts.hyper.get(IDLE[term]):
             continue  # it is zero, or can be
         reasons.append(f"{term} is {here}, in {constructor} it is {there}".replace("is none", "is absent"))
     for slot, declared in rule(form.rule).slots.items():
@@ -204,8 +204,8 @@ AROUND_WORDS = dict(
     zip(
         AROUND,
         (
-            *("coupled weight decay", "decoupled weight decay", "maximize", "decay of lr"),
-            *("clipping by value", "clipping by norm", "clipping by global norm"),
+            *("coupled weight decay", "decoupled weight decay", "decoupled weight decay before the step"),
+            *("maximize", "decay of lr", "clipping by value", "clipping by norm", "clipping by global norm"),
         ),
         strict=True,
     )

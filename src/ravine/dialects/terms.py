@@ -13,7 +13,8 @@ from ravine.rule import Rule
 from ravine.trace.graph import Graph, Node, node, substitute, topological
 
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
-AROUND = ("weight_decay", "decoupled_weight_decay", "maximize", "lr_decay", *CLIPS)
+DECOUPLED = ("decoupled_weight_decay", "weight_decay_first")
+AROUND = ("weight_decay", *DECOUPLED, "maximize", "lr_decay", *CLIPS)
 """Transforms that don't change the equation inside them."""
 
 METHODS = (
@@ -24,6 +25,15 @@ METHODS = (
 
 UNNAMED = {"adamw": "decoupled_weight_decay(adam)"}
 """Named rules that are a transform around another rule."""
+
+
+IDLE = {"second ε": "eps_root", "decay": "weight_decay"}
+"""Terms that are none where a hyperparameter is zero."""
+
+
+def hyperparameter(transform: str) -> str:
+    """What a transform of those above calls its hyperparameter, if it has one."""
+    return "weight_decay" if transform in DECOUPLED else transform
 
 
 @dataclass(frozen=True)
@@ -46,14 +56,13 @@ def take_apart(recipe: Recipe) -> Parts:
     name, hyper = UNNAMED.get(recipe.rule.name, recipe.rule.name), dict(recipe.hyper)
     wraps: dict[str, float | None] = {}
     while (found := re.fullmatch(r"(\w+)\((.+)\)", name)) and found[1] in AROUND and found[1] not in wraps:
-        key = {"decoupled_weight_decay": "weight_decay", "lr_decay": "lr_decay"}.get(found[1], found[1])
-        value = hyper.pop(key, None)
+        value = hyper.pop(hyperparameter(found[1]), None)
         if value != 0:
             wraps[found[1]] = value
         name = UNNAMED.get(found[2], found[2])
     start = {n: recipe.start.get(n, s.start) for n, s in recipe.rule.slots.items()}
     # Decoupled decay touches the step alone, so it commutes with what touches g alone.
-    order = tuple(n for n in wraps if n != "decoupled_weight_decay" or "lr_decay" in wraps)
+    order = tuple(n for n in wraps if n not in DECOUPLED or "lr_decay" in wraps)
     return Parts(name, MappingProxyType(hyper), MappingProxyType(start), MappingProxyType(wraps), order)
 
 

@@ -239,6 +239,30 @@ def ASGD(
     _no_groups(params)
 
 
+@spelling(
+    Form(
+        "adafactor_torch",
+        {**LR, "beta2_decay": "beta2_decay", "eps": "eps[0]", "eps_scale": "eps[1]", "threshold": "d"},
+        state={"t": "step", "row": "row_var", "col": "col_var"},
+    ),
+    wraps=(Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"), MAXIMIZE),
+)
+def Adafactor(
+    params: Any = None,
+    lr: float = 0.01,
+    beta2_decay: float = -0.8,
+    eps: tuple[float | None, float] = (None, 0.001),
+    d: float = 1.0,
+    weight_decay: float = 0.0,
+    *,
+    foreach: bool | None = None,
+    maximize: bool = False,
+) -> Arguments:
+    """Adafactor whose ε is a floor of the estimate; None is float32's. torch factors matrices alone, and no vectors."""
+    _no_groups(params)
+    return {"eps": (2.0**-23, *eps[1:])} if eps[0] is None else {}
+
+
 MUON = {
     **LR,
     "beta": "momentum",

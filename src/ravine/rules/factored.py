@@ -48,7 +48,7 @@ def adafactor_optax_whole(x, g, v, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scal
 
 
 @rule(title="Adafactor (torch)", paper=SHAZEER, ranges=OF_TORCH, kin=("adafactor", "adafactor_torch_whole"))
-def adafactor_torch(x, g, row, col, *, t, lr=0.01, beta2_decay=-0.8, eps=1.1920929e-07, eps_scale=0.001, threshold=1.0):
+def adafactor_torch(x, g, row, col, *, t, lr=0.01, beta2_decay=-0.8, eps=2.0**-23, eps_scale=0.001, threshold=1.0):
     """Adafactor with ε as a floor, not a summand: of the rows' mean, and its square of the estimate.
 
     torch.optim.Adafactor (torch/optim/_adafactor.py), whose ε is that of the parameter's type: by default float32's.
@@ -61,7 +61,7 @@ def adafactor_torch(x, g, row, col, *, t, lr=0.01, beta2_decay=-0.8, eps=1.19209
 
 
 @rule(title="Adafactor, not factored (torch)", paper=SHAZEER, ranges=OF_TORCH, kin=("adafactor_torch",))
-def adafactor_torch_whole(x, g, v, *, t, lr=0.01, beta2_decay=-0.8, eps=1.1920929e-07, eps_scale=0.001, threshold=1.0):
+def adafactor_torch_whole(x, g, v, *, t, lr=0.01, beta2_decay=-0.8, eps=2.0**-23, eps_scale=0.001, threshold=1.0):
     """`adafactor_torch` that keeps the average of squares itself: torch.optim.Adafactor on vectors and numbers."""
     v = ema_square(v, g, 1 - power(t, beta2_decay))
     u = g / sqrt(maximum(v, eps * eps))

@@ -10,15 +10,24 @@ def ratio_of_norms(x, u):
     return where(norm(x) > 0, where(norm(u) > 0, norm(x) / norm(u), 1), 1)
 
 
-@rule(title="LAMB", paper="You et al. 2020, arXiv:1904.00962", kin=("lars", "adamw"))
+@rule(title="LAMB", paper="You et al. 2020, arXiv:1904.00962", kin=("lamb_keras", "lars", "adamw"))
 def lamb(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-6, weight_decay=0.0):
     """Adam with decay, whose whole step is made as long as the parameter times lr.
 
-    optax.lamb and keras.optimizers.Lamb; the ratio of the norms is not bounded, as it is in NVIDIA's.
+    optax.lamb; the ratio of the norms is not bounded, as it is in NVIDIA's.
     """
     m = ema(m, g, beta1)
     v = ema_square(v, g, beta2)
     u = debias(m, beta1, t) / (sqrt(debias(v, beta2, t)) + eps) + weight_decay * x
+    return -lr * ratio_of_norms(x, u) * u, m, v
+
+
+@rule(title="LAMB (Keras)", paper="You et al. 2020, arXiv:1904.00962", kin=("lamb", "adam"))
+def lamb_keras(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-7):
+    """LAMB whose step has no decay in it: in keras.optimizers.Lamb that is done before, and no part of the ratio."""
+    m = ema(m, g, beta1)
+    v = ema_square(v, g, beta2)
+    u = debias(m, beta1, t) / (sqrt(debias(v, beta2, t)) + eps)
     return -lr * ratio_of_norms(x, u) * u, m, v
 
 

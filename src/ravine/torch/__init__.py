@@ -3,6 +3,7 @@
 from ravine.errors import missing
 
 try:
+    from ravine.torch.adafactor import Adafactor
     from ravine.torch.classes import (
         ASGD,
         SGD,
@@ -30,6 +31,7 @@ __all__ = [
     "ASGD",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

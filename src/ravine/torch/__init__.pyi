@@ -15,6 +15,7 @@ __all__ = [
     "ASGD",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -113,6 +114,25 @@ class Adadelta(Stepper, torch.optim.Adadelta):
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
         clip_global_norm: float | None = None,
+    ) -> None: ...
+
+class Adafactor(Stepper, torch.optim.Adafactor):
+    def __init__(
+        self,
+        params: Iterable[torch.Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, torch.Tensor]],
+        lr: float | torch.Tensor = 0.01,
+        beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 0.001),
+        d: float = 1.0,
+        weight_decay: float = 0.0,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
+        rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
+        rounding_seed: int = 0,
+        state: Literal["float32", "bfloat16", "int8"] | None = None,
+        state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     ) -> None: ...
 
 class Adagrad(Stepper, torch.optim.Adagrad):

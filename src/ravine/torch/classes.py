@@ -44,7 +44,7 @@ class TorchStepper(Stepper):
 
     @cached_property
     def _chosen(self) -> Callable[[tuple[Any, ...]], Method]:
-        return _chooser(self.table, self._options)
+        return chooser(self.table, self._options)
 
     def _complete_groups(self) -> None:
         for group in self.param_groups:
@@ -53,7 +53,7 @@ class TorchStepper(Stepper):
 
 
 @cache
-def _chooser(table: Table, options: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Method]:
+def chooser(table: Table, options: tuple[str, ...]) -> Callable[[tuple[Any, ...]], Method]:
     """A function from the options' values to the method that they choose."""
 
     @lru_cache(maxsize=1024)  # asked at every step; a schedule may give an option ever new values
