@@ -34,7 +34,7 @@ def _adafactor() -> Iterator[Evidence]:
         falling = optax_follows("adafactor", shape=shape, fall=_falling, **theirs)
         yield Evidence("adafactor_optax", f"optax {shape}", optaxs, plain, shape=shape, rtol=1e-6)
         yield Evidence("adafactor", f"optax, lr falling {shape}", optaxs, falling, shape=shape, rtol=1e-6)
-        torchs = {"lr": 0.3, "beta2_decay": -0.7, "eps": 0.07, "eps_scale": 0.9, "threshold": 1.3}
+        torchs = {"lr": 0.3, "decay": 0.7, "eps": 0.07, "eps_scale": 0.9, "threshold": 1.3}
         yield Evidence(
             "adafactor_torch",
             f"torch {shape}",
@@ -44,7 +44,7 @@ def _adafactor() -> Iterator[Evidence]:
             state={"row": "row_var", "col": "col_var"},
         )
 
-    torchs = {"lr": 0.3, "beta2_decay": -0.7, "eps": 0.07, "eps_scale": 0.9, "threshold": 1.3}
+    torchs = {"lr": 0.3, "decay": 0.7, "eps": 0.07, "eps_scale": 0.9, "threshold": 1.3}
     yield Evidence("adafactor_torch_whole", "torch, a vector", torchs, _of_a_vector, shape=(6, 1), state={"v": "v"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 NO_FORM = {
-    *((f"torch.{name}", framework) for name in ("ASGD", "Muon", "Rprop") for framework in ("keras", "optax")),
+    *(
+        (f"torch.{name}", framework)
+        for name in ("Adafactor", "ASGD", "Muon", "Rprop")
+        for framework in ("keras", "optax")
+    ),
     ("torch.RAdam", "keras"),
     ("torch.RAdam", "optax"),
     ("torch.NAdam", "optax"),
@@ -311,14 +316,89 @@ def test_a_truncated_file_of_torchs_is_refused(kept: int, tmp_path: Path) -> Non
         convert.load(tmp_path / "a.pt", "torch")
 
 
-@pytest.mark.parametrize("name", ["SparseAdam", "Adafactor"])
-def test_an_optimizer_that_no_dialect_has_is_not_taken_for_another(name: str) -> None:
+def test_an_optimizer_that_no_dialect_has_is_not_taken_for_another() -> None:
     w = torch.nn.Parameter(torch.ones(3, 2))
-    optimizer = getattr(torch.optim, name)([w])
+    optimizer = torch.optim.SparseAdam([w])
     with pytest.raises(
         ValueError, match=r"has the key '\w+', which no optimizer of the torch dialect has|these options: lr"
     ):
         convert.from_torch(optimizer.state_dict())
+
+
+def test_means_of_rows_and_columns_are_not_converted() -> None:
+    w = torch.nn.Parameter(torch.ones(3, 2))
+    optimizer = torch.optim.Adafactor([w], lr=0.5)
+    w.grad = torch.ones(3, 2)
+    optimizer.step()
+    tensors, call = convert.from_torch(optimizer.state_dict())
+    assert call == "torch.Adafactor(lr=0.5)"
+    with pytest.raises(ValueError, match=r"torch\.Adafactor keeps a mean for several elements"):
+        convert.read(tensors, call)
+
+
+ONE_WAY = [
+    ("adabelief", {}),
+    ("adamaxw", {"weight_decay": 0.1}),
+    ("adan", {"weight_decay": 0.1}),
+    ("yogi", {}),
+    ("radam", {}),
+    ("signum", {}),
+    ("rprop", {}),
+    ("lamb", {"weight_decay": 0.1}),
+    ("lars", {"momentum": 0.8}),
+    ("contrib.ademamix", {}),
+    ("contrib.adopt", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), ONE_WAY, ids=[n for n, _ in ONE_WAY])
+def test_optax_s_own_state_comes_out_and_goes_in_again(name: str, options: dict[str, float]) -> None:
+    """Training goes on in torch by the source's own arithmetic, and in optax from what came back."""
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    import jax.numpy as jnp
+
+    tx = attrgetter(name)(optax)(0.05, **options)
+    rng = np.random.default_rng(4)
+    x = {"w": rng.normal(size=(3, 2)).astype(np.float32), "b": rng.normal(size=2).astype(np.float32)}
+    state, params = tx.init(x), {n: jnp.asarray(v) for n, v in x.items()}
+    gradients = [{n: rng.normal(size=v.shape).astype(np.float32) for n, v in x.items()} for _ in range(8)]
+
+    def stepped(params: Any, state: Any, g: Any) -> tuple[Any, Any]:
+        step, state = tx.update({n: jnp.asarray(v) for n, v in g.items()}, state, params)
+        return optax.apply_updates(params, step), state
+
+    for g in gradients[:4]:
+        params, state = stepped(params, state, g)
+    call = dialects.find(f"optax.{name}").call({"learning_rate": 0.05, **options})
+    found = convert.read(convert.from_optax(state), call, step=4)
+    again = convert.into_optax(convert.write(found), tx.init(x))
+    ours = {n: torch.nn.Parameter(torch.tensor(np.asarray(v))) for n, v in params.items()}
+    optimizer = found.recipe.torch(ours.items())
+    moved = convert.write(convert.move(found, "ravine").state)
+    optimizer.load_state_dict(convert.into_torch(moved, optimizer.state_dict()))
+    for g in gradients[4:]:
+        before, (params, state) = params, stepped(params, state, g)
+        resumed, again = stepped(before, again, g)
+        assert all(bool((resumed[n] == params[n]).all()) for n in x)
+        for n, p in ours.items():
+            p.grad = torch.tensor(g[n])
+        optimizer.step()
+    for n, p in ours.items():
+        # optax computes RAdam's ρ, near 2000, in float32.
+        np.testing.assert_allclose(p.detach(), params[n], rtol=1e-5, atol=3e-5 if name == "radam" else 1e-6)
+
+
+def test_keras_lamb_goes_to_optax_and_back() -> None:
+    rng = np.random.default_rng(4)
+    slots = {"w": {"m": rng.normal(size=(3, 2)), "v": rng.uniform(size=(3, 2))}}
+    state = OptimizerState("keras.Lamb(learning_rate=0.01)", 7, slots, {})
+    there = convert.move(state, "optax")
+    assert there.grade == "exact"
+    assert there.state.call == "optax.lamb(learning_rate=0.01, eps=1e-07)"
+    assert same_slots(convert.move(there.state, "keras").state, state)
+    decayed = convert.move(OptimizerState("optax.lamb(0.01, weight_decay=0.1)", 7, slots, {}), "keras")
+    assert decayed.grade == "not possible"
+    assert "decay is in the step whose norm is taken" in " ".join(decayed.reasons)
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_many_at_once_are_the_same_bits_as_each_alone(name):
     starts = rng.uniform(-2, 2, (2, 1, 2))
     hyper = {n: h.default * np.array([1.0, 0.75, 0.5]) for n, h in chosen.hyperparameters.items()}
     hyper = {n: v for n, v in hyper.items() if all(map(chosen.hyperparameters[n].range.__contains__, v))}
-    for power in ("momentum_decay", "decay", "beta2_decay"):  # NumPy's pow for arrays has bits of its own
+    for power in ("momentum_decay", "decay"):  # NumPy's pow for arrays has bits of its own
         hyper.pop(power, None)
     noise = Noise("heavy_tailed", 0.1, seed=7)
     streams = np.array([3, 1, 8])

@@ -46,6 +46,8 @@ LAYOUT = {
     **dict.fromkeys(("Adam", "AdamW", "Nadam"), ADAM),
     **dict.fromkeys(("SGD", "Lion"), (("momentum",),)),
     "Adagrad": (("accumulator",),),
+    "Ftrl": (("accumulator", "linear"),),
+    **dict.fromkeys(("Lamb", "ScheduleFreeAdamW"), (("momentum", "velocity"),)),
 }
 """The slots that a class's `build` makes together, in its order."""
 
@@ -185,6 +187,8 @@ def numbered(variables: list[np.ndarray], optimizer: Kept, *, has_rate: bool, be
     keys = {optimizer.form.state[n].lstrip("-") for n, slot in slots.items() if not slot.is_scalar}
     scalars = len(slots) - len(keys)
     assert optimizer.constructor is not None
+    if optimizer.constructor.name not in LAYOUT:
+        raise ValueError(f"which of the file's numbered variables are {optimizer}'s is not known")
     blocks = [[k for k in block if k in keys] for block in LAYOUT[optimizer.constructor.name]]
     count, odd = divmod(len(rest) - scalars, len(keys) + besides or 1)
     if odd or count < 0 or (rest and not keys and not besides):

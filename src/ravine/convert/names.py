@@ -70,6 +70,7 @@ def split(framework: str, name: str, keys: list[str]) -> tuple[str, str] | None:
 def write(state: OptimizerState) -> Tensors:
     """The state as tensors by the framework's own names. Raises ValueError for steps that it can't hold."""
     framework, form, found = state.kept.framework, state.kept.form, state.recipe.rule
+    _check_whole(state.kept)
     tensors: Tensors = {}
     for param, own in state.slots.items():
         for slot, value in own.items():
@@ -98,6 +99,7 @@ def read(
     """The state in a framework's tensors. Raises ValueError for a missing, unknown or misshapen one, by name."""
     source = kept(call)
     framework, form, found = source.framework, source.form, source.recipe.rule
+    _check_whole(source)
     by_key = {form.state[slot].lstrip("-"): slot for slot in found.slots}
     counts = [STEP] if framework in COUNTED_EACH else []
     unused = [k for k in UNUSED.get(str(source), ()) if k not in by_key]
@@ -128,6 +130,17 @@ def read(
     own_steps = {p: s for p, s in steps.items() if s != t and step is None}
     _complete(params, source, t, own_steps)
     return OptimizerState(call, t, params, dict(types or {}), own_steps, left)
+
+
+def _check_whole(optimizer: Kept) -> None:
+    """Refuse what keeps means of rows or columns. Frameworks store these by a shape of the parameter that no state
+    tells: optax calls the mean over the longer side `v_row`."""
+    found = optimizer.recipe.rule
+    if any(not s.is_scalar and not found.has_whole_slot(n) for n, s in found.slots.items()):
+        raise ValueError(
+            f"{optimizer} keeps a mean for several elements, each framework in another shape, and no such state is "
+            "converted. The same framework's optimizer takes it as it is, for torch ravine.torch's too"
+        )
 
 
 def _is_global(framework: str, name: str, shared: set[str]) -> bool:

@@ -17,8 +17,9 @@ WRAPPERS = (
 SLOTS = ("mu", "nu", "nu_max", "trace", "e_g", "e_x", "sum_of_squares")
 """The fields in which optax's own transformations keep what a rule keeps."""
 
-COUNT = re.compile(r"(.*\.)?(count|gradient_step)")
-"""The leaves that count steps: Adam's, a schedule's, those of `MultiSteps` and `inject_hyperparams`."""
+COUNT = re.compile(r"(.*\.)?(count|count_m2|gradient_step)|(\d+\.)*t")
+"""The leaves that count steps: Adam's, a schedule's, those of `MultiSteps` and `inject_hyperparams`; AdEMAMix's second
+one, and Adan's t."""
 
 PLACE = rf"(?:\d+\.|(?:{'|'.join(WRAPPERS)})\.|(?<=inner_states\.)[^.]+\.)*"
 LEAF = re.compile(rf"(?P<place>{PLACE})(?P<field>\w+)(?:\.(?P<param>.+))?")
@@ -59,7 +60,7 @@ def inside(tensors: Mapping[str, np.ndarray], keys: Collection[str]) -> tuple[di
             if there in found:
                 raise ValueError(f"{name!r} is in the state twice: convert one of the transformations at a time")
             found[there] = value
-        elif leaf is None and is_beside(name):
+        elif leaf is None and is_beside(name) and not any(f"{name}.".startswith(f"{key}.") for key in keys):
             left.append(name)
         else:
             found[name] = value  # an unknown one

@@ -242,7 +242,7 @@ def ASGD(
 @spelling(
     Form(
         "adafactor_torch",
-        {**LR, "beta2_decay": "beta2_decay", "eps": "eps[0]", "eps_scale": "eps[1]", "threshold": "d"},
+        {**LR, "decay": "-beta2_decay", "eps": "eps[0]", "eps_scale": "eps[1]", "threshold": "d"},
         state={"t": "step", "row": "row_var", "col": "col_var"},
     ),
     wraps=(Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"), MAXIMIZE),

@@ -1,12 +1,11 @@
 """Adafactor: an average of squares kept as its means over rows and columns."""
 
-from ravine.hyperparameter import FINITE, NON_NEGATIVE, POSITIVE
+from ravine.hyperparameter import NON_NEGATIVE, POSITIVE
 from ravine.math import debias, debias_root, ema, ema_square, maximum, mean, minimum, power, rms, sqrt
 from ravine.registry import rule
 
 SHAZEER = "Shazeer & Stern 2018, arXiv:1804.04235"
 RANGES = {"decay": NON_NEGATIVE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE}
-OF_TORCH = {"beta2_decay": FINITE, "eps_scale": NON_NEGATIVE, "threshold": POSITIVE}
 
 
 def scaled_step(x, u, rate, eps_scale, threshold):
@@ -47,23 +46,23 @@ def adafactor_optax_whole(x, g, v, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scal
     return scaled_step(x, g / sqrt(v), lr, eps_scale, threshold), v
 
 
-@rule(title="Adafactor (torch)", paper=SHAZEER, ranges=OF_TORCH, kin=("adafactor", "adafactor_torch_whole"))
-def adafactor_torch(x, g, row, col, *, t, lr=0.01, beta2_decay=-0.8, eps=2.0**-23, eps_scale=0.001, threshold=1.0):
+@rule(title="Adafactor (torch)", paper=SHAZEER, ranges=RANGES, kin=("adafactor", "adafactor_torch_whole"))
+def adafactor_torch(x, g, row, col, *, t, lr=0.01, decay=0.8, eps=2.0**-23, eps_scale=0.001, threshold=1.0):
     """Adafactor with ε as a floor, not a summand: of the rows' mean, and its square of the estimate.
 
     torch.optim.Adafactor (torch/optim/_adafactor.py), whose ε is that of the parameter's type: by default float32's.
     """
-    beta = 1 - power(t, beta2_decay)
+    beta = 1 - power(t, -decay)
     row = ema_square(row, rms(g, axis=1), beta)
     col = ema_square(col, rms(g, axis=0), beta)
     u = g / sqrt(maximum(row * col / maximum(mean(row, axis=0), eps), eps * eps))
     return scaled_step(x, u, minimum(lr, 1 / sqrt(t)), eps_scale, threshold), row, col
 
 
-@rule(title="Adafactor, not factored (torch)", paper=SHAZEER, ranges=OF_TORCH, kin=("adafactor_torch",))
-def adafactor_torch_whole(x, g, v, *, t, lr=0.01, beta2_decay=-0.8, eps=2.0**-23, eps_scale=0.001, threshold=1.0):
+@rule(title="Adafactor, not factored (torch)", paper=SHAZEER, ranges=RANGES, kin=("adafactor_torch",))
+def adafactor_torch_whole(x, g, v, *, t, lr=0.01, decay=0.8, eps=2.0**-23, eps_scale=0.001, threshold=1.0):
     """`adafactor_torch` that keeps the average of squares itself: torch.optim.Adafactor on vectors and numbers."""
-    v = ema_square(v, g, 1 - power(t, beta2_decay))
+    v = ema_square(v, g, 1 - power(t, -decay))
     u = g / sqrt(maximum(v, eps * eps))
     return scaled_step(x, u, minimum(lr, 1 / sqrt(t)), eps_scale, threshold), v
 

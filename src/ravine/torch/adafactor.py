@@ -35,12 +35,18 @@ def own_eps(group: Mapping[str, Any]) -> float:
 
 
 class OfType(Method):
-    """A method whose ε may be None, which is that of the parameters' type."""
+    """Adafactor's method: torch's decay is the rule's negative, and its ε may be None, for the parameters' type's."""
 
     @cached_property
     def values(self) -> Callable[[Mapping[str, Any]], tuple[float, ...]]:
-        read = self.raw
-        return lambda group: tuple(own_eps(group) if v is None else float(v) for v in read(group))
+        read, at = self.raw, list(self.rule.hyperparameters).index("decay")
+
+        def values(group: Mapping[str, Any]) -> tuple[float, ...]:
+            found = [own_eps(group) if v is None else float(v) for v in read(group)]
+            found[at] = -found[at]
+            return tuple(found)
+
+        return values
 
 
 @cache
