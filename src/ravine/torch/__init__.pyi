@@ -133,6 +133,7 @@ class Adafactor(Stepper, torch.optim.Adafactor):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        clip_global_norm: float | None = None,
     ) -> None: ...
 
 class Adagrad(Stepper, torch.optim.Adagrad):
