@@ -121,6 +121,11 @@ site: $(VENV)/.installed-dev $(VENV)/.installed-site  ## build the site, which n
 gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
 	$(BIN)/python -m ravine.simulate.gallery docs
 
+record-packages: $(VENV)/.installed-dev  ## run optimizers of packages that are not installed here and record what they compute
+	$(BIN)/python -m pip install --quiet --target $(VENV)/packages --no-deps timm==1.0.31 pytorch_optimizer==4.1.0 \
+	    schedulefree==1.4.1
+	PYTHONPATH=tests:$(VENV)/packages $(BIN)/python tools/record_packages.py
+
 TRACES := .venv-traces
 
 record-traces:  ## run the real TensorFlow, Keras, torch and optax (1.6 GB more) and record what they compute

@@ -6,7 +6,7 @@ slips that it catches.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -18,6 +18,13 @@ import recorded
 from ravine.transforms import stored_at_look_ahead
 
 STEPS, DROP = 24, 12  # the learning rate falls to a tenth for the steps after DROP
+
+
+READ_OUT = "read-out"
+"""In place of a slot's name, for the point to evaluate."""
+
+Sizes = tuple[float, float]
+"""What the gradients and the start are multiplied by: some terms of an equation show where these are small, or zero."""
 
 
 def stream() -> np.ndarray:
@@ -44,7 +51,8 @@ class Trace:
 class Evidence:
     """The trajectory that a rule must follow with some hyperparameters on the stream, a matrix of some shape to it.
 
-    `state` maps slots of the rule to those names of the expected state that they must equal at the end.
+    `state` maps slots of the rule to those names of the expected state that they must equal at the end; `sizes` are
+    what the gradients and the start are multiplied by.
     """
 
     rule: str
@@ -55,35 +63,53 @@ class Evidence:
     state: dict[str, str] = field(default_factory=dict)
     shape: tuple[int, ...] = (6,)
     rtol: float = 1e-11
+    sizes: Sizes = (1.0, 1.0)
 
     def agrees(self, rule: ravine.Rule) -> bool:
-        """Whether a version of the rule follows, to rounding."""
-        found, wanted = follow(rule, self.hyper, self.drop, self.shape), self.expected()
-        same = np.isclose(found.points, wanted.points, rtol=self.rtol, atol=1e-13).all()
-        pairs = [(found.state[slot], wanted.state[name]) for slot, name in self.state.items()]
-        return bool(same and all(np.isclose(a, b, rtol=1e-11, atol=1e-13).all() for a, b in pairs))
+        """Whether a version of the rule follows, to rounding; it is followed as far as it does."""
+        wanted, atol = self.expected(), 1e-13 * min(1.0, *(size or 1.0 for size in self.sizes))
+        state: dict[str, Any] = {}
+        found = walk(rule, self.hyper, self.drop, self.shape, self.sizes)
+        for (x, after), there in zip(found, wanted.points, strict=True):
+            if not np.isclose(x, there, rtol=self.rtol, atol=atol).all():
+                return False
+            state = dict(after)
+        state[READ_OUT] = rule.read_out(x, state, self.hyper)
+        pairs = [(state[slot], wanted.state[name]) for slot, name in self.state.items()]
+        return all(np.isclose(a, b, rtol=1e-11, atol=1e-13).all() for a, b in pairs)
 
 
 def follow(rule: ravine.Rule, hyper: dict[str, float], drop: float = 0.1, shape: tuple[int, ...] = (6,)) -> Trace:
-    """What a rule does, stored as torch stores it: at the look-ahead point for Nesterov's methods.
+    """The whole of `walk`."""
+    found = list(walk(rule, hyper, drop, shape))
+    return Trace(np.stack([x for x, _ in found]), found[-1][1])
+
+
+def walk(
+    rule: ravine.Rule,
+    hyper: dict[str, float],
+    drop: float = 0.1,
+    shape: tuple[int, ...] = (6,),
+    sizes: Sizes = (1.0, 1.0),
+) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """The points and states that a rule comes to, stored as torch stores it: at the look-ahead point for Nesterov's.
 
     `shape` is that of the parameter, whose six elements are a matrix to a rule that reads more than one at once.
     """
     rule = stored_at_look_ahead(rule)
     is_seen = not rule.graph.is_elementwise
-    x = X0.reshape(rule.seen(shape)) if is_seen else X0
+    x = sizes[1] * (X0.reshape(rule.seen(shape)) if is_seen else X0)
     own = {n: rule.seen_as(n, shape) if is_seen else (6,) for n, s in rule.slots.items() if not s.is_scalar}
     slots = {n: s.start if s.is_scalar else np.full(own[n], s.start) for n, s in rule.slots.items()}
     hyper = {n: h.default for n, h in rule.hyperparameters.items()} | hyper
-    points = [X0]
-    with np.errstate(all="ignore"):
-        for t, g in enumerate(stream(), 1):
-            at = {**hyper, "lr": hyper["lr"] * (drop if t > DROP else 1)}
+    yield x.ravel(), slots
+    for t, g in enumerate(sizes[0] * stream(), 1):
+        at = {**hyper, "lr": hyper["lr"] * (drop if t > DROP else 1)}
+        with np.errstate(all="ignore"):
             step, *new = rule.apply(x, g.reshape(x.shape), tuple(slots.values()), t, at)
             x = x + step
-            slots = dict(zip(slots, new, strict=True))
-            points.append(x.ravel())
-    return Trace(np.stack(points), slots)
+        slots = dict(zip(slots, new, strict=True))
+        yield x.ravel(), slots
 
 
 def torch_follows(
@@ -91,6 +117,7 @@ def torch_follows(
     drop: float = 0.1,
     group: dict[str, Any] | None = None,
     shape: tuple[int, ...] = (6,),
+    sizes: Sizes = (1.0, 1.0),
     **options: Any,
 ) -> Callable[[], Trace]:
     """The trajectory of an optimizer of torch.optim; its group may have what the constructor would refuse."""
@@ -102,12 +129,12 @@ def torch_follows(
         default = torch.get_default_dtype()
         torch.set_default_dtype(torch.float64)  # or NAdam keeps its product in float32
         try:
-            p = torch.nn.Parameter(torch.tensor(X0).reshape(shape))
+            p = torch.nn.Parameter(torch.tensor(sizes[1] * X0).reshape(shape))
             loop = {} if name == "Muon" else {"foreach": False}
             optimizer = getattr(torch.optim, name)([p], **loop, **options)
-            points, lr = [X0], options["lr"]
+            points, lr = [sizes[1] * X0], options["lr"]
             optimizer.param_groups[0] |= group or {}
-            for t, g in enumerate(stream(), 1):
+            for t, g in enumerate(sizes[0] * stream(), 1):
                 optimizer.param_groups[0]["lr"] = lr * (drop if t > DROP else 1)
                 p.grad = torch.tensor(g).reshape(shape)
                 optimizer.step()
@@ -120,14 +147,17 @@ def torch_follows(
 
 
 def optax_follows(
-    name: str,
+    name: str | Callable[..., Any],
     drop: float = 0.1,
     shape: tuple[int, ...] = (6,),
     fall: Callable[[Any], Any] | None = None,
+    sizes: Sizes = (1.0, 1.0),
     **options: Any,
 ) -> Callable[[], Trace]:
-    """The trajectory of an optimizer of optax (or optax.contrib), in float64; `fall` makes the learning rate of step t
-    from (lr, t) in place of the drop."""
+    """The trajectory of an optimizer of optax (or optax.contrib, or one made of its parts), in float64.
+
+    `fall` makes the learning rate of step t from (lr, t) in place of the drop.
+    """
 
     @cache
     def run() -> Trace:
@@ -139,11 +169,11 @@ def optax_follows(
         with jax.enable_x64(True):
             dropped: Callable[[Any], Any] = lambda count: lr * jnp.where(count >= DROP, drop, 1.0)  # noqa: E731
             rate = lr if drop == 1 else dropped if fall is None else lambda count: fall(dropped(count), count + 1.0)
-            optimizer = getattr(optax, name, None) or getattr(optax.contrib, name)
-            optimizer = optimizer(**{**options, "learning_rate": rate})
-            x = jnp.asarray(X0).reshape(shape)
-            state, points = optimizer.init(x), [X0]
-            for g in stream():
+            make = name if callable(name) else getattr(optax, name, None) or getattr(optax.contrib, name)
+            optimizer = make(**{**options, "learning_rate": rate})
+            x = jnp.asarray(sizes[1] * X0).reshape(shape)
+            state, points = optimizer.init(x), [np.asarray(x).ravel()]
+            for g in sizes[0] * stream():
                 step, state = optimizer.update(jnp.asarray(g).reshape(shape), state, x)
                 x = optax.apply_updates(x, step)
                 points.append(np.asarray(x).ravel())
@@ -189,9 +219,11 @@ def evidence() -> list[Piece]:
     """All of it. Hyperparameters are unlike the defaults and unlike each other, so that none can pass for another."""
     import evidence_adam_kin
     import evidence_matrices
+    import evidence_packages
 
     own = [*_descent(), *_rmsprop(), *_steady(), *_adam(), *_alone(), *_transforms(), *_recorded()]
-    return [*own, *evidence_adam_kin.evidence(), *evidence_matrices.evidence()]
+    more = (evidence_adam_kin, evidence_matrices, evidence_packages)
+    return [*own, *(e for module in more for e in module.evidence())]
 
 
 @dataclass(frozen=True)
@@ -404,9 +436,47 @@ def _transforms() -> list[Evidence]:
         Evidence("weight_decay(adam)", "torch", ours, torch_follows("Adam", **theirs)),
         Evidence("maximize(weight_decay(adam))", "torch", ours, torch_follows("Adam", **theirs, maximize=True)),
         Evidence("clip_value(gd)", "NumPy's clip", clip, _moved(0.3, np.clip(stream(), -0.4, 0.4))),
-        Evidence("clip_norm(gd)", "by hand", {"lr": 0.3, "clip_norm": 90.0}, _moved(0.3, _of_norm(90.0))),
-        Evidence("clip_global_norm(gd)", "by hand", {"lr": 0.3, "clip_global_norm": 90.0}, _moved(0.3, _of_norm(90.0))),
+        *(
+            Evidence(f"{clip}(gd)", "by hand", {"lr": 0.3, clip: 90.0}, _moved(0.3, _of_norm(90.0)), shape=(2, 3))
+            for clip in ("clip_norm", "clip_global_norm")
+        ),
+        _averaged(),
+        *(_clipped_by_rms(sizes) for sizes in ((1.0, 1.0), (0.01, 1.0))),
     ]
+
+
+def _averaged() -> Evidence:
+    """torch's Adam, and torch's average of its weights."""
+    adam = torch_follows("Adam", lr=0.3, betas=(0.8, 0.95), eps=0.07)
+
+    @cache
+    def run() -> Trace:
+        import torch
+        from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+        visited = adam().points
+        model = torch.nn.ParameterList([torch.tensor(visited[0])])
+        average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.6))
+        for x in visited[1:]:
+            model[0].data = torch.tensor(x)
+            average.update_parameters(model)
+        return Trace(visited, {"average": next(average.parameters()).detach().numpy()})
+
+    ours = {"lr": 0.3, "beta1": 0.8, "beta2": 0.95, "eps": 0.07, "ema_decay": 0.6}
+    kept = {"average": "average", READ_OUT: "average"}
+    return Evidence("ema_weights(adam)", "torch's AveragedModel", ours, run, state=kept)
+
+
+def _clipped_by_rms(sizes: Sizes) -> Evidence:
+    def make(learning_rate: Any) -> Any:
+        import optax
+
+        adam = optax.scale_by_adam(0.8, 0.95, 0.07)
+        return optax.chain(adam, optax.clip_by_block_rms(0.4), optax.scale_by_learning_rate(learning_rate))
+
+    follows = optax_follows(make, shape=(2, 3), sizes=sizes, learning_rate=0.3)
+    ours = {"lr": 0.3, "beta1": 0.8, "beta2": 0.95, "eps": 0.07, "clip_update_rms": 0.4}
+    return Evidence("clip_update_rms(adam)", f"optax {sizes}", ours, follows, shape=(2, 3), sizes=sizes)
 
 
 def _of_norm(bound: float) -> np.ndarray:
@@ -424,43 +494,6 @@ def _moved(lr: float, gradients: np.ndarray) -> Callable[[], Trace]:
         return Trace(np.cumsum([X0, *(-rates[:, None] * gradients)], axis=0), {})
 
     return run
-
-
-_SQUARE = "the corrected mean is squared"
-_WHOLE = "t is a whole number, so t > 1.125 is t > 1"
-
-EQUIVALENT = {
-    ("adamax", "in abs(g), g → neg(g)"): "|−g| is |g|",
-    ("adamax_keras", "in abs(g), g → neg(g)"): "|−g| is |g|",
-    **{
-        (f"rmsprop_{kind}_centered", f"in div(add(a, mul(…, …)), sub(1, power(…, …))), {slip}"): _SQUARE
-        for kind in ("debiased", "torch_debiased")
-        for slip in (
-            "add(a, mul(sub(…, …), sub(…, …))) → neg(add(a, mul(…, …)))",
-            "sub(1, power(rho, t)) → neg(sub(1, power(…, …)))",
-        )
-    },
-    (
-        "yogi",
-        "mul(mul(mul(…, …), g), sign(sub(…, …))) → div(mul(mul(…, …), g), sign(sub(…, …)))",
-    ): "a sign that is not 0 is its own inverse",
-    ("adan", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-    ("adopt", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-    ("momentum_torch", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-    ("nesterov_torch_dampened", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-    **{
-        (name, slip): reason
-        for name in ("rprop", "rprop_optax")
-        for slip, reason in {
-            "in gt(t, 1), 1 → 1.125": _WHOLE,
-            "in add(s, lr), s → prev": "both are zero in the first step",
-            "in add(s, lr), s → neg(s)": "it is zero in the first step",
-            "add(s, lr) → lr": "s is zero in the first step",
-        }.items()
-    },
-    ("asgd", "in gt(t, 1), 1 → 1.125"): _WHOLE,
-}
-"""Slips that compute the same function, so no test can catch them, with the reason."""
 
 
 def caught(mutant: ravine.Rule, pieces: list[Piece]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import llvmlite
 
 import ravine
-from evidence import EQUIVALENT
+from equivalents import EQUIVALENT
 from ptx.hold import STEPS, Held, storage_of
 from ravine.engines.gpu.driver import DriverError
 from ravine.trace.mutants import mutants

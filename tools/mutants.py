@@ -1,7 +1,7 @@
 """Mutation run: every small slip in every rule, against the evidence. Prints a table; exits 1 if a slip survives.
 
 Run by `make mutants`, which puts tests/ on the path. Survivors that compute the same function are known by name, with
-the reason, in tests/evidence.py.
+the reason, in tests/equivalents.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 import ravine
-from evidence import EQUIVALENT, caught, evidence
+from equivalents import EQUIVALENT
+from evidence import caught, evidence
 from ravine.trace.mutants import mutants
 
 

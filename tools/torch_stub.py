@@ -27,7 +27,7 @@ from ravine.rule import Rule
 
 """
 
-AS_THEY_ARE = {"ravine.torch.narrow", "ravine.torch.roles", "ravine.torch.sets"}
+AS_THEY_ARE = {"ravine.torch.modes", "ravine.torch.narrow", "ravine.torch.roles", "ravine.torch.sets"}
 """Modules whose classes and functions have all their signatures in the source."""
 
 CHOICES = {

@@ -34,8 +34,9 @@ def minimize(
 
     x0 has shape (n,), or (k, n) for k starts at once; then fun maps (k, n) to (k,) and jac to (k, n). `jac` is the
     gradient as a function, True if fun returns (value, gradient), or None for forward differences (n + 1 values of fun
-    a step). Rules that look ahead get their gradient at the look-ahead point. float32 stays float32; integers become
-    float64.
+    a step). Rules that look ahead get their gradient at the look-ahead point; of those that evaluate another point than
+    they train (Schedule-Free, averaged weights) x is the former, and the trajectory of the latter. float32 stays
+    float32; integers become float64.
 
     Stops early when every component of the gradient is at most `tol` in magnitude (never, with the default 0, unless
     the gradient is exactly zero), or when `callback(x)` returns true or raises StopIteration.
@@ -86,6 +87,9 @@ def minimize(
         if callback is not None and _asks_to_stop(callback, x):
             status, message = STOPPED, f"the callback stopped it after {t + 1} steps"
             break
+    if chosen.rule.read_out_function is not None:
+        x = chosen.read_out(state, x)
+        value, gradient = objective(x)
     return OptimizeResult(
         x=x,
         fun=value,

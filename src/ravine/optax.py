@@ -26,6 +26,7 @@ try:
 except ImportError as error:
     raise missing("ravine.optax", error) from error
 
+from ravine.engines import reference
 from ravine.recipe import Recipe, recipe
 from ravine.rule import Rule
 from ravine.trace.graph import Node, evaluate, node, substitute
@@ -105,6 +106,36 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
     return optax.GradientTransformationExtraArgs(init, update)
 
 
+def read_out(chosen: Recipe | Rule | str, state: Any, params: Tree, **hyper: float) -> Tree:
+    """The parameters to evaluate, as `optax.contrib.schedule_free_eval_params` gives them; works under `jit`.
+
+    `chosen` and `hyper` are what `from_recipe` was given, and `state` is what `update` returned, or a larger state in
+    which that is found, if it is there once. Of a rule that evaluates what it trains these are the parameters.
+    Raises ValueError where the state is not there once.
+    """
+    base = chosen if isinstance(chosen, Recipe) else recipe(chosen)
+    rule, values = base.rule, base.rule.check({**base.hyper, **hyper})
+    if rule.read_out_function is None:
+        return params
+    arrays = [n for n, slot in rule.slots.items() if not slot.is_scalar]
+    there = [
+        s
+        for s in jax.tree.leaves(state, is_leaf=lambda s: isinstance(s, RuleState))
+        if isinstance(s, RuleState) and s.slots.keys() == rule.slots.keys()
+    ]
+    if len(there) != 1:
+        raise ValueError(f"the state must have that of {rule.name} in it once; it is there {len(there)} times")
+    (found,) = there
+    scalars = {n: found.slots[n] for n in rule.slots if n not in arrays}
+
+    def one(x: Any, *slots: Any) -> Any:
+        given = {**scalars, **dict(zip(arrays, slots, strict=True))}
+        value = reference.read_out(rule, x, {n: given[n] for n in rule.slots}, values)
+        return jnp.where(found.count > 0, value, x)
+
+    return jax.tree.map(one, params, *(found.slots[n] for n in arrays))
+
+
 class _Program:
     """A rule's graph in two parts: the coefficients, and the arrays' arithmetic with each coefficient as an input."""
 
@@ -173,4 +204,4 @@ def _real(leaf: Any) -> Any:
     return leaf
 
 
-__all__ = ["RuleState", "from_recipe"]
+__all__ = ["RuleState", "from_recipe", "read_out"]

@@ -154,6 +154,15 @@ class Recipe:
         hyper = self.rule.check({**self.hyper, **overrides}) if overrides else self.hyper
         return self.rule.look_ahead(state.slots, hyper)
 
+    def read_out(self, state: State, x: Any, **overrides: float) -> Any:
+        """The point to evaluate, in the type and shape of x: x itself but for Schedule-Free, averaged weights and the
+        like, and for them too before the first step."""
+        rule = self.rule
+        if rule.read_out_function is None or state.t == 0:
+            return x
+        hyper = rule.check({**self.hyper, **overrides}) if overrides else self.hyper
+        return reference.read_out(rule, x, state.slots, hyper)
+
     def torch(self, params: Iterable[Any], **options: Any) -> torch.optim.Optimizer:
         """A `torch.optim.Optimizer` over `params` that follows this recipe; `options` are `ravine.torch.from_recipe`'s,
         such as state="int8"."""

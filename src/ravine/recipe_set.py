@@ -69,11 +69,13 @@ class RecipeSet(Mapping[str, Recipe]):
         """
         import torch
 
-        from ravine.torch import SetOptimizer
+        from ravine.torch.modes import ModesSetOptimizer, has_modes
+        from ravine.torch.sets import SetOptimizer
 
         self._clipping()  # raises where the parts differ
+        kind = ModesSetOptimizer if has_modes(self.by_part.values()) else SetOptimizer
         if isinstance(params, torch.nn.Module):
-            return SetOptimizer.assigned(self.assign(params, told, no_decay, layer_decay), **options)
+            return kind.assigned(self.assign(params, told, no_decay, layer_decay), **options)
         if told is not None or no_decay is not False or layer_decay != 1.0:
             raise ValueError("told, no_decay and layer_decay are for a model: give the model instead of its parameters")
         for part in params:
@@ -83,7 +85,7 @@ class RecipeSet(Mapping[str, Recipe]):
             if part not in params:
                 raise ValueError(f"there are no parameters for the part {part!r}: give a list, if need be an empty one")
         groups = [{"params": list(params[part]), "name": part, "recipe": own} for part, own in self.by_part.items()]
-        return SetOptimizer(groups, **options)
+        return kind(groups, **options)
 
     def assign(
         self,

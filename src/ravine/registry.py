@@ -34,6 +34,7 @@ def rule(
     look_ahead: Callable[..., Any] | None = None,
     kin: tuple[str, ...] = (),
     view: str = MATRIX,
+    read_out: Callable[..., Any] | None = None,
 ) -> Callable[[Callable[..., Any]], Rule]: ...
 def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
     """Find a rule by name, or (as a decorator) declare one.
@@ -54,6 +55,8 @@ def rule(name_or_function: Any = None, /, **declaration: Any) -> Any:
       the equation takes;
     - `look_ahead`: a function of slots and hyperparameters (by name) that gives the offset from the parameter to the
       point where the gradient is taken;
+    - `read_out`: a function of x, slots and hyperparameters (by name) that gives the point to evaluate, where that is
+      not the one that trains;
     - `kin`: names of rules to compare it with;
     - `view`: "matrix" (the default) or "stack": whether a parameter of more than two dimensions is one matrix, its
       first dimension the rows, or a stack of matrices, for equations that read more than one element at a time.

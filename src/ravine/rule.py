@@ -43,8 +43,9 @@ class Rule:
 
     `name`, `title` and `paper` say what it is; `hyperparameters` and `slots` map names to their declarations;
     `needs_x` and `needs_t` tell whether the equation reads the parameter and the step count (from 1).
-    `look_ahead`, for Nesterov's method, is the offset from the parameter to the point where g must be taken. `view`
-    tells how a parameter of more than two dimensions is seen: as one "matrix", or as a "stack" of them. `unclipped` is
+    `look_ahead`, for Nesterov's method, is the offset from the parameter to the point where g must be taken; `read_out`
+    is the point to evaluate, for methods that train another (Schedule-Free, averaged weights). `view` tells how a
+    parameter of more than two dimensions is seen: as one "matrix", or as a "stack" of them. `unclipped` is
     the same without `clip_global_norm`, where that is around it: what is stepped once all gradients are clipped.
     Calling a Rule calls the function with the arguments in its own order.
     """
@@ -63,6 +64,7 @@ class Rule:
     transforms: tuple[str, ...] = field(default=())
     view: str = MATRIX
     unclipped: Rule | None = None
+    read_out_function: Callable[[Any, Mapping[str, Any]], Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.function(*args, **kwargs)
@@ -80,7 +82,7 @@ class Rule:
     @cached_property
     def _identity(self) -> tuple[Any, ...]:
         declared = (self.name, self.view, dict(self.hyperparameters), dict(self.slots))
-        return (*declared, self.graph.outputs, self.look_ahead_graph)
+        return (*declared, self.graph.outputs, self.look_ahead_graph, self.read_out_graph)
 
     def apply(self, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: Mapping[str, Any]) -> tuple[Any, ...]:
         """(step, *new slots): the function called with just those of x and t that it declares."""
@@ -96,11 +98,22 @@ class Rule:
         """The offset o(state): the gradient belongs at x + o. Zero for a rule that does not look ahead."""
         if self.look_ahead_function is None:
             return 0.0
-        wanted = inspect.signature(self.look_ahead_function).parameters
-        return self.look_ahead_function(**{n: slots[n] if n in slots else hyper[n] for n in wanted})
+        return _called(self.look_ahead_function, {**hyper, **slots})
+
+    def read_out(self, x: Any, slots: Mapping[str, Any], hyper: Mapping[str, Any]) -> Any:
+        """The point to evaluate after at least one step: x itself for a rule that trains the same point."""
+        if self.read_out_function is None:
+            return x
+        return self.read_out_function(x, {**hyper, **slots})
 
     @cached_property
     def graph(self) -> Graph:
+        """The rule as engines compute it: `written` with its composites spelled out. Raises TypeError as that does."""
+        step, *slots = tracer.spelled_out(self.written.outputs)
+        return Graph(step, dict(zip(self.slots, slots, strict=True)))
+
+    @cached_property
+    def written(self) -> Graph:
         """The rule traced: its step and new slots as expressions. Raises TypeError where that can't be done.
 
         A slot's shape is the smallest that the equation keeps: it is traced with shapes unknown, then with those that
@@ -138,6 +151,15 @@ class Rule:
             return None
         slots = {n: tracer.Tracer(self.graph.input(n)) for n in self.slots}
         return tracer.as_node(self.look_ahead(slots, {n: tracer.scalar(n) for n in self.hyperparameters}))
+
+    @cached_property
+    def read_out_graph(self) -> Node | None:
+        """The read-out as an expression of x, slots and hyperparameters; None for a rule that has none."""
+        if self.read_out_function is None:
+            return None
+        slots = {n: tracer.Tracer(self.graph.input(n)) for n in self.slots}
+        x = tracer.array("x")
+        return tracer.as_node(self.read_out(x, slots, {n: tracer.scalar(n) for n in self.hyperparameters}))
 
     def equation(self) -> str:
         """The rule in LaTeX, printed from the traced graph: one line a slot, then the step Δ."""
@@ -193,6 +215,11 @@ class Rule:
         return result
 
 
+def _called(function: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    """A function called with just those values that it names."""
+    return function(**{n: values[n] for n in inspect.signature(function).parameters})
+
+
 def _place(error: Exception) -> str:
     """Where in the user's file an error came from, if it came from there."""
     own = str(Path(__file__).parent)
@@ -244,6 +271,7 @@ def declare(
     look_ahead: Callable[..., Any] | None = None,
     kin: tuple[str, ...] = (),
     view: str = MATRIX,
+    read_out: Callable[..., Any] | None = None,
 ) -> Rule:
     """Read a function's signature as the declaration of a Rule. Raises TypeError where the signature can't be one."""
     name, ranges, start = function.__name__, ranges or {}, start or {}
@@ -295,4 +323,5 @@ def declare(
         look_ahead_function=look_ahead,
         kin=kin,
         view=view,
+        read_out_function=None if read_out is None else lambda x, at: _called(read_out, {**at, "x": x}),
     )

@@ -11,8 +11,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from ravine.hyperparameter import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter
-from ravine.math import maximum, minimum, norm, where
+from ravine.hyperparameter import FRACTION, NON_NEGATIVE, POSITIVE, Hyperparameter, Range
+from ravine.math import columns, ema, maximum, minimum, norm, power, rms, rows, total, where
 from ravine.rule import STACK, Rule, Slot
 
 Apply = Callable[..., tuple[Any, ...]]
@@ -124,6 +124,38 @@ def _clipped(bound: str) -> Apply:
     return apply
 
 
+def clip_update_rms(base: Rule) -> Rule:
+    """Shorten a step whose root mean square is over lr times a threshold to that (Adafactor's clipping of updates).
+
+    The threshold is the hyperparameter `clip_update_rms`, default 1; the mean is over the whole parameter. The rule
+    must have a hyperparameter `lr`. `stable_adamw` clips by the gradient in place of its average.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        bound = hyper.pop("clip_update_rms")
+        step, *new = inner.apply(x, g, slots, t, hyper)
+        return (step / maximum(1, rms(step) / (hyper["lr"] * bound)), *new)
+
+    _needs_lr("clip_update_rms", base)
+    return _transform("clip_update_rms", base, apply, {"clip_update_rms": Hyperparameter(1.0, POSITIVE)})
+
+
+def cautious(base: Rule) -> Rule:
+    """Only go where the gradient goes down too (Liang et al. 2024, arXiv:2411.16085).
+
+    The elements of the step that have the gradient's own sign become 0, and the others longer in proportion: times
+    n / (k + 1), where k of the parameter's n elements are left. Decay that the mask should not meet goes around it:
+    `decoupled_weight_decay(cautious(adam))`.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        step, *new = inner.apply(x, g, slots, t, hyper)
+        agree = where(step * g < 0, 1, 0)
+        return (agree * step * (rows(g) * columns(g) / (total(agree) + 1)), *new)
+
+    return _transform("cautious", base, apply, {})
+
+
 def stored_at_look_ahead(base: Rule) -> Rule:
     """The same method for a program in which the stored parameter is y = x + o, the look-ahead point itself.
 
@@ -191,6 +223,65 @@ def hyperball(base: Rule) -> Rule:
     return _transform("hyperball", base, apply, {})
 
 
+def ema_weights(base: Rule) -> Rule:
+    """The same steps, and an average of the points that they lead to, which is what is evaluated.
+
+    a = β·a + (1−β)·x, from the first step's x on, as torch's AveragedModel has it with get_ema_multi_avg_fn. β is the
+    hyperparameter `ema_decay`, default 0.999; a is the slot `average`, never in less than float32 where state is
+    narrow. Put it around all else: what a transform outside of it adds to a step is not in the average.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        decay = hyper.pop("ema_decay")
+        step, *new = inner.apply(x, g, slots[:-1], t, hyper)
+        return (step, *new, where(t > 1, ema(slots[-1], x + step, decay), x + step))
+
+    inner = _with_slots("ema_weights", base, {"average": Slot(is_wide=True)})
+    made = _transform("ema_weights", base, apply, {"ema_decay": Hyperparameter(0.999, FRACTION)})
+    return replace(made, slots=inner, read_out_function=lambda x, at: at["average"])
+
+
+def schedule_free(base: Rule) -> Rule:
+    """An average in place of a schedule of learning rates (Defazio et al. 2024, arXiv:2405.15682).
+
+    The rule moves z, by its step for the gradient at x, which lies between z and the average: x = β·average + (1−β)·z.
+    x is stored and trained; the average, (x − (1−β)·z) / β, is evaluated (a read-out). Its weights are the largest lr
+    so far to the power `weight_lr_power`, default 2, so that a warm-up counts for less. β is the hyperparameter
+    `interpolation`, default 0.9, and takes the place of momentum: give the rule none. It must have a hyperparameter
+    `lr`. Adds the slot `z`, never in less than float32 where state is narrow, and the numbers `lr_max` and `total`.
+    """
+
+    def apply(inner: Rule, x: Any, g: Any, slots: tuple[Any, ...], t: Any, hyper: dict[str, Any]) -> tuple[Any, ...]:
+        beta, exponent = hyper.pop("interpolation"), hyper.pop("weight_lr_power")
+        *own, z, lr_max, total = slots
+        step, *new = inner.apply(x, g, tuple(own), t, hyper)
+        z = where(t > 1, z, x)
+        average = _average(x, z, beta)
+        lr_max = maximum(lr_max, hyper["lr"])
+        weight = power(lr_max, exponent)
+        total = total + weight
+        share = weight / where(total > 0, total, 1)
+        z = z + step
+        average = (1 - share) * average + share * z
+        return (beta * average + (1 - beta) * z - x, *new, z, lr_max, total)
+
+    added = {"z": Slot(is_wide=True), "lr_max": Slot(is_scalar=True), "total": Slot(is_scalar=True)}
+    hyper = {
+        "interpolation": Hyperparameter(0.9, Range(low=0.0, high=1.0, low_open=True)),
+        "weight_lr_power": Hyperparameter(2.0, NON_NEGATIVE),
+    }
+    _needs_lr("schedule_free", base)
+    slots = _with_slots("schedule_free", base, added)
+    made = _transform("schedule_free", base, apply, hyper)
+    read_out = lambda x, at: _average(x, at["z"], at["interpolation"])  # noqa: E731
+    return replace(made, slots=slots, read_out_function=read_out)
+
+
+def _average(x: Any, z: Any, beta: Any) -> Any:
+    """What Schedule-Free's x lies β of the way from z to."""
+    return (x - (1 - beta) * z) / beta
+
+
 def stacked(base: Rule) -> Rule:
     """The same rule for a parameter that is a stack of matrices, as a layer of experts is: each is stepped alone.
 
@@ -213,28 +304,66 @@ TRANSFORMS: Mapping[str, Callable[[Rule], Rule]] = MappingProxyType(
             clip_value,
             clip_norm,
             clip_global_norm,
+            clip_update_rms,
+            cautious,
             lr_decay,
             heavy_ball,
             nesterov_ball,
             stored_at_look_ahead,
             hyperball,
+            ema_weights,
+            schedule_free,
             stacked,
         )
     }
 )
 """Every transform by name."""
 
-KEEP_NORM = ("maximize", "decoupled_weight_decay", "lr_decay", "stored_at_look_ahead", "stacked")
+KEEP_NORM = frozenset({"maximize", "decoupled_weight_decay", "lr_decay", "stored_at_look_ahead", "stacked"})
+KEEP_NORM |= {"cautious", "clip_update_rms", "ema_weights", "schedule_free"}
 """Transforms that may be around `clip_global_norm`: the norm of g is the same inside them."""
 
 
 def named(
-    base: Rule, *, name: str, title: str, paper: str, defaults: Mapping[str, float], kin: tuple[str, ...] = ()
+    base: Rule,
+    *,
+    name: str,
+    title: str,
+    paper: str,
+    defaults: Mapping[str, float],
+    kin: tuple[str, ...] = (),
+    called: Mapping[str, str] | None = None,
+    summary: str | None = None,
+    family: str | None = None,
 ) -> Rule:
-    """A transformed rule under a name and defaults of its own, as AdamW is Adam with decoupled decay."""
-    hyper = {n: Hyperparameter(defaults.get(n, h.default), h.range) for n, h in base.hyperparameters.items()}
+    """A transformed rule under a name and defaults of its own, as AdamW is Adam with decoupled decay.
+
+    `called` gives its hyperparameters other names, `summary` says something else of it than of the rule inside, and
+    `family` is the module whose rules it is one of, where not those of the rule inside.
+    """
+    new = {n: (called or {}).get(n, n) for n in base.hyperparameters}
+    hyper = {new[n]: Hyperparameter(defaults.get(new[n], h.default), h.range) for n, h in base.hyperparameters.items()}
+
+    def function(x: Any, g: Any, *slots: Any, t: Any, **given: Any) -> tuple[Any, ...]:
+        return base.apply(x, g, slots, t, {n: given[new[n]] for n in new})
+
+    def read_out(x: Any, at: Mapping[str, Any]) -> Any:
+        return base.read_out(x, at, {n: at[new[n]] for n in new})
+
+    function.__module__ = family or function.__module__
+    renamed: dict[str, Any] = {"function": function, "needs_x": True, "needs_t": True} if called else {}
+    if called and base.read_out_function is not None:
+        renamed["read_out_function"] = read_out
     return replace(
-        base, name=name, title=title, paper=paper, hyperparameters=MappingProxyType(hyper), kin=kin, transforms=()
+        base,
+        name=name,
+        title=title,
+        paper=paper,
+        summary=base.summary if summary is None else summary.strip(),
+        hyperparameters=MappingProxyType(hyper),
+        kin=kin,
+        transforms=(),
+        **renamed,
     )
 
 
@@ -248,6 +377,17 @@ def _checked(name: str, base: Rule) -> Rule:
 def _needs_lr(name: str, base: Rule) -> None:
     if "lr" not in _checked(name, base).hyperparameters:
         raise ValueError(f"{name} needs a rule with a hyperparameter lr; {base.name} has none")
+
+
+def _with_slots(name: str, base: Rule, added: Mapping[str, Slot]) -> Mapping[str, Slot]:
+    """The slots of a rule and some more, for a transform that evaluates another point than it trains."""
+    inner = _checked(name, base)
+    if taken := [slot for slot in added if slot in inner.slots]:
+        raise ValueError(f"{name} can't wrap {inner.name}: it already has a slot {taken[0]}")
+    if inner.look_ahead_function is not None or inner.read_out_function is not None:
+        where_else = "takes the gradient" if inner.look_ahead_function is not None else "is evaluated"
+        raise ValueError(f"{name} can't wrap {inner.name}, which {where_else} at another point than it stores")
+    return MappingProxyType({**inner.slots, **added})
 
 
 def _with_momentum(name: str, base: Rule, apply: Apply) -> Rule:

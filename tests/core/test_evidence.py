@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import ravine
-from evidence import EQUIVALENT, Piece, caught, evidence
-from ravine.trace.mutants import mutants
+from equivalents import EQUIVALENT
+from evidence import Piece, caught, evidence
+from ravine.trace.mutants import mutants, of_outputs
 
 pytest.importorskip("torch")
 pytest.importorskip("optax")
@@ -28,6 +29,13 @@ def test_every_slip_is_caught(name: str) -> None:
     pieces = [e for e in ALL if e.rule == name]
     survivors = {m.description for m in mutants(ravine.rule(name)) if not caught(m.rule, pieces)}
     assert survivors == {description for rule, description in EQUIVALENT if rule == name}
+
+
+@pytest.mark.parametrize("name", sorted({e.rule for e in ALL}))
+def test_a_rule_made_as_slips_are_made_is_not_caught(name: str) -> None:
+    """So what catches a slip is the slip."""
+    rule = ravine.rule(name)
+    assert not caught(of_outputs(rule, rule.graph.outputs), [e for e in ALL if e.rule == name][:1])
 
 
 def test_the_slips_are_of_every_kind() -> None:

@@ -83,3 +83,28 @@ def test_a_scalar_expression_stays_float64_until_it_meets_an_array() -> None:
     x = np.ones(3, np.float32)
     assert rmath.ema(x, x, 0.999).dtype == np.float32
     assert rmath.debias(x, 0.999, 1)[0] == np.float32(1) / np.float32(1 - 0.999)
+
+
+@pytest.mark.parametrize(("dtype", "low", "high"), [("float32", -149, 127), ("float64", -1074, 1023)])
+def test_cube_roots_are_within_three_quarters_of_an_ulp(dtype: str, low: int, high: int) -> None:
+    rng = np.random.default_rng(0)
+    exponents = rng.integers(low, high, 20_000, endpoint=True)
+    x = np.ldexp(rng.uniform(0.5, 1.0, exponents.size), exponents).astype(dtype) * rng.choice([-1, 1], exponents.size)
+    x = x[x != 0].astype(dtype)
+    found, exact = rmath.cbrt(x), np.cbrt(x.astype(np.longdouble))
+    assert found.dtype == dtype
+    assert np.max(np.abs(found - exact) / np.spacing(np.abs(found))) < 0.75
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_cube_roots_are_the_same_bits_everywhere(library: str) -> None:
+    pytest.importorskip("torch")
+    values = [*without_denormals(library), 27.0, -8.0, 1e-20, 0.7]
+    with np.errstate(all="ignore"):
+        wanted = rmath.cbrt(np.array(values, np.float32))
+        assert bits(rmath.cbrt(array(library, values))) == bits(wanted)
+
+
+def test_the_cube_root_of_a_number() -> None:
+    assert [rmath.cbrt(v) for v in (0.0, -0.0, 27.0, -8.0, math.inf, -math.inf)] == [0, 0, 3, -2, math.inf, -math.inf]
+    assert math.isnan(rmath.cbrt(math.nan))

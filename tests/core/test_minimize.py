@@ -28,7 +28,8 @@ def test_every_rule_goes_down(name: str) -> None:
     assert result.status == 1
     assert result.nit == 50
     assert result.trajectory.shape == (51, 2)
-    np.testing.assert_array_equal(result.trajectory[-1], result.x)
+    if ravine.rule(name).read_out_function is None:
+        np.testing.assert_array_equal(result.trajectory[-1], result.x)
     np.testing.assert_array_equal(result.jac, slope(result.x))
 
 

@@ -11,6 +11,7 @@ from family import ELEMENTWISE
 from ravine.engines import eager, reference
 from ravine.engines.fused.kernel import Table, hyper_values
 from ravine.engines.fused.storage import Storage
+from ravine.math import where
 from ravine.rule import Rule, declare
 
 STEPS = 200
@@ -114,6 +115,16 @@ def test_state_is_never_the_gradients_memory() -> None:
         _, state = recipe.update(g, recipe.init(x), x)
         g *= 5
         assert state.slots["b"].tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("engine", [Fused, Eager])
+def test_a_new_slot_may_be_any_old_value(engine: type[Fused] | type[Eager]) -> None:
+    """Of another slot, or of the parameter, which are overwritten in the same step."""
+
+    def turning(x, g, a, b, *, t, lr=0.1):  # type: ignore[no-untyped-def]
+        return -lr * g, where(t > 1, b, x), a
+
+    hold_to_the_reference(declare(turning), "float32", engine)
 
 
 @pytest.mark.parametrize("engine", [Fused, Eager])

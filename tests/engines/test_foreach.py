@@ -67,6 +67,18 @@ def test_conditions_and_numbers_before_arrays() -> None:
         hold(declare(odd), kind)
 
 
+def test_a_new_slot_may_be_any_old_value() -> None:
+    """Of another slot, or of the parameter, which are overwritten in the same step."""
+
+    def turning(x, g, a, b, *, t, lr=0.1):
+        from ravine.math import where
+
+        return -lr * g, where(t > 1, b, x), a
+
+    for kind in ("float32", "float64", "bfloat16"):
+        hold(declare(turning), kind)
+
+
 def test_what_was_used_for_the_last_time_is_let_go() -> None:
     """At no time more arrays than the widest place of the graph needs: for RMSprop three, of twelve operations."""
     rule = ravine.rule("rmsprop")

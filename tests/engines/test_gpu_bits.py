@@ -8,7 +8,7 @@ from itertools import islice
 import pytest
 
 import ravine
-from evidence import EQUIVALENT
+from equivalents import EQUIVALENT
 from ptx.hold import STEPS, Held, storage_of
 from ravine.engines.gpu import ptx
 from ravine.engines.gpu.driver import DriverError

@@ -85,16 +85,20 @@ class Trace:
             return found
         return found.replace(**{n: float(np.float32(v)) for n, v in found.hyper.items()})
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The framework's names of its state by those of the recipe's slots."""
+        constructor, given = dialects.parse(self.call)
+        return dict(constructor.form(constructor.arguments(**given)).state_of(self.x[0].shape))
+
     def slots(self, t: int, recipe: Recipe) -> dict[str, Any]:
         """The framework's state after step t by the names of the recipe's slots; before the first, the recipe's own."""
         if t == 0:
             return recipe.init(self.x[0]).slots
-        constructor, given = dialects.parse(self.call)
         shape = self.x[0].shape
-        names = constructor.form(constructor.arguments(**given)).state_of(shape)
         result = {}
         for slot, declared in recipe.rule.slots.items():
-            name = names[slot]
+            name = self.names[slot]
             value = self.state[name.removeprefix("-")][t - 1]
             value = -value if name.startswith("-") else value
             result[slot] = float(value) if declared.is_scalar else value.reshape(recipe.rule.slot_shape(slot, shape))
@@ -102,25 +106,31 @@ class Trace:
 
     def replay(self, recipe: Recipe | None = None) -> Replay:
         """Judge a recipe (the dialect's own, or another one or a mutant with the same slots) by this run."""
-        chosen = recipe or self.recipe
+        ulps, drift, state = zip(*self._steps(recipe or self.recipe), strict=True)
+        return Replay(np.array(ulps), np.array(drift), np.array([0.0, *(s for found in state for s in found)]))
+
+    def _steps(self, chosen: Recipe) -> Iterator[tuple[np.ndarray, np.ndarray, list[float]]]:
+        """What `Replay` has of each step: ulps, drift, and of the state the worst of each slot."""
         x, state = self.x[0], chosen.init(self.x[0])
-        ulps, drift, kept = [], [], [0.0]
         for t, (g, lr) in enumerate(zip(self.gradients, self.lrs, strict=True)):
             locked = State(t, self.slots(t, chosen))
             stepped, after = chosen.update(g, locked, self.x[t], lr=lr)
-            for slot, theirs in self.slots(t + 1, chosen).items():
-                kept.append(np.max(np.abs(after.slots[slot] - theirs) / np.maximum(np.abs(theirs), 1e-30)))
+            kept = [
+                np.max(np.abs(after.slots[slot] - theirs) / np.maximum(np.abs(theirs), 1e-30))
+                for slot, theirs in self.slots(t + 1, chosen).items()
+            ]
             x, state = chosen.update(g, state, x, lr=lr)
             size = np.abs(self.x[t + 1])
             size = size.max() if size.ndim > 1 else size  # in a matrix a sum's error is of its largest term
-            ulps.append(np.abs(stepped - self.x[t + 1]) / np.spacing(size))
-            drift.append(np.abs(x - self.x[t + 1]) / size)
-        return Replay(np.array(ulps), np.array(drift), np.array(kept))
+            yield np.abs(stepped - self.x[t + 1]) / np.spacing(size), np.abs(x - self.x[t + 1]) / size, kept
 
     def agrees(self, rule: Rule) -> bool:
         """Whether a rule (the recipe's own, or a mutant of it) follows this float64 run, state and all, to rounding."""
-        replay = self.replay(ravine.recipe(rule, start=self.recipe.start, **self.recipe.hyper))
-        return bool(np.all(replay.ulps <= 2) and np.all(replay.drift <= 1e-12) and np.all(replay.state <= 1e-13))
+        chosen = ravine.recipe(rule, start=self.recipe.start, **self.recipe.hyper)
+        return all(
+            np.all(ulps <= 2) and np.all(drift <= 1e-12) and np.all(np.array(state) <= 1e-13)
+            for ulps, drift, state in self._steps(chosen)
+        )
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ravine.rule import Rule
@@ -38,15 +38,21 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: 
     inputs = {n: s if rule.slots[n].is_scalar else wide(n, s) for n, s in arrays.items()}
     values = {**hyper, **inputs, "x": wide("x", x), "g": wide("g", g), "t": t, **rule.sizes(tuple(x.shape))}
     delta, *new = evaluate(rule.graph.outputs, values, OPERATIONS | {"div": _divide})
+    moved = values["x"] + delta
     scalars = {}
-    for (name, old), value in zip(arrays.items(), new, strict=True):
+    for (name, old), value in zip(arrays.items(), _unshared(new, inputs), strict=True):
         if rule.slots[name].is_scalar:
             scalars[name] = value
         else:
             old.copy_(value if rule.graph.is_elementwise else value.reshape(old.shape))
-    moved = values["x"] + delta
     x.copy_(moved if rule.graph.is_elementwise else moved.reshape(x.shape))
     return scalars
+
+
+def _unshared(new: Sequence[Any], slots: Mapping[str, Any]) -> list[Any]:
+    """New slots, copied where they are old ones, since those are overwritten one after the other."""
+    old = [id(s) for s in slots.values() if not isinstance(s, (int, float))]
+    return [value.clone() if id(value) in old else value for value in new]
 
 
 def _divide(a: Any, b: Any) -> Any:

@@ -37,7 +37,9 @@ def step(
 
     graph = rule.graph
     compute = torch.float64 if xs and xs[0].dtype is torch.float64 else torch.float32
-    values, new = scalar_part(rule).evaluate(t, [scalars[n] for n in scalar_slots(graph)], *hyper_values(rule, hyper))
+    values, new_scalars = scalar_part(rule).evaluate(
+        t, [scalars[n] for n in scalar_slots(graph)], *hyper_values(rule, hyper)
+    )
     known: dict[Node, Value] = dict(zip(coefficients(graph), values, strict=True))
     inputs = {"x": xs, "g": gs, **slots}
     for name, tensors in inputs.items():
@@ -49,12 +51,16 @@ def step(
         for a in n.args:
             if last.get(a) == number and a.op != "array":
                 known[a] = None
-    x = node("array", name="x")
+    old = [known[node("array", name=name)] for name in ("x", *array_slots(graph))]
     delta = known.get(graph.step, graph.step.value)
-    _store(xs, _binary("add", known[x], delta))
-    for name in array_slots(graph):
-        _store(slots[name], known[graph.slots[name]])
-    return dict(zip(scalar_slots(graph), new, strict=True))
+    moved = _binary("add", old[0], delta)
+    new = [known[graph.slots[name]] for name in array_slots(graph)]
+    # An old value that is the new one of another is overwritten with the others.
+    new = [[t.clone() for t in value] if any(value is o for o in old) else value for value in new]
+    _store(xs, moved)
+    for name, value in zip(array_slots(graph), new, strict=True):
+        _store(slots[name], value)
+    return dict(zip(scalar_slots(graph), new_scalars, strict=True))
 
 
 def _last_uses(nodes: Sequence[Node], outputs: Sequence[Node]) -> dict[Node, int]:

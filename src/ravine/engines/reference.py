@@ -69,6 +69,21 @@ def step(
     }
 
 
+def read_out(rule: Rule, x: Any, slots: Mapping[str, Any], hyper: Mapping[str, Any]) -> Any:
+    """The point to evaluate after at least one step, in the shape and type of x; nothing given is changed."""
+    compute = compute_type(x)
+
+    def given(name: str, array: Any) -> Any:
+        wide = _read_only(convert(array, compute))
+        return wide if rule.graph.is_elementwise else wide.reshape(rule.seen_as(name, tuple(x.shape)))
+
+    inputs = {n: s if rule.slots[n].is_scalar else given(n, s) for n, s in slots.items()}
+    wide = given("x", x)
+    with np.errstate(all="ignore"):
+        found = rule.read_out(wide, inputs, hyper)
+        return _array(convert(_own(found, (wide, *inputs.values())), x.dtype)).reshape(x.shape)
+
+
 def _array(result: Any) -> Any:
     """An array without dimensions, where NumPy's arithmetic has made a number of one."""
     return np.asarray(result) if isinstance(result, np.generic) else result

@@ -9,6 +9,7 @@ from ravine.rule import Rule
 from ravine.trace import definitions
 from ravine.trace.graph import SIZES, Node, node
 from ravine.trace.mathml import MathMLPrinter
+from ravine.trace.tracer import spelled_out
 
 Tree = list[Any]
 """An element as [tag, {attributes}, *children]; a child is a tree or a text."""
@@ -38,15 +39,15 @@ def equation(rule: Rule) -> tuple[list[dict[str, Any]], list[Node]]:
     printer = _PlacePrinter()
     symbols, numbers = definitions.equation(rule, MathMLPrinter()), definitions.equation(rule, printer)
     node_of = {markup: n for n, markup in printer.symbols.items()}
-    node_of[printer.name("x", "t")] = node("add", node("array", name="x"), rule.graph.step)
+    node_of[printer.name("x", "t")] = node("add", node("array", name="x"), rule.written.step)
     kinds = dict.fromkeys(SIZES, "size") | dict.fromkeys([*rule.hyperparameters, *rule.slots, "t"], "scalar")
-    nodes = [node_of.get(m) or node(kinds[key[0]], name=key[0]) for key, m in printer.places.items()]
+    nodes = spelled_out(node_of.get(m) or node(kinds[key[0]], name=key[0]) for key, m in printer.places.items())
     places = list(printer.places.values())
     result = [
         {"left": _tree(left), "right": _tree(right), "numbers": _tree(filled), "value": places.index(place)}
         for (left, right), (place, filled) in zip(symbols, numbers, strict=True)
     ]
-    return result, nodes
+    return result, list(nodes)
 
 
 def symbol(name: str) -> Tree:

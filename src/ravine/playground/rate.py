@@ -30,11 +30,25 @@ def _factors(n: Node) -> list[tuple[Node, bool]]:
         return [f for a in n.args for f in _factors(a)]
     if n.op == "div" and n.args[1].is_array:
         return [*_factors(n.args[0]), (n.args[1], True)]
+    if n.op == "div" and _average(n.args[0]) is not None:  # corrected for its start
+        return _factors(n.args[0])
+    if (averaged := _average(n)) is not None:
+        return _factors(averaged)
+    if n.op in ("maximum", "minimum") and not n.args[1].is_array:  # clipped
+        return _factors(n.args[0])
     if n.op in ("add", "sub"):
         taking = [a for a in n.args if _G in topological([a])]
         if taking and _is_scaled(taking[0]):
             return _factors(taking[0])
     return [(n, False)]
+
+
+def _average(n: Node) -> Node | None:
+    """What an average β·old + (1−β)·new is of, where that is a rescaled gradient: at rest it is that itself."""
+    if n.op != "add" or any(a.op != "mul" for a in n.args):
+        return None
+    (beta, _), (rest, new) = n.args[0].args, n.args[1].args
+    return new if rest is node("sub", node("const", value=1.0), beta) and _is_scaled(new) else None
 
 
 def _is_scaled(n: Node) -> bool:

@@ -1,7 +1,7 @@
 """Adam's relatives: another second moment, a second average of the gradient, or another order of the same steps."""
 
 from ravine.hyperparameter import NON_NEGATIVE
-from ravine.math import debias, ema, ema_square, maximum, minimum, power, sign, sqrt, where
+from ravine.math import debias, debias_root, ema, ema_square, maximum, minimum, norm, power, sign, sqrt, where
 from ravine.registry import rule
 
 
@@ -92,3 +92,35 @@ def adopt(g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.9999, eps=1e-6):
     m = ema(m, u, beta1)
     v = where(t > 1, ema_square(v, g, beta2), g * g)
     return -lr * m, m, v
+
+
+@rule(title="LaProp", paper="Ziyin, Wang & Ueda 2020, arXiv:2002.04839", kin=("adam", "adopt", "rmsprop_momentum"))
+def laprop(g, m, v, *, t, lr=0.0004, beta1=0.9, beta2=0.999, eps=1e-15):
+    """Adam the other way round: the gradient is rescaled first, and the momentum is the average of rescaled ones.
+
+    The authors' code and timm's weight each rescaled gradient with the lr of its own step as well; while lr is constant
+    that is the same.
+    """
+    v = ema_square(v, g, beta2)
+    m = ema(m, g / (debias_root(v, beta2, t) + eps), beta1)
+    return -lr * debias(m, beta1, t), m, v
+
+
+@rule(
+    title="MARS",
+    paper="Yuan et al. 2024, arXiv:2411.10438, algorithm 2, approximate",
+    ranges={"gamma": NON_NEGATIVE},
+    kin=("adamw", "adan"),
+)
+def mars(g, m, v, p, *, t, lr=0.003, beta1=0.95, beta2=0.99, gamma=0.025, eps=1e-8):
+    """Adam on gradients corrected by how they changed since the step before, which takes noise out of their average.
+
+    The corrected gradient c is shortened to norm 1, that of the whole parameter. Its change is taken against the
+    gradient p of the batch before, not of this batch at the point before: that would cost a second gradient. Decay is
+    decoupled: wrap it in `decoupled_weight_decay`. timm.optim.Mars on matrices.
+    """
+    c = g + gamma * (beta1 / (1 - beta1)) * where(t > 1, g - p, 0)
+    c = c / maximum(norm(c), 1)
+    m = ema(m, c, beta1)
+    v = ema_square(v, c, beta2)
+    return -lr * debias(m, beta1, t) / (debias_root(v, beta2, t) + eps), m, v, g

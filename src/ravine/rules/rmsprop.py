@@ -1,7 +1,7 @@
 """RMSprop: the gradient over a running root mean square of itself. ε, momentum and centring vary."""
 
 from ravine.hyperparameter import DECAY
-from ravine.math import debias, ema_square, lerp, sqrt, variance
+from ravine.math import debias, debias_root, ema_square, lerp, sqrt, variance
 from ravine.registry import rule
 
 HINTON = "Tieleman & Hinton 2012, Coursera: Neural Networks for Machine Learning, lecture 6.5"
@@ -140,7 +140,7 @@ def rmsprop_torch_debiased(g, s, *, t, lr=0.001, rho=0.9, eps=1e-8):
     optax.rmsprop with bias_correction=True and eps_in_sqrt=False.
     """
     s = ema_square(s, g, rho)
-    return -lr * g / (sqrt(debias(s, rho, t)) + eps), s
+    return -lr * g / (debias_root(s, rho, t) + eps), s
 
 
 @rule(

@@ -1,7 +1,7 @@
 """Step lengths by layer: the norm of the whole parameter, or of its gradient, sets them."""
 
 from ravine.hyperparameter import DECAY, NON_NEGATIVE, POSITIVE
-from ravine.math import debias, ema, ema_square, maximum, norm, sqrt, where
+from ravine.math import debias, ema, ema_square, maximum, norm, rms, sqrt, where
 from ravine.registry import rule
 
 
@@ -81,3 +81,17 @@ def fromage(x, g, *, lr=0.01, min_norm=1e-6):
     ratio = maximum(norm(x), min_norm) / maximum(norm(g), min_norm)
     shrunk = 1 / sqrt(1 + lr * lr)
     return (shrunk - 1) * x - lr * shrunk * ratio * g
+
+
+@rule(title="StableAdamW", paper="Wortsman et al. 2023, arXiv:2304.13013, algorithm 2", kin=("adamw", "adafactor"))
+def stable_adamw(x, g, m, v, *, t, lr=0.001, beta1=0.9, beta2=0.99, eps=1e-8, weight_decay=0.01):
+    """AdamW whose lr is divided by the root mean square of g/√v̂ where that is over 1: while v is too small for g.
+
+    Adafactor's clipping of updates, by the gradient and not its average, so that it is as strong as the surprise is.
+    The whole parameter has one rate, and the decay follows it.
+    """
+    m = ema(m, g, beta1)
+    v = ema_square(v, g, beta2)
+    root = sqrt(debias(v, beta2, t))
+    rate = lr / maximum(rms(g / maximum(root, eps)), 1)
+    return -rate * (debias(m, beta1, t) / (root + eps) + weight_decay * x), m, v

@@ -19,7 +19,9 @@ try:
         RMSprop,
         Rprop,
     )
-    from ravine.torch.generic import RuleOptimizer, from_recipe
+    from ravine.torch.generic import RuleOptimizer
+    from ravine.torch.making import from_recipe
+    from ravine.torch.modes import ModesOptimizer, ModesSetOptimizer
     from ravine.torch.narrow import float32_parameters, float32_state, set_float32_parameters
     from ravine.torch.roles import Roles, roles
     from ravine.torch.sets import SetOptimizer
@@ -37,6 +39,8 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "ModesOptimizer",
+    "ModesSetOptimizer",
     "Muon",
     "NAdam",
     "RAdam",

@@ -6,6 +6,7 @@ import torch
 
 from ravine.recipe import Recipe
 from ravine.rule import Rule
+from ravine.torch.modes import ModesOptimizer, ModesSetOptimizer
 from ravine.torch.narrow import float32_parameters, float32_state, set_float32_parameters
 from ravine.torch.roles import Roles, roles
 from ravine.torch.sets import SetOptimizer
@@ -21,6 +22,8 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Lion",
+    "ModesOptimizer",
+    "ModesSetOptimizer",
     "Muon",
     "NAdam",
     "RAdam",

@@ -17,7 +17,7 @@ import torch
 import ravine
 from ravine import userfile
 from ravine.errors import unknown
-from ravine.torch.generic import from_recipe
+from ravine.torch.making import from_recipe
 
 STEPS = 2
 """Steps after which the peak is read: the first makes the state, the second works on what is there."""

@@ -17,8 +17,17 @@ Line = tuple[str, str]
 
 
 def lines(rule: Rule, printer: Printer) -> list[Line]:
-    """The rule's equation, and below it the definitions of the composites that it uses."""
-    return [*equation(rule, printer), *composites(rule, printer)]
+    """The rule's equation, below it the definitions of the composites that it uses, and what is to be evaluated."""
+    return [*equation(rule, printer), *composites(rule, printer), *read_out(rule, printer)]
+
+
+def read_out(rule: Rule, printer: Printer) -> list[Line]:
+    """What is evaluated, where that is not x: one line."""
+    if rule.read_out_graph is None:
+        return []
+    leaves = (n for n in topological([rule.read_out_graph]) if n.op == "array")
+    printer.symbols = {n: printer.name(n.name, "t") for n in leaves}
+    return [(printer.call("evaluated", [printer.name("x", "t")]), printer.show(rule.read_out_graph))]
 
 
 def composites(rule: Rule, printer: Printer) -> list[Line]:
@@ -39,7 +48,7 @@ def equation(rule: Rule, printer: Printer) -> list[Line]:
     Slots' new values get their name with subscript t; a new value over a coefficient gets a hat, as m̂ in Adam's paper;
     what is long and used twice gets a name: κ for a coefficient, h for an array.
     """
-    graph = _with_joined_roots(rule.graph)
+    graph = _with_joined_roots(rule.written)
     result: list[Line] = []
     old = {name: node("scalar", name=name) if s.is_scalar else graph.input(name) for name, s in rule.slots.items()}
     if any(n.op in PRODUCTS for n in graph.nodes):
@@ -71,8 +80,13 @@ def equation(rule: Rule, printer: Printer) -> list[Line]:
             right = printer.show(n)
             printer.symbols[n] = names[n]()
             result.append((printer.symbols[n], right))
-    result.append((printer.name("x", "t"), printer.show(node("add", x, graph.step))))
+    result.append((printer.name("x", "t"), printer.show(_moved(x, graph.step))))
     return result
+
+
+def _moved(x: Node, step: Node) -> Node:
+    """Where a step leads: to y itself, where the step is y − x."""
+    return step.args[0] if step.op == "sub" and step.args[1] is x else node("add", x, step)
 
 
 def _with_joined_roots(graph: Graph) -> Graph:

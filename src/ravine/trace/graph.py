@@ -40,6 +40,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 }
 """Everything a node can compute, with its meaning. An engine must lower each of these, and nothing else."""
 
+COMPOSITES: dict[str, Callable[..., Any]] = {"cbrt": rmath.cbrt_steps}
+"""What an equation calls by one name, and what that computes: engines get it spelled out in the operations above."""
+
 REDUCTIONS = frozenset({"total", "mean", "norm", "rms"})
 PRODUCTS = frozenset({"matmul", "transpose", "newton_schulz"})
 CUTS = REDUCTIONS | PRODUCTS
@@ -56,9 +59,9 @@ CONDITIONS = frozenset({"gt", "ge", "lt", "le"})
 class Node:
     """One operation on other nodes, a named input, or a constant. Made by `node`, which returns equal nodes as one.
 
-    `op` is a key of `OPERATIONS`, or "array" (an array input: x, g or a slot), "scalar" (a hyperparameter, t, or a
-    scalar slot), "size" (how many rows or columns the parameter has, by its name r or c) or "const". `options` are what
-    an operation is given besides: a reduction's axis. `shape` is None for a coefficient.
+    `op` is a key of `OPERATIONS` or `COMPOSITES`, or "array" (an array input: x, g or a slot), "scalar" (a
+    hyperparameter, t, or a scalar slot), "size" (how many rows or columns the parameter has, by its name r or c) or
+    "const". `options` are what an operation is given besides: a reduction's axis. `shape` is None for a coefficient.
     """
 
     op: str

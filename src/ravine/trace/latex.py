@@ -20,6 +20,9 @@ COMMANDS |= {
     "κ": r"\kappa",
     "η": r"\eta",
     "α": r"\alpha",
+    "γ": r"\gamma",
+    "ν": r"\nu",
+    "ζ": r"\zeta",
 }
 COMMANDS |= {"η⁻": r"{\eta^-}", "η⁺": r"{\eta^+}"}
 
@@ -52,6 +55,9 @@ class LatexPrinter(Printer):
 
     def root(self, inside: str) -> str:
         return rf"\sqrt{{{inside}}}"
+
+    def cube_root(self, inside: str) -> str:
+        return rf"\sqrt[3]{{{inside}}}"
 
     def power(self, base: str, exponent: str) -> str:
         return f"{{{base}}}^{{{exponent}}}"

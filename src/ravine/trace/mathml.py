@@ -49,6 +49,9 @@ class MathMLPrinter(Printer):
     def root(self, inside: str) -> str:
         return f"<msqrt>{inside}</msqrt>"
 
+    def cube_root(self, inside: str) -> str:
+        return f"<mroot>{_row(inside)}<mn>3</mn></mroot>"
+
     def power(self, base: str, exponent: str) -> str:
         return f"<msup>{_row(base)}{_row(exponent)}</msup>"
 

@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ravine.math import columns, rows
 from ravine.rule import Rule
-from ravine.trace.graph import REDUCTIONS, Graph, Node, evaluate, like, node
+from ravine.trace.graph import COMPOSITES, OPERATIONS, REDUCTIONS, SIZES, Graph, Node, evaluate, like, node
 from ravine.trace.shapes import ShapeError
 
 SWAPPED = {"add": "sub", "sub": "add", "mul": "div", "div": "mul", "maximum": "minimum", "minimum": "maximum"}
 SWAPPED |= {"gt": "le", "le": "gt", "ge": "lt", "lt": "ge"}
 SWAPPED |= {"total": "mean", "mean": "total", "norm": "rms", "rms": "norm"}
 
+
+EVEN = frozenset({"abs", "norm", "rms"})
+"""What does not see its operand's sign."""
 
 _ZERO = node("const", value=0.0)  # whose sign is no slip
 
@@ -32,25 +36,27 @@ def mutants(rule: Rule) -> Iterator[Mutant]:
 
     At each node: another operation, or one operand alone (which drops a bias correction, an ε, a root, a branch), or ε
     moved across a root. At each use of a value: the opposite sign, another hyperparameter, another slot, the slot
-    before its update instead of after and the other way round, a changed constant. At each output: no update. Of
+    before its update instead of after and the other way round, a changed constant. The sign of what a norm is taken of
+    is no slip. At each output: no update. Of
     matrices: another axis, a transpose more or less, factors the other way round, where the shapes allow it.
     """
-    graph = rule.graph
+    graph = rule.written
     seen = {graph.outputs}
     for description, outputs in _slips(rule, graph):
         shapes = [o.shape for o in outputs[1:]]
         if outputs not in seen and shapes == [o.shape for o in graph.outputs[1:]]:
             seen.add(outputs)
-            yield Mutant(description, _rule_of(rule, outputs))
+            yield Mutant(description, of_outputs(rule, outputs))
 
 
-def _rule_of(rule: Rule, outputs: tuple[Node, ...]) -> Rule:
+def of_outputs(rule: Rule, outputs: tuple[Node, ...]) -> Rule:
     """The rule with its function replaced by a graph's evaluation."""
     names, is_elementwise = list(rule.slots), rule.graph.is_elementwise
 
     def function(x: Any, g: Any, *slots: Any, t: Any, **hyper: Any) -> tuple[Any, ...]:
         given = {"x": x, "g": g, "t": t, **dict(zip(names, slots, strict=True)), **hyper}
-        return evaluate(outputs, given if is_elementwise else {**given, **rule.sizes(x.shape)})
+        sizes = {} if is_elementwise else {SIZES["r"]: rows(x), SIZES["c"]: columns(x)}
+        return evaluate(outputs, {**given, **sizes}, OPERATIONS | COMPOSITES)
 
     return replace(rule, function=function, needs_x=True, needs_t=True)
 
@@ -63,6 +69,8 @@ def _slips(rule: Rule, graph: Graph) -> Iterator[tuple[str, tuple[Node, ...]]]:
                 yield f"{show(n)} → {show(make())}", changed
         for index, argument in enumerate(n.args):
             for new in _other_values(rule, graph, argument):
+                if n.op in EVEN and new is node("neg", argument):
+                    continue
                 args = (*n.args[:index], new, *n.args[index + 1 :])
                 if n not in _below(new) and (changed := _replaced(outputs, n, partial(like, n, *args))):
                     yield f"in {show(n)}, {show(argument)} → {show(new)}", changed

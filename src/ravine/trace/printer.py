@@ -27,6 +27,10 @@ GREEK = {
     "clip_value": "c",
     "clip_norm": "c",
     "clip_global_norm": "c",
+    "clip_update_rms": "d",
+    "gamma": "γ",
+    "nu": "ν",
+    "ema_decay": "ζ",
     "alpha": "α",
     "lambd": "λ",
     "eta": "η",
@@ -71,6 +75,9 @@ class Printer:
         raise NotImplementedError
 
     def root(self, inside: str) -> str:
+        raise NotImplementedError
+
+    def cube_root(self, inside: str) -> str:
         raise NotImplementedError
 
     def power(self, base: str, exponent: str) -> str:
@@ -137,6 +144,8 @@ class Printer:
                 return self._product(n)
             case "sqrt":
                 return self.root(self.show(n.args[0])), ATOM
+            case "cbrt":
+                return self.cube_root(self.show(n.args[0])), ATOM
             case "power":
                 return self.power(self.show(n.args[0], ATOM), self.show(n.args[1])), POWER
             case "abs":

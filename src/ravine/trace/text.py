@@ -31,8 +31,11 @@ class TextPrinter(Printer):
     def fraction(self, above: str, below: str) -> Printed:
         return f"{above} / {below}", PRODUCT
 
-    def root(self, inside: str) -> str:
-        return f"√{inside}" if re.fullmatch(r"[\w\u0302]+", inside) else f"√({inside})"
+    def root(self, inside: str, sign: str = "√") -> str:
+        return f"{sign}{inside}" if re.fullmatch(r"[\w\u0302]+", inside) else f"{sign}({inside})"
+
+    def cube_root(self, inside: str) -> str:
+        return self.root(inside, "∛")
 
     def power(self, base: str, exponent: str) -> str:
         small = exponent.translate(SUPERSCRIPTS)

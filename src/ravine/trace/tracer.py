@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from ravine.trace.graph import CONDITIONS, Graph, Node, node
+from ravine.trace.graph import COMPOSITES, CONDITIONS, Graph, Node, like, node, topological
 from ravine.trace.shapes import WHOLE, Shape
 
 
@@ -180,6 +181,16 @@ def graph(step: Any, slots: dict[str, Any]) -> Graph:
     nodes = {name: as_node(value) for name, value in slots.items()}
     _refuse_conditions(as_node(step), *nodes.values())
     return Graph(as_node(step), nodes)
+
+
+def spelled_out(outputs: Iterable[Node]) -> tuple[Node, ...]:
+    """Some nodes with what composites compute in place of their names."""
+    outputs = tuple(outputs)
+    new: dict[Node, Node] = {}
+    for n in topological(outputs):
+        args = [new[a] for a in n.args]
+        new[n] = as_node(COMPOSITES[n.op](*map(Tracer, args))) if n.op in COMPOSITES else like(n, *args)
+    return tuple(new[o] for o in outputs)
 
 
 def _record(op: str, *operands: Any, options: tuple[Any, ...] = ()) -> Tracer:
