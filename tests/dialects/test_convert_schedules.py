@@ -65,6 +65,8 @@ def test_a_scheduler_of_epochs_goes_on_with_the_steps_of_one() -> None:
         assert re.search(words, " ".join(first.notes))
     with pytest.raises(ValueError, match="at least 1, got 0"):
         convert.load_groups(FILES / name, "torch", steps_per_epoch=0)
+    with pytest.raises(ValueError, match="steps_per_epoch is for a scheduler, and there is none in the file"):
+        convert.load_groups(FILES / "fqn.pt", "torch", steps_per_epoch=3)
     with pytest.raises(ValueError, match="steps_per_epoch is for torch's files"):
         convert.load_groups(FILES / "adam.keras", "keras", steps_per_epoch=3)
 
@@ -85,6 +87,14 @@ def test_the_trainers_schedule_is_given(name: str) -> None:
     for group in optimizer.param_groups:
         group |= {} if clip is None else {"clip_global_norm": clip}
     same(trained(params, optimizer, scheduler, RECORDER.MODEL), name)
+
+
+def test_names_in_a_schedule_are_given_beside(tmp_path: Path) -> None:
+    line = "scheduler = get_linear_schedule_with_warmup(optimizer, args.warmup, total)"
+    where = [str(FILES / "trainer-linear"), "--from", "torch", "--to", "optax", "--out", str(tmp_path / "s.npz")]
+    done = CliRunner().invoke(command, [*where, "--schedule", line, "--let", "args.warmup=3", "--let", "total=13"])
+    assert done.exit_code == 0, done.output
+    assert "get_linear_schedule_with_warmup(optimizer, 3.0, 13.0)" in " ".join(done.output.split())
 
 
 def test_what_the_trainers_schedule_may_be_is_said() -> None:

@@ -16,7 +16,7 @@ from ravine import dialects
 from ravine.convert.kept import FRAMEWORKS
 from ravine.convert.state import OptimizerState, Outcome
 from ravine.dialects.identities import CONSTANT, EXACT, IMPOSSIBLE
-from ravine.dialects.lines import given_names
+from ravine.dialects.lines import given_names, read_schedule
 
 if TYPE_CHECKING:
     from ravine.convert.renaming import Pair
@@ -34,7 +34,9 @@ FRAMEWORK = click.Choice(list(FRAMEWORKS))
     "--optimizer", help="The optimizer, as in 'torch.AdamW' or 'keras.Adam(0.01)', where the file doesn't say."
 )
 @click.option("--key", help="Which optimizer of a file with several, as in 'optimizer_states.0'.")
-@click.option("--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer stands for.")
+@click.option(
+    "--let", metavar="NAME=NUMBER", multiple=True, help="What a name in --optimizer or --schedule stands for."
+)
 @click.option("--schedule", help="A torch scheduler, as in 'CosineAnnealingLR(optimizer, T_max=100)'.")
 @click.option(
     "--steps-per-epoch", type=click.IntRange(min=1), help="Steps of an epoch, where the scheduler counts those."
@@ -86,6 +88,8 @@ def convert(
     out = out or state.with_name(f"{state.stem}.{target}{suffix}")
     if optimizer and "(" in optimizer and dialects.is_line(optimizer):
         optimizer = dialects.canonical(optimizer, given_names(let))
+    if schedule:
+        schedule = repr(read_schedule(schedule, given_names(let), 1.0))
     console = Console()
     loaded = conversion.load_groups(
         state, source, optimizer, step, key, schedule=schedule, steps_per_epoch=steps_per_epoch

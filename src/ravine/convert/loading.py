@@ -176,6 +176,8 @@ def _scheduled(
     loaded: list[Loaded], each: list[Group], found: torch_files.Found, given: str | None, per_epoch: int | None
 ) -> list[Loaded]:
     """The groups with the schedule that is given, or that the scheduler in the file is, where it can be told."""
+    if per_epoch is not None and given is None and found.scheduler is None:
+        raise ValueError("steps_per_epoch is for a scheduler, and there is none in the file: give it (schedule)")
     steps, state = max((own.state.t for own in loaded if own.state.t is not None), default=None), found.scheduler
     calls = [given] * len(each)
     if state is not None and given is None:
