@@ -287,6 +287,9 @@ def test_an_optimizer_that_counts_no_steps_leaves_it_open_what_a_scheduler_count
     (found,) = convert.load_groups(FILES / "restarts.pt", "torch")
     assert found.state.schedule is None
     assert "counts no steps. Say how many are done (step), which is 5 unless" in " ".join(found.notes)
+    pairs = list(zip(BARE, parameters("restarts.pt"), strict=True))
+    with pytest.raises(ValueError, match="the optimizer counts no steps"):
+        convert.resume_scheduled(FILES / "restarts.pt", pairs, "torch")
 
 
 def test_a_scheduler_that_tells_nothing_is_said(tmp_path: Path) -> None:

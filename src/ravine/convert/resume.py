@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ravine.convert.kept import RAVINE
 from ravine.convert.loading import load_groups
 from ravine.convert.names import Tensors, write
-from ravine.convert.state import OptimizerState, move, renamed
+from ravine.convert.state import SCHEDULER, OptimizerState, move, renamed
 from ravine.convert.torch_state import into_torch
 from ravine.errors import unknown
 from ravine.recipe_set import one_rule
@@ -39,7 +39,7 @@ def resume(
     Raises ValueError as `load_groups` does, for a parameter of the file that is not among `params`, where groups follow
     different rules, and for an optimizer of Keras's or optax's that has a schedule in it: take `resume_scheduled`.
     """
-    made, states = _resumed(path, params, framework, optimizer, step, key, rename, transpose, None)
+    made, states, _ = _resumed(path, params, framework, optimizer, step, key, rename, transpose, None)
     for state in states:
         if state.schedule is not None and framework not in ("torch", RAVINE):
             raise ValueError(f"the learning rate follows {state.schedule!r}: take resume_scheduled, which gives it too")
@@ -66,10 +66,13 @@ def resume_scheduled(
     stepped once an epoch (here step() is called after each step all the same). Raises ValueError as `resume` does, and
     where there is none.
     """
-    made, states = _resumed(path, params, framework, optimizer, step, key, rename, transpose, schedule, steps_per_epoch)
+    how = optimizer, step, key, rename, transpose, schedule, steps_per_epoch
+    made, states, said = _resumed(path, params, framework, *how)
     follows = [state.schedule for state in states]
     if None in follows:
-        raise ValueError(f"{path} tells no schedule: give it in the optimizer's call, or for torch's files as schedule")
+        raise ValueError(
+            said or f"{path} tells no schedule: give it in the optimizer's call, or for torch's files as schedule"
+        )
     return made, scheduler([f for f in follows if f is not None], made, max(state.t or 0 for state in states))
 
 
@@ -84,8 +87,8 @@ def _resumed(
     transpose: Collection[str],
     schedule: str | None,
     steps_per_epoch: int | None = None,
-) -> tuple[torch.optim.Optimizer, list[OptimizerState]]:
-    """The optimizer, and the state of each of its groups."""
+) -> tuple[torch.optim.Optimizer, list[OptimizerState], str]:
+    """The optimizer, the state of each of its groups, and what is said of a scheduler that is left behind."""
     from ravine.torch import from_recipe
 
     given = list(params)
@@ -105,7 +108,8 @@ def _resumed(
     made = from_recipe(groups, recipes[0])
     tensors: Tensors = {n: v for state in moved for n, v in write(state).items()}
     made.load_state_dict(into_torch(tensors, made.state_dict()))
-    return made, moved
+    said = next((each.notes[-1] for each in loaded if SCHEDULER in each.state.left), "")
+    return made, moved, said
 
 
 def _named(params: Iterable[Any]) -> dict[str, Any]:
