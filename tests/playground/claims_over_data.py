@@ -72,7 +72,7 @@ CLAIMS_OVER_DATA: dict[str, dict[str, Callable[[Scene], bool] | str]] = {
         "To within a thousandth of the least loss momentum takes 38 steps, gradient descent 154.": lambda s: (
             [arrival(r) for r in s[:2]] == [154, 38]
         ),
-        "Set `centred` to 1: the condition number is 3.1, and gradient descent takes 15.": lambda s: (
+        "Set centred to 1: the condition number is 3.1, and gradient descent takes 15.": lambda s: (
             round(np.divide(*curvatures(surface("petal_line", centred=1))[::-1]), 1) == 3.1
             and arrival(again(s[0], surface("petal_line", centred=1))) == 15
         ),
@@ -105,7 +105,7 @@ CLAIMS_OVER_DATA: dict[str, dict[str, Callable[[Scene], bool] | str]] = {
         "length still has the wrong sign: the large input bounds the rate for both.": lambda s: (
             all(above(r)[300] > 1 / 20 for r in s[:2]) and s[0].x[-1, 0] < 0 < s[3].x[-1, 0]
         ),
-        "Set `unit` to 1 and its lr to 3, and it comes within a hundredth.": lambda s: bool(
+        "Set unit to 1 and its lr to 3, and it comes within a hundredth.": lambda s: bool(
             above(again(s[0], surface("petal_kinds"), lr=3.0))[-1] < 1e-2
         ),
     },

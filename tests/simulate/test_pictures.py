@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -105,11 +106,27 @@ def test_the_svg_is_xml_and_the_page_is_inert():
     ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_level_lines_do_not_make_an_svg_heavy(name):
-    small = {"size": 20} if name == "maps" else {"steps": 60} if name in ("bowl", "paths", "knobs") else {}
-    made = SCENARIOS[name](**small) if small else by_default(name)
-    assert len(files.svg(made)) < 600_000
+@pytest.fixture(scope="module", params=SCENARIOS)
+def scenario(request):
+    """Every scenario's outcome, a small one where the default takes long."""
+    small = {"maps": {"size": 20}, "bowl": {"steps": 60}, "paths": {"steps": 60}, "knobs": {"steps": 60}}
+    name = request.param
+    return SCENARIOS[name](**small[name]) if name in small else by_default(name)
+
+
+def test_level_lines_do_not_make_an_svg_heavy(scenario):
+    assert len(files.svg(scenario)) < 600_000
+
+
+@pytest.mark.skipif(ffmpeg_is_missing(), reason="ffmpeg is missing")
+def test_every_scenario_makes_a_film(scenario, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "FRAMES", 3)
+    monkeypatch.setattr(files, "FILM_DPI", 40)
+    film = files.save(scenario, tmp_path / "x.mp4")
+    read = [files.ffmpeg(), "-i", str(film), "-f", "null", "-"]
+    told = subprocess.run(read, capture_output=True, text=True, check=False).stderr
+    assert "Video: h264" in told
+    assert int(re.findall(r"frame=\s*(\d+)", told)[-1]) == len(files.moments(scenario)) + 27  # the last one stays
 
 
 def test_a_page_s_film_is_the_pictures_of_the_gif(short):

@@ -10,7 +10,7 @@ DATA = (
         "A line through petals",
         "The width of a petal from its length: two weights, 150 irises. The bowl is 105 times as steep across as "
         "along, since no length is near zero. To within a thousandth of the least loss momentum takes 38 steps, "
-        "gradient descent 154. Set `centred` to 1: the condition number is 3.1, and gradient descent takes 15.",
+        "gradient descent 154. Set centred to 1: the condition number is 3.1, and gradient descent takes 15.",
         link(
             "petal_line",
             [("gd", {"lr": 0.1}), ("momentum", {"lr": 0.1, "mu": 0.8}), ("adam", {"lr": 0.1})],
@@ -42,7 +42,7 @@ DATA = (
         "Two kinds of iris by logistic regression, the petal's length in centimetres and its width in millimetres. "
         "RMSprop and Adam rescale each weight and are within a thousandth of the least loss after 200 steps. Gradient "
         "descent and momentum are not within a twentieth after 300, and in gradient descent the weight of the length "
-        "still has the wrong sign: the large input bounds the rate for both. Set `unit` to 1 and its lr to 3, and it "
+        "still has the wrong sign: the large input bounds the rate for both. Set unit to 1 and its lr to 3, and it "
         "comes within a hundredth.",
         link(
             "petal_kinds",
