@@ -76,7 +76,7 @@ def hold_to_the_reference(
 ) -> None:
     """Step-locked: each step starts from the reference's parameters and state. The bound is relative to the largest
     element, or to 1."""
-    multiply = products.multiply if bound else no_products
+    multiply = products.multiplier("float32") if bound else no_products
     recipe = ravine.recipe(rule, **hyper)
     names = [n for n, s in rule.slots.items() if not s.is_scalar]
     rng = np.random.default_rng(0)
@@ -170,7 +170,7 @@ def test_matrices_out_of_the_step_are_left_as_they_are() -> None:
     before = [x.copy() for x in xs]
     addresses = [[a.ctypes.data for a in row] for row in zip(xs, gs, ms, strict=True)]
     kinds = Storage("float32", "float32", ("float32",))
-    table = StagedTable(rule, kinds, [(4, 9)] * 5, addresses, products.multiply)
+    table = StagedTable(rule, kinds, [(4, 9)] * 5, addresses, products.multiplier("float32"))
     table.take([0, 2, 3])
     table.step_at(1.0, (), hyper_values(rule, ravine.recipe(rule).hyper), 1)
     assert [same(x, old) for x, old in zip(xs, before, strict=True)] == [False, True, False, False, True]
