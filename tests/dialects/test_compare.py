@@ -195,6 +195,9 @@ def test_a_rule_that_does_not_both_remember_and_rescale_has_no_order(name: str) 
 
 def test_one_alone_and_rules_of_the_family() -> None:
     assert "optax.adam(learning_rate=0.001)  (exact)" in run("torch.Adam")
+    clipped = run("keras.SGD(0.1, clipnorm=1.0)", "keras.SGD(0.1, global_clipnorm=1.0)")
+    assert "They move alike" in clipped
+    assert "of several the global norm is that of all together" in clipped
     assert "They move alike" in run("adam", "torch.Adam")
     assert "Adam" in run("adam")
     assert compare(recipe("adam"), torch.Adam()).same

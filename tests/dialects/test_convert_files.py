@@ -88,7 +88,7 @@ def test_an_accumulation_counts_updates_and_not_calls() -> None:
 CLIPPED = {
     "clipped.keras": ("optax.clip_by_global_norm(2.0)", "torch.nn.utils.clip_grad_norm_(parameters, 2.0) before each"),
     "clipvalue.keras": ("optax.clip(0.5)", "torch.nn.utils.clip_grad_value_(parameters, 0.5) before each step"),
-    "clipnorm.keras": (None, "The gradients were clipped (clip_norm 1): in torch nothing does that."),
+    "clipnorm.keras": (None, "clip_grad_norm_(p, 1.0) for each parameter p before each step"),
 }
 
 
@@ -103,18 +103,20 @@ def test_clipping_goes_along_or_is_named(name: str) -> None:
     assert words in " ".join(convert.move(state, "torch").notes)
 
 
-def test_what_is_called_before_a_step_in_torch_does_what_the_clipping_did() -> None:
+@pytest.mark.parametrize("name", ["clipped.keras", "clipnorm.keras"])
+def test_what_is_called_before_a_step_in_torch_does_what_the_clipping_did(name: str) -> None:
     """SGD is the same in both, while lr is constant. torch adds 1e-6 to the norm."""
     import torch
 
-    params = parameters("clipped.keras")
-    outcome = convert.move(convert.load(FILES / "clipped.keras", "keras"), "torch")
+    params = parameters(name)
+    outcome = convert.move(convert.load(FILES / name, "keras"), "torch")
     (note,) = (n for n in outcome.notes if "clip" in n)
-    called = note.split("that is ")[1].split(" before")[0]
+    called = note.split("that is ")[1].split(" before")[0].replace("each parameter p", "p in parameters")
+    called = f"[{called}]"
     optimizer = torch.optim.SGD([(str(k), p) for k, p in enumerate(params)], lr=0.1, momentum=0.9)
     optimizer.load_state_dict(convert.into_torch(convert.write(outcome.state), optimizer.state_dict()))
     optimizer.register_step_pre_hook(lambda *_: eval(called, {"torch": torch, "parameters": params}) and None)
-    same(trained(params, optimizer), "clipped.keras")
+    same(trained(params, optimizer), name)
 
 
 def test_optax_clips_on_both_sides() -> None:

@@ -160,6 +160,8 @@ def _differences(console: Console, found: Comparison) -> None:
         show_table(console, headings, rows, "Each difference alone")
     if found.same:
         console.print("They move alike: on the test stream the trajectories never part.")
+        if any("global norm" in words for d in found.differences for words in (d.a, d.b)):
+            console.print("That stream is of one parameter; of several the global norm is that of all together.")
         return
     at, by, worst = _effect(found.effect)
     of_a_step = " of a step" if by.endswith("%") else ""

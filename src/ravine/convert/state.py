@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -10,13 +9,14 @@ from types import MappingProxyType
 import numpy as np
 
 from ravine import dialects
+from ravine.convert import clipping
 from ravine.convert.kept import RAVINE, Kept, kept, ravines
 from ravine.dialects import schedule_calls
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Scale
 from ravine.dialects.rewrite import Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
-from ravine.dialects.terms import CLIPS, Parts, method, take_apart
+from ravine.dialects.terms import Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
 from ravine.registry import rule
@@ -110,8 +110,8 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
         return Outcome(same, *_with_rate(state, EXACT, ()), (*_left(state), *_beside(state, framework)))
     chosen_recipe, clips = state.recipe, {}
     spelled = _spelled(chosen_recipe, framework)
-    if spelled.grade == IMPOSSIBLE and (clips := _clips(chosen_recipe, framework)):
-        chosen_recipe = _inside(chosen_recipe, clips)
+    if spelled.grade == IMPOSSIBLE and (clips := clipping.clips(chosen_recipe, framework)):
+        chosen_recipe = clipping.inside(chosen_recipe, clips)
         spelled = _spelled(chosen_recipe, framework)
     parts = take_apart(chosen_recipe)
     if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
@@ -126,40 +126,6 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
         grade, reasons = IMPOSSIBLE, (*reasons, "and lr follows a schedule")
     grade, reasons = _with_rate(state, grade, (*reasons, *["with gradients that are clipped before"] * bool(clips)))
     return Outcome(moved, grade, reasons, (*_notes(state, framework), *clips.values()))
-
-
-CLIPPING = {
-    "torch": {
-        "clip_value": "torch.nn.utils.clip_grad_value_(parameters, {!r})",
-        "clip_global_norm": "torch.nn.utils.clip_grad_norm_(parameters, {!r})",
-    },
-    "tensorflow": {
-        "clip_value": "tf.clip_by_value(g, -{0!r}, {0!r})",
-        "clip_norm": "tf.clip_by_norm(g, {!r})",
-        "clip_global_norm": "tf.clip_by_global_norm(gradients, {!r})",
-    },
-}
-"""What a framework has for a transform that its optimizers don't have, to be called before each step."""
-
-
-def _clips(chosen: Recipe, framework: str) -> dict[str, str]:
-    """The transforms outside of a recipe that clip its gradients, and sentences on who does it in a framework."""
-    notes: dict[str, str] = {}
-    name = chosen.rule.name
-    while (found := re.match(r"(clip_\w+)\(", name)) and found[1] in CLIPS:
-        clip, name = found[1], name.removesuffix(")")[found.end() :]
-        called = CLIPPING.get(framework, {}).get(clip, "")
-        does = f"that is {called.format(chosen.hyper[clip])} before each step" if called else "nothing does that"
-        notes[clip] = f"The gradients were clipped ({clip} {chosen.hyper[clip]:g}): in {framework} {does}."
-    return notes
-
-
-def _inside(chosen: Recipe, clips: Collection[str]) -> Recipe:
-    """The recipe inside these transforms."""
-    name = chosen.rule.name
-    for clip in clips:
-        name = name.removeprefix(f"{clip}(").removesuffix(")")
-    return recipe(name, start=chosen.start, **{n: v for n, v in chosen.hyper.items() if n not in clips})
 
 
 def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
