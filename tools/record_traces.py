@@ -276,6 +276,9 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "muon": {lr: [0.02], "consistent_rms": [None, 0.2]},
             "ademamix": {lr: [0.001], "weight_decay": [None, 0.02]},
             "adopt": {lr: [0.01]},
+            "madgrad": {lr: [0.01], "weight_decay": [None, 0.02]},
+            "schedule_free_sgd": {lr: [0.01], "weight_decay": [None, 0.02]},
+            "schedule_free_adamw": {lr: [0.01], "weight_decay": [None, 0.02]},
         },
     }
     result = []
@@ -302,6 +305,8 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
         for name in ("Lamb", "Adafactor"):
             result.append((name, {}))
             result.append((name, {lr: 0.02, "weight_decay": 0.05}))
+        for arguments in ({}, {lr: 0.05, "l1_regularization_strength": 0.01, "l2_regularization_strength": 0.02}):
+            result.append(("Ftrl", arguments))
     return result
 
 
@@ -328,6 +333,8 @@ def randomised(name: str, arguments: dict[str, Any], rng: np.random.Generator) -
             drawn[key] = value(-0.9, -0.6)
         elif key == "d":
             drawn[key] = value(1.0, 1.5)
+        elif key in ("l1_regularization_strength", "l2_regularization_strength") and key in arguments:
+            drawn[key] = value(1e-3, 1e-1, log=True)
         elif key in ("epsilon_1", "epsilon_2"):
             drawn[key] = value(1e-6, 1e-1, log=True)
         elif key == "betas":

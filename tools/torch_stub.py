@@ -35,7 +35,6 @@ CHOICES = {
     "rounding": 'Literal["nearest", "stochastic", "remainder"]',
     "state": 'Literal["float32", "bfloat16", "int8"] | None',
     "state_rounding": 'Literal["stochastic", "nearest"]',
-    "products": 'Literal["float32", "bfloat16"]',
 }
 
 

@@ -296,8 +296,8 @@ def _schedule(config: Any) -> Any:
     return config
 
 
-def _ftrl(config: Any) -> Any:
-    config["compile_config"]["optimizer"]["class_name"] = "Ftrl"
+def _schedule_free(config: Any) -> Any:
+    config["compile_config"]["optimizer"]["class_name"] = "ScheduleFreeAdamW"
     return config
 
 
@@ -318,7 +318,7 @@ BAD = {
         "doesn't say its optimizer",
     ),
     "schedule.keras": (lambda p: _config(p, _schedule), "is the schedule MyDecay, which is none of"),
-    "ftrl.keras": (lambda p: _config(p, _ftrl), r"keras\.Ftrl, which no rule"),
+    "free.keras": (lambda p: _config(p, _schedule_free), r"keras\.ScheduleFreeAdamW, which no rule"),
     "uncompiled.keras": (lambda p: _config(p, _uncompiled), "doesn't say its optimizer"),
 }
 

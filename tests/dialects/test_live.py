@@ -50,6 +50,7 @@ def test_torch_trains_as_the_other_framework_did(trace: Trace) -> None:
     p = torch.nn.Parameter(torch.tensor(trace.x[0]))
     optimizer = trace.recipe.torch([p])
     limit = 1e-9 if "Nadam" in trace.call else DRIFT[trace.dtype]  # see test_replay
+    limit *= 200 if "Ftrl" in trace.call else 1
     for g, lr, x in zip(trace.gradients, trace.lrs, trace.x[1:], strict=True):
         optimizer.param_groups[0]["lr"] = lr
         p.grad = torch.tensor(g)

@@ -17,6 +17,13 @@ DRIFT = {"float64": 1e-12, "float32": 1e-5}
 LOOSER = {
     ("keras.Nadam", "float64"): (2e6, 1e-9),
     # Keras turns the schedule's 0.96 into float32 before it computes in float64.
+    ("optax.contrib.madgrad", "float64"): (1e7, 1e-7),
+    # optax computes the root of the step count in float32.
+    ("optax.contrib.schedule_free_sgd", "float64"): (4.0, 1e-12),
+    # The average is found by a division and a subtraction, in two orders.
+    ("keras.Ftrl", "float64"): (4.0, 1e-10),
+    ("keras.Ftrl", "float32"): (4.0, 2e-3),
+    # It forgets where a parameter started, here ten thousand times what it then is; that start's rounding stays.
 }
 """Where a framework's own arithmetic is narrower than the parameter's: ulps of a step, and relative drift of a run."""
 
@@ -138,6 +145,7 @@ def test_every_rule_of_the_family_that_a_framework_has_is_in_evidence() -> None:
     alone = {"momentum_ema", "nesterov", "rmsprop_nesterov", "rmsprop_nesterov_centered"}  # no framework has these
     alone |= {"nesterov_torch_dampened"}  # no constructor makes it: torch does it in a group, and is followed live
     alone |= {"adam_mini", "adam_uncorrected", "adamh", "muonh", "normuon"}  # no framework has these
+    alone |= {"laprop", "mars", "stable_adamw"}  # nor these; packages of their own are recorded
     alone |= {"adafactor_torch_whole"}  # no constructor chooses it: torch does for vectors
     built_in = {n for n, r in rules().items() if r.function.__module__.startswith("ravine.")}
     assert {n for n in built_in if n not in seen} <= alone

@@ -57,6 +57,8 @@ REFUSED: list[tuple[Callable[[], Recipe], str]] = [
     (lambda: optax.lamb(0.1, eps_root=1e-6), "eps_root=1e-06 is not supported"),
     (lambda: optax.lars(0.1, trust_ratio_mask={}), "Make a set of two"),
     (lambda: optax.radam(0.1, threshold=4.0), "threshold=4.0 is not legal"),
+    (lambda: optax.contrib.schedule_free_sgd(0.1, warmup_steps=9), "a schedule goes where it runs"),
+    (lambda: keras.Ftrl(learning_rate_power=-0.4), "learning_rate_power=-0.4 is not supported"),
     (lambda: optax.contrib.adopt(0.1, use_clipping=False), "use_clipping=False is not supported"),
     (lambda: optax.amsgrad(0.1, bias_correction_mu=False), "bias_correction_mu=False"),
     (lambda: optax.adam(lambda step: 0.1), "a recipe holds numbers"),
@@ -175,6 +177,15 @@ def test_a_decay_of_one_is_refused_where_the_framework_does_or_gives_nan(call: s
     constructor, given = dialects.parse(call)
     with pytest.raises(ValueError, match=r"must be in \[0, 1\)"):
         constructor(**given)
+
+
+def test_a_factor_between_an_argument_and_a_hyperparameter_goes_both_ways() -> None:
+    made = keras.Ftrl(0.1, l2_regularization_strength=0.25)
+    assert made.hyper["l2"] == 0.5
+    assert made.start == {"n": 0.1}
+    assert made.to("keras").call == "keras.optimizers.Ftrl(learning_rate=0.1, l2_regularization_strength=0.25)"
+    assert keras.Adafactor(beta_2_decay=-0.7).hyper["decay"] == 0.7
+    assert keras.Adafactor(beta_2_decay=-0.7).to("torch").constructor is torch.Adafactor
 
 
 def test_keras_adamw_wants_a_number_for_its_decay() -> None:

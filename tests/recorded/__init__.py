@@ -18,6 +18,7 @@ import numpy as np
 
 import ravine
 from ravine import Recipe, Rule, State, dialects
+from ravine.convert.names import scalar_after
 
 FRAMEWORKS = ("tensorflow", "keras", "keras_legacy", "torch", "optax", "contrib")
 """The files: one a framework, and one for optax.contrib."""
@@ -27,8 +28,8 @@ FRAMEWORKS = ("tensorflow", "keras", "keras_legacy", "torch", "optax", "contrib"
 class Replay:
     """How far a recipe was from a framework's parameter.
 
-    `ulps`: of each step, taken from the framework's own parameter and state, in units in the last place
-    of the framework's new parameter; `state`: of each new slot after it, relative. `drift`: of the parameter in the
+    `ulps`: of each step, taken from the framework's own parameter and state, in units in the last place of the
+    framework's parameter, old or new; `state`: of each new slot after it, relative. `drift`: of the parameter in the
     whole run from x0, relative.
     """
 
@@ -98,6 +99,9 @@ class Trace:
         shape = self.x[0].shape
         result = {}
         for slot, declared in recipe.rule.slots.items():
+            if slot not in self.names:  # a number that hangs on those of the steps and rates alone
+                result[slot] = scalar_after(recipe, slot, t)
+                continue
             name = self.names[slot]
             value = self.state[name.removeprefix("-")][t - 1]
             value = -value if name.startswith("-") else value
@@ -122,7 +126,9 @@ class Trace:
             x, state = chosen.update(g, state, x, lr=lr)
             size = np.abs(self.x[t + 1])
             size = size.max() if size.ndim > 1 else size  # in a matrix a sum's error is of its largest term
-            yield np.abs(stepped - self.x[t + 1]) / np.spacing(size), np.abs(x - self.x[t + 1]) / size, kept
+            apart = np.abs(x - self.x[t + 1]) / np.where(size > 0, size, 1.0)  # FTRL makes some exactly zero
+            larger = np.maximum(size, np.abs(self.x[t]))  # x + step is rounded where it begins or ends
+            yield np.abs(stepped - self.x[t + 1]) / np.spacing(larger), apart, kept
 
     def agrees(self, rule: Rule) -> bool:
         """Whether a rule (the recipe's own, or a mutant of it) follows this float64 run, state and all, to rounding."""

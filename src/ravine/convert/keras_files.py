@@ -47,7 +47,7 @@ LAYOUT = {
     **dict.fromkeys(("SGD", "Lion"), (("momentum",),)),
     "Adagrad": (("accumulator",),),
     "Ftrl": (("accumulator", "linear"),),
-    **dict.fromkeys(("Lamb", "ScheduleFreeAdamW"), (("momentum", "velocity"),)),
+    "Lamb": (("momentum", "velocity"),),
 }
 """The slots that a class's `build` makes together, in its order."""
 

@@ -25,6 +25,7 @@ REFUSES = {
 spelling = functools.partial(any_spelling, "optax", module="contrib")
 
 ADAM = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "eps": "eps"}
+COUPLED = (Wrap("weight_decay", "weight_decay", "weight_decay"),)
 DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
 NS = {"a": "ns_coeffs[0]", "b": "ns_coeffs[1]", "c": "ns_coeffs[2]", "steps": "ns_steps"}
 MUON = {"lr": "learning_rate", "beta": "beta", "eps": "eps", **NS}
@@ -108,3 +109,56 @@ def adopt(
     clip_value_fn: Any = FUNCTION,
 ) -> None:
     """ADOPT, clipped at (t − 1)^¼."""
+
+
+@spelling(
+    Form(
+        "madgrad",
+        {"lr": "learning_rate", "mu": "momentum", "eps": "eps"},
+        state={"t": "1.count", "nu": "1.grad_sum_sq", "s": "1.s", "x0": "1.x0"},
+    ),
+    wraps=COUPLED,
+)
+def madgrad(learning_rate: float, momentum: float = 0.9, weight_decay: float = 0.0, eps: float = 1e-6) -> None:
+    """MADGRAD with coupled decay; ε is added to lr as well."""
+
+
+SCHEDULE_FREE = {"lr": "learning_rate", "weight_lr_power": "weight_lr_power"}
+SUMS = {"z": "z", "lr_max": "max_lr", "total": "weight_sum"}
+UNSCHEDULED = {
+    "warmup_steps": (None, "a schedule goes where it runs, as in recipe.optax(lr=schedule)"),
+    "state_dtype": REFUSES["mu_dtype"],
+}
+
+
+@spelling(Form("schedule_free_sgd", {**SCHEDULE_FREE, "beta": "b1"}, state=SUMS), wraps=COUPLED, refuses=UNSCHEDULED)
+def schedule_free_sgd(
+    learning_rate: float = 1.0,
+    warmup_steps: int | None = None,
+    b1: float = 0.9,
+    weight_decay: float | None = None,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+) -> None:
+    """Schedule-Free SGD with coupled decay; what is evaluated is the average, the recipe's read-out."""
+
+
+@spelling(
+    Form(
+        "schedule_free_adamw",
+        {**ADAM, **SCHEDULE_FREE, "weight_decay": "weight_decay"},
+        state={**SUMS, "s": "base_optimizer_state.0.nu"},
+    ),
+    refuses=UNSCHEDULED,
+)
+def schedule_free_adamw(
+    learning_rate: float = 0.0025,
+    warmup_steps: int | None = None,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    weight_lr_power: float = 2.0,
+    state_dtype: Any = None,
+) -> None:
+    """Schedule-Free AdamW, whose decay is that of the point which is trained."""

@@ -6,56 +6,13 @@ decoupled in every class. With the TensorFlow backend the learning rate is kept 
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from ravine.dialects.spelling import spelling as any_spelling
-from ravine.dialects.table import Form, Wrap, rmsprop_forms
+from ravine.dialects.keras_layers import Adafactor, Ftrl, Lamb
+from ravine.dialects.keras_names import ADAM, LR, MOMENTS, MOMENTUM, MOVING, REFUSES, RMS, spelling
+from ravine.dialects.table import Form, rmsprop_forms
 
-EMA = "an average of the parameters is kept beside an optimizer, not in it"
-REFUSES = {
-    "use_ema": (False, EMA),
-    "ema_overwrite_frequency": (None, EMA),
-    "loss_scale_factor": (None, "unscale the gradients before the optimizer sees them"),
-    "gradient_accumulation_steps": (None, "give it the mean of so many gradients, and step once for them"),
-}
-CLIPPED = (
-    Wrap("clip_global_norm", "global_clipnorm", "clip_global_norm"),
-    Wrap("clip_norm", "clipnorm", "clip_norm"),
-    Wrap("clip_value", "clipvalue", "clip_value"),
-)
-WRAPS = (
-    Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),
-    *CLIPPED,
-)
-BEFORE = (Wrap("weight_decay_first", "weight_decay", "weight_decay"), *CLIPPED)
-"""Around equations that read the parameter, for which it matters that Keras lets it decay before the step."""
-
-COMMON = {
-    "clipnorm": None,
-    "clipvalue": None,
-    "global_clipnorm": None,
-    "use_ema": False,
-    "ema_momentum": 0.99,
-    "ema_overwrite_frequency": None,
-    "loss_scale_factor": None,
-    "gradient_accumulation_steps": None,
-    "name": None,
-}
-GONE = {
-    "decay": "Keras 3 ignores it. What it was in the legacy optimizers (keras_legacy), lr/(1 + decay·t), is the "
-    "transform lr_decay, as in recipe('lr_decay(adam_eps_hat)', lr=0.001, lr_decay=1e-4, eps=1e-7)"
-}
-ALONE = ("clipnorm", "clipvalue", "global_clipnorm")
-_HOW: dict[str, Any] = {"wraps": WRAPS, "common": COMMON, "refuses": REFUSES, "gone": GONE, "alone": ALONE}
-spelling = functools.partial(any_spelling, "keras", **_HOW)
-
-LR = {"lr": "learning_rate"}
-MOMENTUM = {**LR, "mu": "momentum"}
-RMS = {**LR, "rho": "rho", "eps": "epsilon"}
-ADAM = {**LR, "beta1": "beta_1", "beta2": "beta_2", "eps": "epsilon"}
-MOMENTS = {"m": "momentum", "v": "velocity"}
-MOVING = {"s": "velocity", "a": "average_gradient", "delta": "-momentum"}
+__all__ = ["Adafactor", "Ftrl", "Lamb"]
 
 
 @spelling(
@@ -215,40 +172,3 @@ def Muon(
     """Muon on Keras's matrices, at AdamW's length; what it steps by Adam (embeddings, vectors) needs another."""
     if rms_rate is None:
         raise ValueError("rms_rate must be a number: without one the step has another scaling, which no rule here has")
-
-
-@spelling(Form("lamb_keras", ADAM, state=MOMENTS), wraps=BEFORE)
-def Lamb(
-    learning_rate: float = 0.001,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
-    weight_decay: float | None = None,
-) -> None:
-    """LAMB whose decay is no part of the ratio of norms: the parameter decays before the step."""
-
-
-@spelling(
-    Form(
-        "adafactor",
-        {
-            **LR,
-            "decay": "-beta_2_decay",
-            "eps": "epsilon_1",
-            "eps_scale": "epsilon_2",
-            "threshold": "clip_threshold",
-        },
-        state={"row": "r", "col": "c"},
-    ),
-    wraps=BEFORE,
-)
-def Adafactor(
-    learning_rate: float = 0.001,
-    beta_2_decay: float = -0.8,
-    epsilon_1: float = 1e-30,
-    epsilon_2: float = 0.001,
-    clip_threshold: float = 1.0,
-    relative_step: bool = True,
-    weight_decay: float | None = None,
-) -> None:
-    """Adafactor with ε added to the squares; lr is at most 1/√t whatever `relative_step` says."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 
-from ravine.dialects.keras import ADAM, CLIPPED, LR, MOMENTUM, RMS
+from ravine.dialects.keras_names import ADAM, CLIPPED, LR, MOMENTUM, RMS
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Arguments, Form, Wrap
 

@@ -14,7 +14,7 @@ from typing import Any
 from ravine.dialects.chains import BEFORE, Chain
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
 from ravine.dialects.spelling import Constructor
-from ravine.dialects.table import Form, Wrap, holds, place
+from ravine.dialects.table import Form, Wrap, factor, holds, place
 from ravine.dialects.terms import AROUND, IDLE, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.registry import rule
@@ -124,7 +124,7 @@ def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, A
             chosen[name] = True
     for hyper, argument in form.names.items():
         name, index = place(argument)
-        value = -parts.hyper[hyper] if argument.startswith("-") else parts.hyper[hyper]
+        value = parts.hyper[hyper] / factor(argument)
         if index is not None:
             pair = list(chosen.get(name, constructor.defaults[name]))
             pair[index] = value

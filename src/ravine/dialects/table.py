@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,12 +17,12 @@ Arguments = dict[str, Any]
 class Form:
     """One arithmetic that a framework's optimizer can do: the rule it is, and what the rule's parts are called there.
 
-    `names` maps hyperparameters to arguments ("betas[0]" is an element of one; a minus sign in front says that the
-    argument is the negative). `when` says which arguments must be on (true) or off for this form, or which value they
-    must have. `start` gives slots that don't start as the rule says: a number, or the argument that tells. `state` maps
-    slots, and "t" where a step count is kept, to the framework's names; a minus sign in front says that the framework
-    stores the negative. `tall` is what other names `state` has for a matrix that is higher than wide. `fixed` holds
-    hyperparameters that the framework gives no choice of.
+    `names` maps hyperparameters to arguments ("betas[0]" is an element of one; "-decay" and "2*l2" say that the
+    hyperparameter is so many times the argument). `when` says which arguments must be on (true) or off for this form,
+    or which value they must have. `start` gives slots that don't start as the rule says: a number, or the argument that
+    tells. `state` maps slots, and "t" where a step count is kept, to the framework's names; a minus sign in front says
+    that the framework stores the negative. `tall` is what other names `state` has for a matrix that is higher than
+    wide. `fixed` holds hyperparameters that the framework gives no choice of.
     """
 
     rule: str
@@ -112,14 +113,24 @@ def holds(when: Mapping[str, bool | str], arguments: Arguments) -> bool:
     )
 
 
+_PREFIX = re.compile(r"(?:(-)|(\d+)\*)?")
+
+
+def factor(argument: str) -> float:
+    """How many times an argument a hyperparameter is: −1 for "-decay", 2 for "2*l2", else 1."""
+    found = _PREFIX.match(argument)
+    assert found is not None
+    return -1.0 if found[1] else float(found[2] or 1)
+
+
 def place(argument: str) -> tuple[str, int | None]:
-    """An argument's name, and the index where an element of it is meant, as in "betas[0]"; without a minus sign."""
-    name, _, index = argument.lstrip("-").partition("[")
+    """An argument's name without a factor, and the index where an element of it is meant, as in "betas[0]"."""
+    name, _, index = _PREFIX.sub("", argument, count=1).partition("[")
     return name, int(index[:-1]) if index else None
 
 
 def element(arguments: Arguments, argument: str) -> Any:
-    """The value of an argument, or of an element of one, named as in "betas[0]"; its negative after a minus sign."""
+    """The value of an argument, or of an element of one, named as in "betas[0]", times its factor."""
     name, index = place(argument)
     value = arguments[name]
     if index is not None:
@@ -127,4 +138,4 @@ def element(arguments: Arguments, argument: str) -> Any:
             value = value[index]
         except (TypeError, IndexError) as error:
             raise TypeError(f"{name} must be a pair of numbers, got {value!r}") from error
-    return -value if argument.startswith("-") and isinstance(value, numbers.Real) else value
+    return factor(argument) * value if factor(argument) != 1 and isinstance(value, numbers.Real) else value

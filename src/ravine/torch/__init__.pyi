@@ -52,7 +52,6 @@ class RuleOptimizer(Stepper):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
     @property
@@ -74,7 +73,6 @@ class Lion(Stepper):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -97,7 +95,6 @@ class ASGD(Stepper, torch.optim.ASGD):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -119,7 +116,6 @@ class Adadelta(Stepper, torch.optim.Adadelta):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -140,7 +136,6 @@ class Adafactor(Stepper, torch.optim.Adafactor):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -163,7 +158,6 @@ class Adagrad(Stepper, torch.optim.Adagrad):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -188,7 +182,6 @@ class Adam(Stepper, torch.optim.Adam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -210,7 +203,6 @@ class Adamax(Stepper, torch.optim.Adamax):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -232,7 +224,6 @@ class Muon(Stepper, torch.optim.Muon):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -256,7 +247,6 @@ class NAdam(Stepper, torch.optim.NAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -279,7 +269,6 @@ class RAdam(Stepper, torch.optim.RAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -303,7 +292,6 @@ class RMSprop(Stepper, torch.optim.RMSprop):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -324,7 +312,6 @@ class Rprop(Stepper, torch.optim.Rprop):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -347,7 +334,6 @@ class SGD(Stepper, torch.optim.SGD):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -365,7 +351,6 @@ class SparseAdam(Stepper, torch.optim.SparseAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -389,7 +374,6 @@ class AdamW(Adam, torch.optim.AdamW):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -405,7 +389,6 @@ def from_recipe(
     rounding_seed: int = 0,
     state: Literal["float32", "bfloat16", "int8"] | None = None,
     state_rounding: Literal["stochastic", "nearest"] = "stochastic",
-    products: Literal["float32", "bfloat16"] = "float32",
     clip_global_norm: float | None = None,
     **hyper: float,
 ) -> RuleOptimizer: ...

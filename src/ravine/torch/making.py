@@ -26,7 +26,6 @@ def from_recipe(
     rounding_seed: int = 0,
     state: str | None = None,
     state_rounding: str = "stochastic",
-    products: str = "float32",
     clip_global_norm: float | None = None,
     **hyper: float,
 ) -> RuleOptimizer:
@@ -57,6 +56,6 @@ def from_recipe(
             rule = transforms.clip_global_norm(rule)
     chosen = recipe(rule, start=chosen.start, **{**values, **hyper})
     guards = {"on_nonfinite": on_nonfinite, "rounding": rounding, "rounding_seed": rounding_seed}
-    stored = {"state": state, "state_rounding": state_rounding, "products": products}
+    stored = {"state": state, "state_rounding": state_rounding}
     kind = ModesOptimizer if has_modes([chosen]) else RuleOptimizer
     return kind(params, chosen, state_dtype, **guards, **stored)
