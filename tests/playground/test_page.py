@@ -13,7 +13,7 @@ from pages import Page, keys
 import ravine
 from ravine.playground import family, html, write
 from ravine.playground.bundle import bundle
-from ravine.playground.presets import PRESETS
+from ravine.playground.presets import GROUPS, PRESETS
 
 MINE = '''
 from ravine import rule
@@ -722,6 +722,11 @@ def test_what_a_teacher_wants(page: Page) -> None:
     page.named("Large type on the full screen").click()
     page.wait(lambda: height() > 1.2 * size)
     page.named("Large type on the full screen").click()
+    menus = {
+        name: [g.get_attribute("label") for g in page.all(f'[aria-label="{name}"] optgroup')]
+        for name in ("Scenario", "Surface")
+    }
+    assert menus == {"Scenario": list(GROUPS), "Surface": ["Functions", "Real data"]}
     groups = page.all('[aria-label="Optimizer to add"] optgroup')
     assert [g.get_attribute("label") for g in groups] == ["Basic", "All"]
     assert len(groups[1].find_elements("css selector", "option")) == len(family())
