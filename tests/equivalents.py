@@ -54,6 +54,8 @@ EQUIVALENT = {
     **_slips("adafactor_torch_whole", _COLUMN, "rms(x) → rms(x, axis=0)"),
     **_slips("adafactor_torch_whole", _COLUMN, "rms(div(g, sqrt(…))) → rms(div(g, sqrt(…)), axis=0)"),
     **_slips("lamb", _ZERO, *_of_one("where(gt(norm(…), 0), div(norm(…), norm(…)), 1)")),
+    **_slips("lamb_keras", _ZERO, *_of_one("where(gt(norm(…), 0), div(norm(…), norm(…)), 1)")),
+    **_slips("lamb_keras", "at t = 1 it is β₁, and later the ratio takes its length away", "power(beta1, t) → beta1"),
     **_slips("lars", _ZERO, *_of_one("where(gt(norm(…), 0), div(mul(…, …), add(…, …)), 1)")),
     **_slips(
         "stable_adamw",

@@ -87,6 +87,9 @@ def _trust() -> Iterator[Evidence]:
         where = {"shape": WIDE, "sizes": sizes}
         to, eps = {"weight_decay": decay}, {"eps": 0.07 if sizes[0] else 0.0}
         yield Evidence("lamb", f"optax {sizes}", ours | to, optax_follows("lamb", **where, **theirs | to), **where)
+        bare = {"weight_decay": 0.0}
+        keras = {n: v for n, v in ours.items() if n != "weight_decay"}
+        yield Evidence("lamb_keras", f"optax {sizes}", keras, optax_follows("lamb", **where, **theirs | bare), **where)
         lars = optax_follows("lars", **where, **optaxs | to | eps)
         yield Evidence("lars", f"optax {sizes}", ball | to | eps, lars, **where)
 

@@ -35,6 +35,7 @@ CHOICES = {
     "rounding": 'Literal["nearest", "stochastic", "remainder"]',
     "state": 'Literal["float32", "bfloat16", "int8"] | None',
     "state_rounding": 'Literal["stochastic", "nearest"]',
+    "products": 'Literal["float32", "bfloat16"]',
 }
 
 

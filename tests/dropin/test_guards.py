@@ -296,6 +296,7 @@ def test_the_signature_is_torchs_with_the_guards_behind(name: str) -> None:
         "rounding_seed",
         "state",
         "state_rounding",
+        "products",
         "clip_global_norm",
     ]
     for key, parameter in torchs.items():

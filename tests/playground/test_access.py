@@ -18,6 +18,7 @@ STATES = {
     "holes": "surface=formula&f=" + quote("log(x) + y^2") + "&start=1,1&opt=gd,lr=0.5&steps=20&t=20",
     "a wrong link": "opt=adam,lr=-1&opt=adamm&stps=3",
     "nobody": "surface=oblong_bowl&t=0",
+    "compared, with arrows and hidden answers": "preset=average&versus=0&arrows=1&hide=1&t=10",
     "data in three dimensions": "preset=network&noise=batches,10,1&t=10&relief=30,40",
 }
 INTERACTIVE = "button, input, select, summary, a[href], [tabindex='0']"

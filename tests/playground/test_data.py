@@ -58,6 +58,7 @@ def test_a_line_s_error_is_told_and_its_least_loss_known(page: Page) -> None:
 
 def test_batches_are_for_data_only(page: Page) -> None:
     page.open("preset=batch&t=0")
+    assert page.find(".reading-of-fit").text.startswith("Gradient descent, lr 0.1: root mean square error")
     size = page.named("size, exact value")
     assert size.get_attribute("value") == "5"
     assert not page.named("scale").is_displayed()

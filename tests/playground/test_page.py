@@ -250,10 +250,10 @@ def test_a_link_to_a_file_says_that_it_is_one(page: Page) -> None:
 
 
 def test_change_a_knob_while_it_plays(page: Page) -> None:
-    page.open("surface=oblong_bowl&steps=5000&speed=20&opt=gd,lr=0.01&opt=adam&sel=0")
+    page.open("surface=oblong_bowl&steps=2000&speed=20&opt=gd,lr=0.01&opt=adam&sel=0")
     page.wait(lambda: page.step() > 3)
     slider = page.named("lr")
-    for _ in range(30):
+    for _ in range(10):
         slider.send_keys(keys().ARROW_RIGHT)
     assert page.named("Pause")
     lr = float(page.named("lr, exact value").get_attribute("value"))

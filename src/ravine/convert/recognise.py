@@ -32,7 +32,7 @@ CARRIED = frozenset(
             "rounding_seed",
             "rounding_steps",
         ),  # Ravine's guards
-        *("state", "state_rounding"),  # in how many bits Ravine stores it
+        *("state", "state_rounding", "products"),  # in how many bits Ravine stores it and multiplies
     )
 )
 """Keys that say nothing about the arithmetic: what is in the group, and what schedulers and guards remember."""

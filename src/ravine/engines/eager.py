@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ravine.rule import Rule
 from ravine.trace.graph import OPERATIONS, evaluate
 
 
-def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: Mapping[str, Any]) -> dict[str, Any]:
+def step(
+    rule: Rule,
+    x: Any,
+    g: Any,
+    slots: Mapping[str, Any],
+    t: float,
+    hyper: Mapping[str, Any],
+    products: str = "float32",
+) -> dict[str, Any]:
     """One update of the tensor x and its array slots, in place. Returns the new scalar slots by name.
+
+    `products` is "bfloat16" where matrices are to be multiplied in that.
 
     Complex tensors are treated as pairs of reals. Everything is computed in float64 for a float64 parameter, in float32
     for every narrower one, whatever the other types are, and rounded once when stored.
@@ -37,7 +47,10 @@ def step(rule: Rule, x: Any, g: Any, slots: Mapping[str, Any], t: float, hyper: 
     arrays = {n: s if rule.slots[n].is_scalar else real(s) for n, s in slots.items()}
     inputs = {n: s if rule.slots[n].is_scalar else wide(n, s) for n, s in arrays.items()}
     values = {**hyper, **inputs, "x": wide("x", x), "g": wide("g", g), "t": t, **rule.sizes(tuple(x.shape))}
-    delta, *new = evaluate(rule.graph.outputs, values, OPERATIONS | {"div": _divide})
+    operations = OPERATIONS | {"div": _divide}
+    if products == "bfloat16":
+        operations |= {op: _in_bfloat16(OPERATIONS[op]) for op in ("matmul", "newton_schulz")}
+    delta, *new = evaluate(rule.graph.outputs, values, operations)
     moved = values["x"] + delta
     scalars = {}
     for (name, old), value in zip(arrays.items(), _unshared(new, inputs), strict=True):
@@ -53,6 +66,15 @@ def _unshared(new: Sequence[Any], slots: Mapping[str, Any]) -> list[Any]:
     """New slots, copied where they are old ones, since those are overwritten one after the other."""
     old = [id(s) for s in slots.values() if not isinstance(s, (int, float))]
     return [value.clone() if id(value) in old else value for value in new]
+
+
+def _in_bfloat16(product: Callable[..., Any]) -> Callable[..., Any]:
+    """A product of matrices that are rounded to bfloat16 first; so is what comes of it, and then widened again."""
+
+    def rounded(*operands: Any) -> Any:
+        return product(*(a if isinstance(a, (int, float)) else a.bfloat16() for a in operands)).to(operands[0].dtype)
+
+    return rounded
 
 
 def _divide(a: Any, b: Any) -> Any:

@@ -17,11 +17,20 @@ GRAM_FROM = 2
 
 TOGETHER = 3
 """Steps that are taken on one Gram matrix. Its small eigenvalues drown in the rounding of the large ones and grow by a²
-in a step: after five steps the error is ten times that of the usual form, after three it is not above it."""
+in a step: after five steps the error is ten times that of the usual form, after three it is not above it. In a narrower
+type they drown at once."""
 
 
 class Multiplier(Protocol):
-    """What a library supplies; arrays are stacks of matrices, (n, r, c)."""
+    """What a library supplies; arrays are stacks of matrices, (n, r, c).
+
+    It may multiply in a narrower type than that of the arrays in work space; `is_exact` says that it doesn't.
+    """
+
+    is_exact: bool
+
+    def operand(self, a: Any) -> Any:
+        """a in the type of products."""
 
     def product(self, a: Any, b: Any, out: Any = None) -> Any:
         """a·b."""
@@ -30,7 +39,7 @@ class Multiplier(Protocol):
         """beta·c + alpha·a·b."""
 
     def copy(self, a: Any) -> Any:
-        """a in memory of its own."""
+        """a in the type of products, in memory of its own."""
 
     def identity(self, like: Any, value: float) -> Any:
         """A number times the identity, of the size of a square matrix."""
@@ -53,13 +62,21 @@ def multiply(
             continue
         match n.op:
             case "matmul":
-                library.product(found(n.args[0]), found(n.args[1]), out=arrays[n])
+                a, b = (library.operand(found(a)) for a in n.args)
+                if library.is_exact:
+                    library.product(a, b, out=arrays[n])
+                else:
+                    arrays[n][...] = library.product(a, b)
             case "transpose":
                 arrays[n][...] = found(n.args[0]).swapaxes(-1, -2)
             case "newton_schulz":
                 x, *coefficients = n.args
-                own = found(x) if x in arrays and made.is_spent(x) else library.copy(found(x))
-                newton_schulz(library, own, arrays[n], *map(number, coefficients))
+                is_spent = library.is_exact and x in arrays and made.is_spent(x)
+                own = found(x) if is_spent else library.copy(found(x))
+                into = arrays[n] if library.is_exact else library.copy(own)
+                newton_schulz(library, own, into, *map(number, coefficients))
+                if into is not arrays[n]:
+                    arrays[n][...] = into
             case _:
                 raise NotImplementedError(f"no library multiplies by {n.op!r}")
 
@@ -71,7 +88,8 @@ def newton_schulz(library: Multiplier, x: Any, out: Any, a: float, b: float, c: 
         x, out = x.swapaxes(-1, -2), out.swapaxes(-1, -2)
     left, source, target = int(steps), x, out
     while left > 0:
-        together = min(left, TOGETHER) if x.shape[-1] >= GRAM_FROM * x.shape[-2] else 1
+        is_long = library.is_exact and x.shape[-1] >= GRAM_FROM * x.shape[-2]
+        together = min(left, TOGETHER) if is_long else 1
         factor = _factor(library, source, a, b, c, together)
         if together == 1:
             library.update(source, factor, source, a, 1.0, out=target)

@@ -20,8 +20,8 @@ MAP, ALL, ALONG, DOWN = "map", "all", "along", "down"
 """What a stage does with what it computes: store it, or reduce it to one number, along its rows to a number a row, or
 down its columns to a number a column."""
 
-WORTH = 2
-"""How many arrays less must be read where a value is kept, for it has to be written and read."""
+WORTH = 1
+"""How many arrays less must be read where a value is kept: its own write is paid by what is not computed again."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Stage:
 
     kind: str
     shape: Shape
+    time: int
     targets: Mapping[Node | str, Node]
 
     @property
@@ -46,12 +47,14 @@ class Stage:
 class Cut:
     """A graph's stages by time, and the products behind them. `one` are the sizes that are 1 in the parameters at hand:
     for a vector "c", since then a row is a number and what is reduced along it is nothing but rounded. `also` are
-    values as large as the parameter that are kept.
+    values as large as the parameter that are kept; `early` has slots' new values that are read where they were written:
+    in which slot, and at what time.
     """
 
     graph: Graph
     one: frozenset[str] = frozenset()
     also: frozenset[Node] = frozenset()
+    early: Mapping[Node, tuple[str, int]] = field(default_factory=dict)
     stages: list[list[Stage]] = field(default_factory=list)
     products: list[list[Node]] = field(default_factory=list)
 
@@ -132,16 +135,17 @@ class Cut:
         return found
 
 
-def cut(graph: Graph, one: frozenset[str] = frozenset()) -> Cut:
-    """The stages of a graph.
+def cut(graph: Graph, one: frozenset[str] = frozenset(), wide: frozenset[str] = frozenset()) -> Cut:
+    """The stages of a graph. `wide` are the slots that hold what was computed, and not what is left of it by rounding.
 
-    Where no product stands between, bytes are saved. What many arrays would be read again for is kept as it passes, and
-    a slot is written as soon as nobody reads the old one any more. (With products a step is several calls; so an
-    interrupt between two finds all as it was.)
+    Where no product stands between, bytes are saved. A slot is written as soon as nobody reads the old one any more,
+    and what more than one array would be read again for is kept as it passes. (With products a step is several calls;
+    so an interrupt between two finds all as it was.)
     """
     made = _stages(Cut(graph, one))
     if not any(made.products):
-        made = _stages(Cut(graph, one, also=_worth_keeping(made)))
+        early = _early(made, wide)
+        made = _stages(Cut(graph, one, also=_worth_keeping(made, early), early=early))
         _write_early(made)
     return made
 
@@ -162,22 +166,50 @@ def _stages(made: Cut) -> Cut:
     shapes = dict.fromkeys(made.input_shape(name) for name in written)
     for shape in sorted(shapes, key=lambda s: s.count("1")):  # the larger ones read the smaller ones' old values
         targets: dict[Node | str, Node] = {n: v for n, v in written.items() if made.input_shape(n) == shape}
-        made.stages[last].append(Stage(MAP, shape, targets))
+        made.stages[last].append(Stage(MAP, shape, last, targets))
     return made
 
 
-def _worth_keeping(made: Cut) -> frozenset[Node]:
-    """What is computed on the way to a reduction and again for the step, if at least two arrays less are read for the
-    step where it is kept."""
+def _early(made: Cut, wide: frozenset[str]) -> dict[Node, tuple[str, int]]:
+    """New values of wide slots that a stage before the last computes: where and when they can be written, and read."""
+    found: dict[Node, tuple[str, int]] = {}
+    for name in sorted(wide):
+        new, shape = made.graph.slots[name], made.input_shape("x")
+        if made.input_shape(name) == shape and not made.is_stored(new) and new not in found:
+            times = [k for k, own in enumerate(made.stages[:-1]) for s in own if _passes(made, s, shape, new)]
+            found |= {new: (name, min(times))} if times else {}
+    while True:
+        seen = Cut(made.graph, made.one, early=found)
+        still = {new: place for new, place in found.items() if not _is_missed(made, seen, new, *place)}
+        if still == found:
+            return found
+        found = still
+
+
+def _passes(made: Cut, stage: Stage, shape: Shape, n: Node) -> bool:
+    return stage.shape == shape and n in computed(made, stage)
+
+
+def _is_missed(made: Cut, seen: Cut, new: Node, name: str, time: int) -> bool:
+    """Whether somebody else reads an old slot at the time when it is written, or behind."""
+    here = next(s for s in made.stages[time] if _passes(made, s, made.input_shape(name), new))
+    others = [s for stages in made.stages[time:] for s in stages if s is not here]
+    return any(made.graph.input(name) in leaves(seen, s) for s in others)
+
+
+def _worth_keeping(made: Cut, early: Mapping[Node, tuple[str, int]]) -> frozenset[Node]:
+    """What is computed on the way to a reduction and again for the step, if less arrays are read for the step where it
+    is kept."""
     shape = made.input_shape("x")
-    step = Stage(MAP, shape, {"x": made.moved})
+    step = Stage(MAP, shape, len(made.stages) - 1, {"x": made.moved})
     before = {n for stages in made.stages[:-1] for s in stages if s.shape == shape for n in computed(made, s)}
     again = [n for n in computed(made, step) if n.is_array and made.shape(n) == shape]
     fresh = [n for n in again if n not in before]
     found = set()
     for n in again:
         if n in before and not made.is_stored(n) and any(n in user.args for user in fresh):
-            read = [len(_matrices(cut, step)) for cut in (made, Cut(made.graph, made.one, also=frozenset({n})))]
+            ways = (frozenset[Node](), frozenset({n}))
+            read = [len(_matrices(Cut(made.graph, made.one, also=way, early=early), step)) for way in ways]
             if read[0] - read[1] >= WORTH:
                 found.add(n)
     return frozenset(found)
@@ -190,22 +222,25 @@ def _matrices(made: Cut, stage: Stage) -> list[Node]:
 
 def _write_early(made: Cut) -> None:
     """Have slots written by stages that compute their new values anyway, where the old ones are not read behind."""
-    for final in list(made.stages[-1]):
+    last = made.stages[-1]
+    for final in list(last):
         for name in [key for key in final.targets if isinstance(key, str) and key != "x"]:
             new, old = made.graph.slots[name], made.graph.input(name)
             for time in reversed(range(len(made.stages) - 1)):
-                here = [s for s in made.stages[time] if s.shape == final.shape and new in computed(made, s)]
+                here = [s for s in made.stages[time] if _passes(made, s, final.shape, new)]
                 rest = [s for s in made.stages[time] if s not in here[:1]]
-                behind = [s for stages in made.stages[time + 1 :] for s in stages]
-                without = [replace(s, targets={k: v for k, v in s.targets.items() if k != name}) for s in behind]
-                if here and not any(old in leaves(made, s) for s in [*rest, *without]):
-                    stages = made.stages[time]
-                    stages[stages.index(here[0])] = replace(here[0], targets={**here[0].targets, name: new})
-                    own = made.stages[-1]
-                    at = next(k for k, s in enumerate(own) if name in s.targets)
-                    own[at] = replace(own[at], targets={k: v for k, v in own[at].targets.items() if k != name})
+                behind = [_without(s, name) for stages in made.stages[time + 1 :] for s in stages]
+                is_first = new not in made.early or made.early[new][1] == time
+                if here and is_first and not any(old in leaves(made, s) for s in [*rest, *behind]):
+                    place = made.stages[time].index(here[0])
+                    made.stages[time][place] = replace(here[0], targets={**here[0].targets, name: new})
+                    last[:] = [_without(s, name) for s in last]
                     break
-    made.stages[-1][:] = [s for s in made.stages[-1] if s.targets]
+    last[:] = [s for s in last if s.targets]
+
+
+def _without(stage: Stage, name: str) -> Stage:
+    return replace(stage, targets={key: value for key, value in stage.targets.items() if key != name})
 
 
 def _at(made: Cut, time: int) -> Iterator[Stage]:
@@ -217,10 +252,10 @@ def _at(made: Cut, time: int) -> Iterator[Stage]:
             found.setdefault((made.kind(n), made.shape(operand)), {})[n] = operand
     for n in made.kept:
         if made.time[n] == time:
-            passing = [k for k, t in found.items() if n in made.also and n in computed(made, Stage(*k, t))]
+            passing = [k for k, t in found.items() if n in made.also and n in computed(made, Stage(*k, time, t))]
             found.setdefault(passing[0] if passing else (MAP, made.shape(n)), {})[n] = n
     for kind, shape in sorted(found, key=lambda key: key[0] != MAP):  # what is reduced may be what is kept
-        yield Stage(kind, shape, found[kind, shape])
+        yield Stage(kind, shape, time, found[kind, shape])
 
 
 def leaves(made: Cut, stage: Stage) -> tuple[Node, ...]:
@@ -247,4 +282,5 @@ def computed(made: Cut, stage: Stage) -> tuple[Node, ...]:
 
 def _is_read(made: Cut, stage: Stage, n: Node) -> bool:
     """Whether a stage finds a node's value in memory."""
-    return made.is_stored(n) or (n in made.kept and n not in stage.targets)
+    is_written = n in made.early and made.early[n][1] < stage.time
+    return made.is_stored(n) or is_written or (n in made.kept and n not in stage.targets)

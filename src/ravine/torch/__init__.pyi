@@ -52,6 +52,7 @@ class RuleOptimizer(Stepper):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
     @property
@@ -73,6 +74,7 @@ class Lion(Stepper):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -95,6 +97,7 @@ class ASGD(Stepper, torch.optim.ASGD):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -116,6 +119,7 @@ class Adadelta(Stepper, torch.optim.Adadelta):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -136,6 +140,7 @@ class Adafactor(Stepper, torch.optim.Adafactor):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -158,6 +163,7 @@ class Adagrad(Stepper, torch.optim.Adagrad):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -182,6 +188,7 @@ class Adam(Stepper, torch.optim.Adam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -203,6 +210,7 @@ class Adamax(Stepper, torch.optim.Adamax):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -224,6 +232,7 @@ class Muon(Stepper, torch.optim.Muon):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -247,6 +256,7 @@ class NAdam(Stepper, torch.optim.NAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -269,6 +279,7 @@ class RAdam(Stepper, torch.optim.RAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -292,6 +303,7 @@ class RMSprop(Stepper, torch.optim.RMSprop):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -312,6 +324,7 @@ class Rprop(Stepper, torch.optim.Rprop):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -334,6 +347,7 @@ class SGD(Stepper, torch.optim.SGD):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -351,6 +365,7 @@ class SparseAdam(Stepper, torch.optim.SparseAdam):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -374,6 +389,7 @@ class AdamW(Adam, torch.optim.AdamW):
         rounding_seed: int = 0,
         state: Literal["float32", "bfloat16", "int8"] | None = None,
         state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+        products: Literal["float32", "bfloat16"] = "float32",
         clip_global_norm: float | None = None,
     ) -> None: ...
 
@@ -389,6 +405,7 @@ def from_recipe(
     rounding_seed: int = 0,
     state: Literal["float32", "bfloat16", "int8"] | None = None,
     state_rounding: Literal["stochastic", "nearest"] = "stochastic",
+    products: Literal["float32", "bfloat16"] = "float32",
     clip_global_norm: float | None = None,
     **hyper: float,
 ) -> RuleOptimizer: ...

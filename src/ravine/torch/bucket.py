@@ -162,7 +162,7 @@ class Bucket:
             self.table = Table(method.rule, storage, self.lengths, columns)
         else:
             shapes = [tuple(p.shape) for p in params]
-            self.table = StagedTable(method.rule, storage, shapes, columns, products.multiply)
+            self.table = StagedTable(method.rule, storage, shapes, columns, products.multiplier(method.products))
 
     def _standing(self, params: Sequence[Tensor], states: Sequence[dict[str, Any]]) -> list[Any]:
         """What stays in its place as a rule: the parameters and their state."""

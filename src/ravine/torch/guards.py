@@ -23,11 +23,20 @@ if TYPE_CHECKING:
 ON_NONFINITE = ("propagate", "skip", "error")
 ROUNDING = ("nearest", "stochastic", "remainder")
 STATE_ROUNDING = ("stochastic", "nearest")
+PRODUCTS = ("float32", "bfloat16")
+
+LEGAL: dict[str, tuple[str, ...]] = {
+    "on_nonfinite": ON_NONFINITE,
+    "rounding": ROUNDING,
+    "state_rounding": STATE_ROUNDING,
+    "products": PRODUCTS,
+}
+"""The choices of each, the default first."""
 
 STORED = ("state", "state_rounding")
 """Of the following, what a group's own choice decides, whatever is loaded."""
 
-KEYS = (CLIP, "on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps", *STORED)
+KEYS = (CLIP, "on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps", *STORED, "products")
 """The keys of a group that torch's classes don't have."""
 
 OPTIONS = tuple(
@@ -38,6 +47,7 @@ OPTIONS = tuple(
         ("rounding_seed", 0, "int"),
         ("state", None, "str | None"),
         ("state_rounding", "stochastic", "str"),
+        ("products", "float32", "str"),
         (CLIP, None, "float | None"),
     )
 )
@@ -45,7 +55,13 @@ OPTIONS = tuple(
 
 
 def options(
-    on_nonfinite: str, rounding: str, rounding_seed: int, state: str | None, state_rounding: str, clip: float | None
+    on_nonfinite: str,
+    rounding: str,
+    rounding_seed: int,
+    state: str | None,
+    state_rounding: str,
+    products: str,
+    clip: float | None,
 ) -> dict[str, Any]:
     """The group keys that were asked for; none by default."""
     asked: dict[str, Any] = {}
@@ -57,6 +73,8 @@ def options(
         asked["state"] = state
     if state_rounding != "stochastic":
         asked["state_rounding"] = state_rounding
+    if products != "float32":
+        asked["products"] = products
     if clip is not None:
         asked[CLIP] = clip
     if rounding_seed != 0 or rounding != "nearest":
@@ -66,7 +84,7 @@ def options(
 
 def complete(group: MutableMapping[str, Any]) -> None:
     """Check a group's guards and start their counts. Raises ValueError or TypeError for an illegal value."""
-    for key, legal in (("on_nonfinite", ON_NONFINITE), ("rounding", ROUNDING), ("state_rounding", STATE_ROUNDING)):
+    for key, legal in LEGAL.items():
         if group.get(key, legal[0]) not in legal:
             raise unknown(key, str(group[key]), legal)
     clipping.check(group)

@@ -26,6 +26,7 @@ def from_recipe(
     rounding_seed: int = 0,
     state: str | None = None,
     state_rounding: str = "stochastic",
+    products: str = "float32",
     clip_global_norm: float | None = None,
     **hyper: float,
 ) -> RuleOptimizer:
@@ -56,6 +57,6 @@ def from_recipe(
             rule = transforms.clip_global_norm(rule)
     chosen = recipe(rule, start=chosen.start, **{**values, **hyper})
     guards = {"on_nonfinite": on_nonfinite, "rounding": rounding, "rounding_seed": rounding_seed}
-    stored = {"state": state, "state_rounding": state_rounding}
+    stored = {"state": state, "state_rounding": state_rounding, "products": products}
     kind = ModesOptimizer if has_modes([chosen]) else RuleOptimizer
     return kind(params, chosen, state_dtype, **guards, **stored)

@@ -24,7 +24,8 @@ class Method:
     `step` is None where torch keeps no count (SGD): then t is 1 when a parameter has no state yet, and 2 ever after.
     `start` overrides what slots hold before the first step. Scalar slots are float64, or (`counts_like_torch`) of the
     step count's type, as torch keeps them. `dtype` is that of new array slots, None for the parameter's own; or `state`
-    says in how many bits they are ("float32", "bfloat16", "int8"), by `ravine.engines.storage.policy`.
+    says in how many bits they are ("float32", "bfloat16", "int8"), by `ravine.engines.storage.policy`. `products` says
+    in what matrices are multiplied: "float32", which means the type of all arithmetic, or "bfloat16".
     """
 
     rule: Rule
@@ -36,6 +37,19 @@ class Method:
     counts_like_torch: bool = False
     dtype: torch.dtype | None = None
     state: str | None = None
+    products: str = "float32"
+
+    def multiplied_in(self, products: str) -> Method:
+        """The same with matrices multiplied in a type; the same object for the same choice."""
+        if products == self.products:
+            return self
+        if products not in self._multiplied:
+            self._multiplied[products] = replace(self, products=products)
+        return self._multiplied[products]
+
+    @cached_property
+    def _multiplied(self) -> dict[str, Method]:
+        return {}
 
     def stored_as(self, state: str) -> Method:
         """The same with its state in so many bits; the same object for the same choice."""

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ravine.engines import products
+from ravine.engines.fused.staged import Multiply
 from ravine.engines.stages import Cut
 from ravine.trace.graph import Node
 
 
 class _Torch:
-    """torch's products; of one matrix `mm`, which is faster than a stack of one."""
+    """torch's products, in the type of the arrays or in bfloat16; of one matrix `mm`, faster than a stack of one."""
+
+    def __init__(self, dtype: torch.dtype | None = None) -> None:
+        self.dtype = dtype
+        self.is_exact = dtype is None
+
+    def operand(self, a: Tensor) -> Tensor:
+        return a if self.dtype is None else a.to(self.dtype)
+
+    def copy(self, a: Tensor) -> Tensor:
+        return a.to(self.dtype or a.dtype, copy=True)
 
     def product(self, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
         if len(a) > 1:
@@ -27,14 +39,17 @@ class _Torch:
         into = None if out is None else out[0]
         return torch.addmm(c[0], a[0], b[0], beta=beta, alpha=alpha, out=into).unsqueeze(0)
 
-    def copy(self, a: Tensor) -> Tensor:
-        return a.clone()
-
     def identity(self, like: Tensor, value: float) -> Tensor:
         return value * torch.eye(like.shape[-1], dtype=like.dtype)
 
 
-def multiply(made: Cut, nodes: Sequence[Node], arrays: Mapping[Node, Any], values: Mapping[Node, float]) -> None:
-    """Products as `ravine.engines.products.multiply`, of NumPy arrays in work space."""
-    with torch.no_grad():
-        products.multiply(_Torch(), made, nodes, {n: torch.from_numpy(a) for n, a in arrays.items()}, values)
+@cache
+def multiplier(kind: str) -> Multiply:
+    """What computes products in "float32", which means the type of the arrays, or in "bfloat16"."""
+    library = _Torch(torch.bfloat16 if kind == "bfloat16" else None)
+
+    def multiply(made: Cut, nodes: Sequence[Node], arrays: Mapping[Node, Any], values: Mapping[Node, float]) -> None:
+        with torch.no_grad():
+            products.multiply(library, made, nodes, {n: torch.from_numpy(a) for n, a in arrays.items()}, values)
+
+    return multiply

@@ -105,7 +105,8 @@ def eager_step(
     if how.of(x) != "nearest":
         wide = x.detach().float() if how.of(x) == "stochastic" else rounding.join(x, state[rounding.REMAINDER])
     with torch.no_grad():
-        new = eager.step(method.rule, wide, g, slots, t, dict(zip(method.rule.hyperparameters, hyper, strict=True)))
+        named = dict(zip(method.rule.hyperparameters, hyper, strict=True))
+        new = eager.step(method.rule, wide, g, slots, t, named, method.products)
         in_order = any(narrow.is_coded(state, key) for key in method.arrays.values())
         numbers: Any = rounding.places(x, in_order=in_order) if how.is_seeded else None
         _store(method, state, slots, numbers, seed, is_random=how.is_state_random)

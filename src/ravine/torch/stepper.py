@@ -34,8 +34,10 @@ class Stepper(torch.optim.Optimizer):
     bfloat16 parameters are rounded: to the "nearest" (the default, as torch), "stochastic", or with the next eight bits
     kept in the state ("remainder"); `state`: in how many bits the state is, "float32", "bfloat16" or "int8" (by default
     in the parameter's type, as torch); `state_rounding`: how narrow state is rounded, "stochastic" (the default) or to
-    the "nearest", which freezes slow averages; `rounding_seed`, for all that is left to chance; and `clip_global_norm`:
-    the norm to which all gradients together are clipped in place before the step.
+    the "nearest", which freezes slow averages; `rounding_seed`, for all that is left to chance; `products`: in what
+    matrices are multiplied, by a rule that does: "float32" (the default; the parameter's own type if that is float64)
+    or "bfloat16", as torch.optim.Muon does it; and `clip_global_norm`: the norm to which all gradients together are
+    clipped in place before the step.
     """
 
     _plans: Mapping[int, Plan | GpuPlan] = {}  # by the group's number; made anew in every copy and process
@@ -52,10 +54,11 @@ class Stepper(torch.optim.Optimizer):
         rounding_seed: int = 0,
         state: str | None = None,
         state_rounding: str = "stochastic",
+        products: str = "float32",
         clip_global_norm: float | None = None,
         **kwargs: Any,
     ) -> None:
-        asked = guards.options(on_nonfinite, rounding, rounding_seed, state, state_rounding, clip_global_norm)
+        asked = guards.options(on_nonfinite, rounding, rounding_seed, state, state_rounding, products, clip_global_norm)
         guards.complete(dict(asked))
         super().__init__(in_order(params), *args, **kwargs)
         self.defaults.update(asked)
@@ -78,8 +81,10 @@ class Stepper(torch.optim.Optimizer):
         raise NotImplementedError
 
     def _stored(self, group: Mapping[str, Any]) -> Method:
-        """The method, with its state in as many bits as the group asks for."""
+        """The method, with its state and its products in as many bits as the group asks for."""
         method = self._method(group)
+        if "products" in group:
+            method = method.multiplied_in(group["products"])
         return method.stored_as(group["state"]) if "state" in group else method
 
     @property

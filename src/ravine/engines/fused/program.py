@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from ravine.engines.fused import adding, jit
 from ravine.engines.fused.frame import DECLARATIONS, STORE
 from ravine.engines.fused.layout import SCALARS, Layout
+from ravine.engines.fused.lower import array_slots
 from ravine.engines.fused.passes import Pass
 from ravine.engines.fused.scalars import LOAD, loaded
 from ravine.engines.fused.storage import MEMORY, Storage
@@ -26,7 +27,8 @@ class Program:
     """The machine code of a rule's stages for some storage types, and sizes that are 1."""
 
     def __init__(self, rule: Rule, storage: Storage, one: frozenset[str]) -> None:
-        made = cut(rule.graph, one)
+        slots = zip(array_slots(rule.graph), storage.slots, strict=True)
+        made = cut(rule.graph, one, frozenset(name for name, kind in slots if kind == storage.compute))
         self.layout = Layout(made, storage)
         self.passes: list[list[Pass]] = []
         for stages in made.stages:

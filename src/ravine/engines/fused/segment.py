@@ -122,6 +122,8 @@ class Segment(Elements):
         ]
 
     def _register(self, n: Node) -> str:
+        if n in self.made.early:
+            return self.registers[self.made.early[n][0]]
         return self.registers[n.name] if n.op == "array" else self._work[n]
 
     def _target(self, key: Node | str) -> str:

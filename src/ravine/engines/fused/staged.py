@@ -119,7 +119,8 @@ class StagedTable:
                 for time in range(len(program.passes)):
                     for passes in program.phases(time):
                         elements = sum(m.size(p.stage.shape) for p in passes for m in group)
-                        waiting.append((part.chunks(passes, group), elements))
+                        chunks = part.chunks(passes, group)
+                        waiting.append((chunks[::-1] if time % 2 else chunks, elements))  # back by what is still near
                         joins = [program.joins[p.number] for p in passes if p.stage.kind == ALL]
                         waiting.append(([(f, part.address(m), 0, 0) for m in group for f in joins], 0))
                     if time < len(made.products) and made.products[time]:

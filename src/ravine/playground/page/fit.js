@@ -117,12 +117,12 @@ export class Fit {
     if (!this.runs[this.selected]) return setText(this.reading, "");
     const weights = this.weights(this.selected, t);
     const { rows, classes } = this.examples;
-    const { title } = this.looks[this.selected];
+    const { title, note } = this.looks[this.selected];
     const outputs = rows.map((row) => this.surface.output(weights, row));
     const right = outputs.filter((v, k) => (v > 0 ? 1 : -1) === rows[k].at(-1)).length;
     const error = Math.sqrt(outputs.reduce((sum, v, k) => sum + (v - rows[k].at(-1)) ** 2, 0) / rows.length);
     const said = classes.length ? `${right} of ${rows.length} on the right side` : `root mean square error ${format(error, 3)}`;
-    return setText(this.reading, `${title}: ${said}`);
+    return setText(this.reading, `${title}${note ? `, ${note}` : ""}: ${said}`);
   }
 }
 
