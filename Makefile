@@ -123,7 +123,7 @@ gallery: $(VENV)/.installed-dev  ## rewrite the gallery and its pictures
 
 record-packages: $(VENV)/.installed-dev  ## run optimizers of packages that are not installed here and record what they compute
 	$(BIN)/python -m pip install --quiet --target $(VENV)/packages --no-deps timm==1.0.31 pytorch_optimizer==4.1.0 \
-	    schedulefree==1.4.1
+	    schedulefree==1.4.1 prodigyopt==1.1.2
 	PYTHONPATH=tests:$(VENV)/packages $(BIN)/python tools/record_packages.py
 
 TRACES := .venv-traces

@@ -21,7 +21,16 @@ def _of_one(place: str) -> list[str]:
 _AVERAGE, _BELOW = "add(mul(beta1, m), mul(sub(…, …), g))", "sub(1, power(beta1, t))"
 _RATIO, _SIDES = "maximum(1, div(r, c))", "div(r, c)"
 _SEE_THE_FIRST = ("adan", "adopt", "asgd", "madgrad", "mars", "momentum_torch", "nesterov_torch_dampened")
-_SEE_THE_FIRST += ("ema_weights(adam)", "novograd", "rprop", "rprop_optax", "schedule_free_sgd", "schedule_free_adamw")
+_SEE_THE_FIRST += (
+    "ema_weights(adam)",
+    "novograd",
+    "prodigy",
+    "prodigy_optax",
+    "rprop",
+    "rprop_optax",
+    "schedule_free_sgd",
+    "schedule_free_adamw",
+)
 _FREE = ("schedule_free_sgd", "schedule_free_adamw")
 
 EQUIVALENT = {
@@ -63,6 +72,11 @@ EQUIVALENT = {
         "in div(g, maximum(sqrt(…), eps)), g → neg(g)",
         "in div(g, maximum(sqrt(…), eps)), maximum(sqrt(div(…, …)), eps) → neg(maximum(sqrt(…), eps))",
     ),
+    **{
+        (name, slip): "where all gradients were zero, so is what is divided"
+        for name in ("prodigy", "prodigy_optax")
+        for slip in _of_one("where(gt(total(…), 0), total(abs(…)), 1)")
+    },
     **_slips("adamh", _ZERO, *_of_one("where(gt(norm(…), 0), norm(div(…, …)), 1)")),
     **_slips("adamh", _LENGTH, *(f"in neg(lr), lr → {other}" for other in ("beta1", "beta2", "eps"))),
     **_slips(

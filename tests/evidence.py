@@ -76,7 +76,7 @@ class Evidence:
             state = dict(after)
         state[READ_OUT] = rule.read_out(x, state, self.hyper)
         pairs = [(state[slot], wanted.state[name]) for slot, name in self.state.items()]
-        return all(np.isclose(a, b, rtol=1e-11, atol=1e-13).all() for a, b in pairs)
+        return all(np.isclose(np.ravel(a), np.ravel(b), rtol=1e-11, atol=1e-13).all() for a, b in pairs)
 
 
 def follow(rule: ravine.Rule, hyper: dict[str, float], drop: float = 0.1, shape: tuple[int, ...] = (6,)) -> Trace:

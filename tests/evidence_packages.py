@@ -70,6 +70,14 @@ def runs() -> Iterator[Run]:
         yield Run("schedule_free_sgd", free + "SGDScheduleFreeReference", descent | given, MIX | given, **averaged)
         adamw = free + "AdamWScheduleFreeReference"
         yield Run("schedule_free_adamw", adamw, ADAM | to | given, OURS | to | given, **averaged)
+    found = {"lr": 2.0, "d0": 0.05, "d_coef": 1.7}  # at this lr d grows in every third step
+    kept = {**MOMENTS, "x0": "p0", "s": "s"}
+    for shape, sizes in ((WIDE, (1.0, 1.0)), (TALL, (1.0, 1.0)), (WIDE, (1e-4, 1.0)), (WIDE, (0.0, 1.0))):
+        where = {"shape": shape, "sizes": sizes, "state": kept if sizes[0] else {}}
+        to = found | {"weight_decay": 0.2 if sizes[0] else 0.0, "lr": 2.0 if sizes[0] == 1 else 4.0}
+        yield Run("prodigy", "prodigyopt.Prodigy", ADAM | to, OURS | to, **where)
+        corrected = {"use_bias_correction": True}
+        yield Run("prodigy_optax", "prodigyopt.Prodigy", ADAM | to | corrected, OURS | to, **where)
     penalties = {"lambda_1": 0.4, "lambda_2": 0.25}
     ours = FOLLOW | {"l1": 0.4, "l2": 0.25}
     yield Run("ftrl", "pytorch_optimizer.FTRL", FOLLOW | penalties, ours, {"z": "z", "n": "n"})

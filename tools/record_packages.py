@@ -19,7 +19,7 @@ import torch
 from evidence import DROP, X0, stream
 from evidence_packages import RECORD, Run, runs
 
-PACKAGES = ("timm", "pytorch_optimizer", "schedulefree")
+PACKAGES = ("timm", "pytorch_optimizer", "schedulefree", "prodigyopt")
 
 
 def main() -> None:
