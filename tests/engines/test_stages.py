@@ -118,7 +118,7 @@ def test_bits_of_the_reference(rule: Rule) -> None:
 
 @pytest.mark.parametrize("rule", [RULES[0], ravine.rule("lamb")], ids=lambda r: r.name)
 def test_bits_of_the_reference_in_float64_and_of_stacks(rule: Rule) -> None:
-    hold_to_the_reference(rule, "float64", SHAPES[:9])
+    hold_to_the_reference(rule, "float64", [*SHAPES[:9], (2, 66000), (66000, 2), (140000,)])  # more than 64 blocks
     hold_to_the_reference(replace(rule, view="stack"), "float32", [(2, 3, 5), (2, 2, 4, 1), (3, 1, 4), (4,)])
 
 
