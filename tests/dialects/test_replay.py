@@ -145,7 +145,7 @@ def test_every_rule_of_the_family_that_a_framework_has_is_in_evidence() -> None:
     alone = {"momentum_ema", "nesterov", "rmsprop_nesterov", "rmsprop_nesterov_centered"}  # no framework has these
     alone |= {"nesterov_torch_dampened"}  # no constructor makes it: torch does it in a group, and is followed live
     alone |= {"adam_mini", "adam_uncorrected", "adamh", "muonh", "normuon"}  # no framework has these
-    alone |= {"laprop", "mars", "stable_adamw"}  # nor these; packages of their own are recorded
+    alone |= {"laprop", "mars", "stable_adamw", "prodigy", "prodigy_optax"}  # their packages' runs are evidence
     alone |= {"adafactor_torch_whole"}  # no constructor chooses it: torch does for vectors
     built_in = {n for n, r in rules().items() if r.function.__module__.startswith("ravine.")}
     assert {n for n in built_in if n not in seen} <= alone
