@@ -22,6 +22,7 @@ from ravine.lab.pool import Pool
 from ravine.lab.records import Settings
 from ravine.lab.runner import run, run_batch
 from ravine.lab.task import Data, FunctionTask, Task
+from ravine.lab.tasks import tables
 
 DRIFT = 1e-4
 """How far losses may be apart, relatively: a few hundred steps, each with another order of additions in float32."""
@@ -169,12 +170,11 @@ def test_the_engine_is_in_the_record():
     assert json.loads(json.dumps(made[0].to_dict()))["engine"] == "batched"
 
 
-def test_the_digits_are_scikit_learns():
-    from sklearn.datasets import load_digits
+@pytest.mark.parametrize("name", tables.FILES)
+def test_data_read_from_files_is_scikit_learns(name):
+    from sklearn import datasets
 
-    from ravine.lab.tasks import digits
-
-    for ours, theirs in zip(digits.read(), load_digits(return_X_y=True), strict=True):
+    for ours, theirs in zip(tables.read(name), getattr(datasets, f"load_{name}")(return_X_y=True), strict=True):
         assert ours.dtype == theirs.dtype
         assert (ours == theirs).all()
 

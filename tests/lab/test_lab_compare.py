@@ -110,7 +110,7 @@ def test_a_search_that_learns_gives_the_same_records_however_many_workers(tmp_pa
 
 def test_ctrl_c_keeps_the_runs_that_have_ended(tmp_path: Path):
     process = ravine(
-        *("compare", "breast-cancer", "--steps", "4000", "--optimizers", "gd,adam", "--workers", "1", "--out", "out"),
+        *("compare", "breast-cancer", "--steps", "1500", "--optimizers", "gd,adam", "--workers", "1", "--out", "out"),
         cwd=tmp_path,
     )
     _read_until(process, " of 100 runs: ")

@@ -184,3 +184,10 @@ def separations(table):
     """Which pairs are separated, from log losses."""
     made = scores(_losses(table))
     return adjusted(made.table, made.finished) <= 0.05
+
+
+def test_ranks_are_scipys():
+    from scipy.stats import rankdata
+
+    scores = np.array([[0.5, math.inf, 0.25], [0.5, -1.0, math.inf], [0.5, 2.0, 0.25]])
+    np.testing.assert_array_equal(separation._ranks(scores), rankdata(scores).reshape(3, 3))

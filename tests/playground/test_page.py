@@ -307,6 +307,28 @@ def test_a_slider_s_track_can_be_pressed(page: Page, link: str, label: str, fiel
         assert page.link().get(field) == link_before.get(field)
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        "surface=oblong_bowl&opt=adam&noise=gaussian,1,1&sel=0&t=0",
+        "surface=petal_line&opt=rmsprop_momentum_centered&sel=0&t=0",
+    ],
+)
+def test_every_slider_s_track_can_be_pressed(page: Page, link: str) -> None:
+    page.open(link)
+    sliders = [s for s in page.all('.knob input[type="range"]') if s.is_displayed()]
+    assert len(sliders) > 4
+    for slider in sliders:
+        label = slider.get_attribute("aria-label")
+        page.browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", slider)
+        before = slider.get_attribute("value")
+        press(page, slider, 0.85 if int(before) < 500 else 0.15)
+        after = slider.get_attribute("value")  # the same element: it was not replaced
+        assert after != before, label
+        page.find("body").send_keys(keys().CONTROL + "z")
+        assert slider.get_attribute("value") == before, label
+
+
 def test_what_is_typed_is_what_is_shown_everywhere(page: Page) -> None:
     page.open("surface=oblong_bowl&opt=adam&opt=adam,lr=0.5&sel=0&t=0")
     page.type(page.named("lr, exact value"), "0.25" + keys().ENTER)  # the focus stays

@@ -76,17 +76,24 @@ class Storage:
                     ended.append((trial, row.record))
             _note_records(session, ended)
 
-    def take_trials(self, trials: Sequence[int], owner: str) -> set[int]:
-        """Turn waiting trials to running ones with an owner; those that were waiting still."""
+    def take_trials(self, trials: Sequence[int], owner: str, claim: str) -> set[int]:
+        """Turn waiting trials to running ones with an owner; those that were waiting still, or that the same claim,
+        whose answer was lost, has turned before."""
         from optuna.storages._rdb import models
         from optuna.trial import TrialState
+        from sqlalchemy import select
 
         with _transaction(self._engine) as session:
             taken = _turn(session, dict.fromkeys(trials, TrialState.RUNNING), TrialState.WAITING)
             for trial in _found(session, taken):
                 trial.datetime_start = datetime.now()
                 _note(session, trial.trial_id, "owner", owner)
+                _note(session, trial.trial_id, "claim", claim)
                 session.add(models.TrialHeartbeatModel(trial_id=trial.trial_id))
+            if rest := set(trials) - taken:
+                note = models.TrialUserAttributeModel
+                same = (note.trial_id.in_(rest), note.key == "claim", note.value_json == json.dumps(claim))
+                taken |= set(session.scalars(select(note.trial_id).where(*same)))
             return taken
 
     def end_trials(self, records: Mapping[int, Record]) -> set[int]:

@@ -112,13 +112,19 @@ def group_p(scores: Any) -> float:
     """The hypothesis that several have the same distribution of scores, shape (g, n): the F-test of their ranks within
     the group, repetitions being blocks (Conover & Iman 1981, The American Statistician 35:3)."""
     from scipy.special import fdtrc
-    from scipy.stats import rankdata
 
     g, n = scores.shape
-    ranks = rankdata(scores).reshape(g, n)
+    ranks = _ranks(scores)
     rows = ranks.mean(axis=1, keepdims=True)
     rest = ranks - rows - ranks.mean(axis=0) + ranks.mean()
     between, within = n * ((rows - ranks.mean()) ** 2).sum() / (g - 1), (rest**2).sum() / ((g - 1) * (n - 1))
     if between <= 1e-12:
         return 1.0
     return float(fdtrc(g - 1, (g - 1) * (n - 1), between / within)) if within > 1e-12 else 0.0
+
+
+def _ranks(scores: Any) -> Any:
+    """Ranks from 1 on, of equals their mean, in the shape of the scores. scipy.stats.rankdata gives the same, and takes
+    most of the time of a comparison's thousands of groups."""
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[places].reshape(scores.shape)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
 import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -189,7 +190,7 @@ class Store:
                 if len(self._waiting[study]) < count:
                     self._look(study, studies[study])  # what became free since we looked goes along
                 trials, self._waiting[study] = self._waiting[study][:count], self._waiting[study][count:]
-                taken = self.storage.take_trials([t._trial_id for t in trials], self.owner)
+                taken = self.storage.take_trials([t._trial_id for t in trials], self.owner, uuid.uuid4().hex)
                 if taken:
                     contender = studies[study].contender
                     mine = [t for t in trials if t._trial_id in taken]

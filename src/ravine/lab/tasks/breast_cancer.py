@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ravine.lab.task import Data, Task
+from ravine.lab.tasks.tables import read
 
 
 def data() -> Data:
     """341 cases to train on, 114 to validate and 114 to test on; 30 measurements each, standardised by the first."""
-    from sklearn.datasets import load_breast_cancer
-
-    measured, labels = load_breast_cancer(return_X_y=True)
+    measured, labels = read("breast_cancer")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     inputs, targets = torch.tensor(measured)[order], torch.tensor(labels, dtype=torch.float32)[order]
     train = inputs[228:]

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 import itertools
 from functools import cache, partial
-from importlib.util import find_spec
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ravine.lab.task import Data, Task, share_correct
+from ravine.lab.tasks.tables import read
 
 VALIDATION, TEST = 360, 360
 TRAIN = 1797 - VALIDATION - TEST
 
 
-def read() -> tuple[np.ndarray, np.ndarray]:
-    """The pixels, from 0 to 16, and the digits. From the file that scikit-learn has: to import it takes longer than to
-    train many a batch of runs, and every worker would."""
-    found = find_spec("sklearn")
-    file = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz" if found and found.origin else None
-    if file and file.exists():
-        table = np.loadtxt(file, delimiter=",")
-        return table[:, :-1], table[:, -1].astype(int)
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    return pixels, labels
-
-
 @cache
 def images() -> tuple[Tensor, Tensor]:
     """All 1797 images, shape (n, 64), in [0, 1], shuffled once and for all; and their digits."""
-    pixels, labels = read()
+    pixels, labels = read("digits")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     return torch.tensor(pixels / 16, dtype=torch.float32)[order], torch.tensor(labels)[order]
 
