@@ -232,3 +232,13 @@ def test_what_was_elementwise_compiles_to_what_it_was(name: str) -> None:
         frame.source(rule, Storage("bfloat16", "float32", slots, is_stochastic=True, is_scaled=True)),
     ]
     assert hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16] == ELEMENTWISE[name]
+
+
+@pytest.mark.parametrize("rule", FAMILY, ids=lambda r: r.name)
+def test_what_is_kept_comes_in_the_order_of_the_graph(rule):
+    """In every process, so that machine code of another one is found in the cache."""
+    made, number = stages.cut(rule.graph), {n: k for k, n in enumerate(rule.graph.nodes)}
+    targets = [stage.targets for own in made.stages for stage in own]
+    kept = [[number[key] for key, value in of.items() if key is value] for of in targets]
+    assert sum(map(len, kept)) > 0
+    assert all(own == sorted(own) for own in kept)

@@ -250,8 +250,8 @@ def _at(made: Cut, time: int) -> Iterator[Stage]:
         if n.op in REDUCTIONS and made.is_stored(n) and made.time[n] == time + 1:
             (operand,) = n.args
             found.setdefault((made.kind(n), made.shape(operand)), {})[n] = operand
-    for n in made.kept:
-        if made.time[n] == time:
+    for n in made.graph.nodes:  # in one order, so that the same code is in the cache of kernels
+        if n in made.kept and made.time[n] == time:
             passing = [k for k, t in found.items() if n in made.also and n in computed(made, Stage(*k, time, t))]
             found.setdefault(passing[0] if passing else (MAP, made.shape(n)), {})[n] = n
     for kind, shape in sorted(found, key=lambda key: key[0] != MAP):  # what is reduced may be what is kept

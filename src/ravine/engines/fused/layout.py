@@ -39,7 +39,7 @@ class Layout:
         """The nodes in work space: what is kept, reduced or multiplied."""
         made, nodes = self.made, self.made.graph.array_nodes
         found = [n for n in nodes if n in made.kept or (made.is_stored(n) and not made.is_view(n))]
-        return found + [n for n in made.kept if n.op == "array"]
+        return found + [n for n in made.graph.nodes if n.op == "array" and n in made.kept]
 
     @cached_property
     def sums(self) -> list[Node]:
