@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from string import Template
 
 from ravine.engines.fused import scalars
@@ -43,22 +44,14 @@ if HAS_MODE:
 
 # A helping thread that comes before the caller waits a moment and then gives up; the caller leaves only when every
 # claimed chunk is finished. So nothing is ever written unless the caller is inside this function, whatever
-# interrupts the program, and no thread waits in Python.
-RUN = Template("""\
-define void @run(ptr %table, ptr %chunks, i64 %count, ptr %control, ptr %c, ptr %scalars, i1 %leads) {
-entry:
-  %finished.at = getelementptr i64, ptr %control, i64 $FINISHED
-  %open.at = getelementptr i64, ptr %control, i64 $OPEN
-  %mode.at = getelementptr i64, ptr %control, i64 $MODE
-  %own.mode.at = alloca i64
-  %more.at = getelementptr i64, ptr %control, i64 $MORE
-  %more = load i64, ptr %more.at
-  %claim.size = add i64 %more, 1
+# interrupts the program, and no thread waits in Python. The caller, which %leads, lets the others in at %open.at, and
+# they take over its floating-point mode.
+ARRIVE = Template("""\
   br i1 %leads, label %lead, label %wait
 lead:
   $save_mode
   store atomic i64 1, ptr %open.at release, align 8
-  br label %claim
+  br label %$work
 wait:
   %tries = phi i64 [ 0, %entry ], [ %tries.next, %wait.more ]
   %open = load atomic i64, ptr %open.at acquire, align 8
@@ -72,7 +65,19 @@ wait.more:
 helper:
   $save_own_mode
   $take_mode
-  br label %claim
+  br label %$work""")
+
+RUN = Template("""\
+define void @run(ptr %table, ptr %chunks, i64 %count, ptr %control, ptr %c, ptr %scalars, i1 %leads) {
+entry:
+  %finished.at = getelementptr i64, ptr %control, i64 $FINISHED
+  %open.at = getelementptr i64, ptr %control, i64 $OPEN
+  %mode.at = getelementptr i64, ptr %control, i64 $MODE
+  %own.mode.at = alloca i64
+  %more.at = getelementptr i64, ptr %control, i64 $MORE
+  %more = load i64, ptr %more.at
+  %claim.size = add i64 %more, 1
+$arrive
 claim:
   %first = atomicrmw add ptr %control, i64 %claim.size monotonic
   %is.left = icmp slt i64 %first, %count
@@ -159,21 +164,27 @@ define void @run_alone(ptr %table, ptr %chunks, i64 %count, ptr %c, ptr %scalars
   ret void
 }}"""
 
-# What each thread of an OpenMP team calls, with the arguments of `run` and a function that gives the thread's number,
-# each in a word: the first thread leads.
-TEAM_ARGUMENTS = "\n".join(
-    f"  %a{k}.at = getelementptr i64, ptr %arguments, i64 {k}\n  %a{k} = load {kind}, ptr %a{k}.at"
-    for k, kind in enumerate(("ptr", "ptr", "i64", "ptr", "ptr", "ptr", "ptr"))
-)
 
-TEAM = f"""\
-define void @team(ptr %arguments) {{
-{TEAM_ARGUMENTS}
-  %number = call i32 %a6()
+def team(name: str, function: str, kinds: Sequence[str]) -> str:
+    """The function that each thread of an OpenMP team calls. It calls another with arguments of these types, and with
+    whether the thread leads: the first does. The arguments are in a word each, then a function that gives the thread's
+    number."""
+    loads = "\n".join(
+        f"  %a{k}.at = getelementptr i64, ptr %arguments, i64 {k}\n  %a{k} = load {kind}, ptr %a{k}.at"
+        for k, kind in enumerate([*kinds, "ptr"])
+    )
+    given = ", ".join(f"{kind} %a{k}" for k, kind in enumerate(kinds))
+    return f"""\
+define void @{name}(ptr %arguments) {{
+{loads}
+  %number = call i32 %a{len(kinds)}()
   %leads = icmp eq i32 %number, 0
-  call void @run(ptr %a0, ptr %a1, i64 %a2, ptr %a3, ptr %a4, ptr %a5, i1 %leads)
+  call void @{function}({given}, i1 %leads)
   ret void
 }}"""
+
+
+TEAM = team("team", "run", ("ptr", "ptr", "i64", "ptr", "ptr", "ptr"))
 
 
 def source(rule: Rule, storage: Storage) -> str:
@@ -189,16 +200,14 @@ def _run(graph: Graph, storage: Storage) -> str:
         ADDRESS.substitute(k=k, column=ADDRESSES + k, type=MEMORY[kind], start=start)
         for k, (kind, start) in enumerate(zip(arrays, _starts(storage), strict=True))
     ]
-    stores = [store(k, kind, storage) for k, kind in enumerate(storage.scalars)]
+    stores = [store(k, kind, storage.scalar_column) for k, kind in enumerate(storage.scalars)]
     return RUN.substitute(
         FINISHED=FINISHED,
         OPEN=OPEN,
         MODE=MODE,
         MORE=MORE,
-        save_mode=mode("stmxcsr", "%mode.at"),
-        save_own_mode=mode("stmxcsr", "%own.mode.at"),
-        take_mode=mode("ldmxcsr", "%mode.at"),
-        restore_mode=mode("ldmxcsr", "%own.mode.at"),
+        arrive=arrive("claim"),
+        restore_mode=restore_mode(),
         CHUNK_COLUMNS=CHUNK_COLUMNS,
         COEFFICIENTS=COEFFICIENTS,
         YIELD=YIELD,
@@ -220,18 +229,34 @@ def _starts(storage: Storage) -> list[str]:
     return ["start"] * elements + ["start.block"] * len(storage.scales)
 
 
-def store(k: int, kind: str, storage: Storage) -> str:
-    """Lines that write number k of a tensor from %scalars.row to where %row says."""
+def store(k: int, kind: str, first: int) -> str:
+    """Lines that write number k of a tensor from %scalars.row to where %row says: in column `first` for number 0."""
     is_narrow = kind == "float32"
     return STORE.substitute(
         k=k,
-        column=storage.scalar_column + k,
+        column=first + k,
         type=MEMORY[kind],
         convert=f"  %s{k}.rounded = fptrunc double %s{k} to float" if is_narrow else "",
         rounded=".rounded" if is_narrow else "",
     )
 
 
-def mode(instruction: str, address: str) -> str:
+def arrive(work: str) -> str:
+    """Lines in which a thread comes to a function, and goes on at the block `work`, or leaves at the block `leave`."""
+    return ARRIVE.substitute(
+        work=work,
+        YIELD=YIELD,
+        save_mode=_mode("stmxcsr", "%mode.at"),
+        save_own_mode=_mode("stmxcsr", "%own.mode.at"),
+        take_mode=_mode("ldmxcsr", "%mode.at"),
+    )
+
+
+def restore_mode() -> str:
+    """A line in which a helper gets its own floating-point mode back."""
+    return _mode("ldmxcsr", "%own.mode.at")
+
+
+def _mode(instruction: str, address: str) -> str:
     """A line that saves or takes a thread's floating-point mode, where the processor has one."""
     return f"call void @llvm.x86.sse.{instruction}(ptr {address})" if HAS_MODE else "; this processor has no such mode"

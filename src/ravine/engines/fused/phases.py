@@ -11,7 +11,7 @@ from string import Template
 from typing import Any
 
 from ravine.engines.fused import jit, openmp, pool
-from ravine.engines.fused.frame import DECLARATIONS, YIELD, mode
+from ravine.engines.fused.frame import DECLARATIONS, YIELD, arrive, restore_mode, team
 
 # A row of the phases: its chunks, how many, and how many more than one a thread claims at once.
 CHUNKS, COUNT, MORE = range(3)
@@ -30,25 +30,7 @@ entry:
   %open.at = getelementptr i64, ptr %control, i64 $OPEN
   %mode.at = getelementptr i64, ptr %control, i64 $MODE
   %own.mode.at = alloca i64
-  br i1 %leads, label %lead, label %wait
-lead:
-  $save_mode
-  store atomic i64 1, ptr %open.at release, align 8
-  br label %phase
-wait:
-  %tries = phi i64 [ 0, %entry ], [ %tries.next, %wait.more ]
-  %open = load atomic i64, ptr %open.at acquire, align 8
-  %is.open = icmp ne i64 %open, 0
-  br i1 %is.open, label %helper, label %wait.more
-wait.more:
-  %ignored = call i32 @$YIELD()
-  %tries.next = add i64 %tries, 1
-  %is.patient = icmp slt i64 %tries.next, 1000
-  br i1 %is.patient, label %wait, label %leave
-helper:
-  $save_own_mode
-  $take_mode
-  br label %phase
+$arrive
 phase:
   %p = phi i64 [ 0, %lead ], [ 0, %helper ], [ %p.next, %joined ]
   %p.word = mul i64 %p, $PHASE_COLUMNS
@@ -118,21 +100,7 @@ leave:
   ret void
 }""")
 
-# What each thread of an OpenMP team calls: the arguments of `drive` and a function that gives the thread's number.
-TEAM = """\
-define void @drive_team(ptr %arguments) {
-  %phases = load ptr, ptr %arguments
-  %count.at = getelementptr i64, ptr %arguments, i64 1
-  %count = load i64, ptr %count.at
-  %control.at = getelementptr i64, ptr %arguments, i64 2
-  %control = load ptr, ptr %control.at
-  %thread.at = getelementptr i64, ptr %arguments, i64 3
-  %thread = load ptr, ptr %thread.at
-  %number = call i32 %thread()
-  %leads = icmp eq i32 %number, 0
-  call void @drive(ptr %phases, i64 %count, ptr %control, i1 %leads)
-  ret void
-}"""
+TEAM = team("drive_team", "drive", ("ptr", "i64", "ptr"))
 
 
 def source() -> str:
@@ -149,10 +117,8 @@ def source() -> str:
         PHASE_COLUMNS=PHASE_COLUMNS,
         CHUNK_COLUMNS=CHUNK_COLUMNS,
         YIELD=YIELD,
-        save_mode=mode("stmxcsr", "%mode.at"),
-        save_own_mode=mode("stmxcsr", "%own.mode.at"),
-        take_mode=mode("ldmxcsr", "%mode.at"),
-        restore_mode=mode("ldmxcsr", "%own.mode.at"),
+        arrive=arrive("phase"),
+        restore_mode=restore_mode(),
     )
     return "\n\n".join([DECLARATIONS, drive, TEAM]) + "\n"
 
@@ -171,9 +137,9 @@ def run(phases: Any, alive: Any, threads: int) -> None:
     _, drive, in_team = _drive()
     control = (ctypes.c_int64 * (FIRST + 2 * len(phases)))()
     address = phases.ctypes.data
-    team = openmp.team() if threads > 1 else None
-    if team is not None:
-        parallel, thread_number = team
+    found = openmp.team() if threads > 1 else None
+    if found is not None:
+        parallel, thread_number = found
         arguments = (ctypes.c_int64 * 4)(address, len(phases), ctypes.addressof(control), thread_number)
         parallel(in_team, ctypes.addressof(arguments), threads, 0)
         return

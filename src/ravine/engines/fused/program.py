@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from string import Template
 from weakref import WeakKeyDictionary
 
 from ravine.engines.fused import adding, jit
-from ravine.engines.fused.frame import DECLARATIONS, STORE
+from ravine.engines.fused.frame import DECLARATIONS, store
 from ravine.engines.fused.layout import SCALARS, Layout
 from ravine.engines.fused.lower import array_slots
 from ravine.engines.fused.passes import Pass
-from ravine.engines.fused.scalars import LOAD, loaded
+from ravine.engines.fused.scalars import load, loaded
 from ravine.engines.fused.storage import MEMORY, Storage
 from ravine.engines.stages import ALL, MAP, cut, leaves
 from ravine.rule import Rule
@@ -45,11 +44,11 @@ class Program:
 
     def _source(self) -> str:
         storage = self.layout.storage
-        counts = list(enumerate(storage.scalars))
-        read = [self._count(LOAD, k, kind) for k, kind in counts]
+        counts, first = list(enumerate(storage.scalars)), self.layout.counts
+        read = [load(k, kind, first) for k, kind in counts]
         read += [f"  %to{k} = getelementptr double, ptr %scalars.row, i64 {k}" for k, _ in counts]
         read += [f"  store double {loaded(k, kind)}, ptr %to{k}" for k, kind in counts]
-        keep = [self._count(STORE, k, kind) for k, kind in counts]
+        keep = [store(k, kind, first) for k, kind in counts]
         parts = [
             DECLARATIONS,
             WIDE_DECLARATIONS,
@@ -59,19 +58,6 @@ class Program:
         ]
         parts += [text for ps in self.passes for p in ps for text in p.functions()]
         return "\n\n".join(parts) + "\n"
-
-    def _count(self, template: Template, k: int, kind: str) -> str:
-        is_narrow = kind == "float32"
-        convert = f"  %s{k}.wide = fpext float %s{k}.stored to double"
-        if template is STORE:
-            convert = f"  %s{k}.rounded = fptrunc double %s{k} to float"
-        return template.substitute(
-            k=k,
-            column=self.layout.counts + k,
-            type=MEMORY[kind],
-            convert=convert if is_narrow else "",
-            rounded=".rounded" if is_narrow else "",
-        )
 
     def phases(self, time: int) -> list[list[Pass]]:
         """The stages of a time in the order in which threads have to wait for each other."""

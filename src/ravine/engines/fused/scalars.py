@@ -149,16 +149,17 @@ def _loads(storage: Storage) -> tuple[list[str], str]:
     """The lines that read a tensor's scalars, and the register that says whether they are the ones before."""
     loads, same = [], "%same"
     for k, kind in enumerate(storage.scalars):
-        loads += [load(k, kind, storage), COMPARE.substitute(k=k, value=loaded(k, kind), before=same)]
+        loads += [load(k, kind, storage.scalar_column), COMPARE.substitute(k=k, value=loaded(k, kind), before=same)]
         same = f"%same{k}"
     return loads, same
 
 
-def load(k: int, kind: str, storage: Storage) -> str:
-    """Lines that read number k of a tensor from where %row says, into the register `loaded(k, kind)`."""
+def load(k: int, kind: str, first: int) -> str:
+    """Lines that read number k of a tensor from where %row says, in column `first` for number 0, into the register
+    `loaded(k, kind)`."""
     return LOAD.substitute(
         k=k,
-        column=storage.scalar_column + k,
+        column=first + k,
         type=MEMORY[kind],
         convert=f"  %s{k}.wide = fpext float %s{k}.stored to double" if kind == "float32" else "",
     )

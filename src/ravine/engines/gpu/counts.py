@@ -37,8 +37,8 @@ class Counts:
     def __init__(self, storage: Storage) -> None:
         self._width = len(storage.scalars)
         numbers = list(enumerate(storage.scalars))
-        reading = "\n".join(f"{scalars.load(k, kind, storage)}\n{_keep(k, kind)}" for k, kind in numbers)
-        writing = "\n".join(frame.store(k, kind, storage) for k, kind in numbers)
+        reading = "\n".join(f"{scalars.load(k, kind, storage.scalar_column)}\n{_keep(k, kind)}" for k, kind in numbers)
+        writing = "\n".join(frame.store(k, kind, storage.scalar_column) for k, kind in numbers)
         each = {"columns": storage.columns, "count": self._width}
         functions = [
             EACH.substitute(each, name=name, lines=lines) for name, lines in (("read", reading), ("write", writing))
