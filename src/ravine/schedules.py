@@ -185,6 +185,21 @@ def _function(schedule: Schedule) -> Callable[[int], float]:
     return lambda count: float(schedule(count))
 
 
+def one(kind: str, start: float, **how: Any) -> Schedule:
+    """A schedule of one piece."""
+    return Schedule((Piece(kind, start, **how),))
+
+
+def after(begin: float, whole: Schedule) -> Schedule:
+    """The schedule's first value, and from `begin` on the schedule."""
+    return joined([one("constant", whole(0)), whole], [begin]) if begin > 0 else whole
+
+
+def steps(values: Sequence[float], begins: Sequence[float]) -> Schedule:
+    """Constant values, each but the first from its beginning."""
+    return joined([one("constant", v) for v in values], begins)
+
+
 def joined(schedules: Sequence[Schedule], boundaries: Sequence[float]) -> Schedule:
     """Schedules one after the other, each from its boundary on, where it counts from zero."""
     if len(boundaries) != len(schedules) - 1 or sorted(boundaries) != list(boundaries):

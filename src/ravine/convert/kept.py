@@ -60,7 +60,7 @@ def spelled(text: str, framework: str) -> str:
     return dialects.canonical(text)
 
 
-BESIDE = (*("loss_scale_factor", "gradient_accumulation_steps", "use_ema", "ema_momentum", "ema_overwrite_frequency"),)
+BESIDE = ("loss_scale_factor", "gradient_accumulation_steps", "use_ema", "ema_momentum", "ema_overwrite_frequency")
 """What Keras does around every optimizer's equation: to the gradients before it, or to the parameters after it."""
 
 

@@ -24,14 +24,8 @@ CARRIED = frozenset(
     (
         *("params", "param_names", "name", "lr_scale"),
         *("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum"),  # a scheduler's notes
-        *(
-            "clip_global_norm",
-            "on_nonfinite",
-            "skipped_steps",
-            "rounding",
-            "rounding_seed",
-            "rounding_steps",
-        ),  # Ravine's guards
+        *("on_nonfinite", "skipped_steps", "rounding", "rounding_seed", "rounding_steps"),  # Ravine's guards
+        "clip_global_norm",  # and its clipping
         *("state", "state_rounding", "products"),  # in how many bits Ravine stores it and multiplies
     )
 )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ravine.dialects.optax_names import ADAM, DECOUPLED, MOMENTS, NONE
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Form, Wrap
 
-NONE = "no rule of Ravine's does this"
 SHAPES = "a rule sees a matrix as its array is, rows and then columns"
 OTHERS = "only Frobenius's norm before the iteration is a rule of Ravine's"
 FUNCTION = "x**0.25"
@@ -24,9 +24,7 @@ REFUSES = {
 }
 spelling = functools.partial(any_spelling, "optax", module="contrib")
 
-ADAM = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "eps": "eps"}
 COUPLED = (Wrap("weight_decay", "weight_decay", "weight_decay"),)
-DECOUPLED = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),)
 NS = {"a": "ns_coeffs[0]", "b": "ns_coeffs[1]", "c": "ns_coeffs[2]", "steps": "ns_steps"}
 MUON = {"lr": "learning_rate", "beta": "beta", "eps": "eps", **NS}
 STATE = {"m": "muon.0.mu", "t": "muon.0.count"}
@@ -89,7 +87,7 @@ def ademamix(
 
 
 @spelling(
-    Form("adopt", ADAM, state={"t": "0.count", "m": "0.mu", "v": "0.nu"}),
+    Form("adopt", ADAM, state=MOMENTS),
     refuses={
         "mu_dtype": REFUSES["mu_dtype"],
         "nesterov": (False, NONE),

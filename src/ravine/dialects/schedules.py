@@ -14,9 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from ravine.dialects import torch_schedules, transformers_schedules
-from ravine.dialects.torch_schedules import after, one, steps
 from ravine.errors import unknown
-from ravine.schedules import Schedule, joined
+from ravine.schedules import Schedule, after, joined, one, steps
 
 # Keras (keras/src/optimizers/schedules/learning_rate_schedule.py)
 

@@ -1,29 +1,10 @@
-"""Pieces that the frameworks' schedules are made of, and torch's schedulers, which multiply the optimizer's own lr."""
+"""torch's schedulers (torch/optim/lr_scheduler.py), which multiply the optimizer's own lr."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from ravine.schedules import Piece, Schedule, joined
-
-
-def one(kind: str, start: float, **how: Any) -> Schedule:
-    """A schedule of one piece."""
-    return Schedule((Piece(kind, start, **how),))
-
-
-def after(begin: float, whole: Schedule) -> Schedule:
-    """The schedule's first value, and from `begin` on the schedule."""
-    return joined([one("constant", whole(0)), whole], [begin]) if begin > 0 else whole
-
-
-def steps(values: Sequence[float], begins: Sequence[float]) -> Schedule:
-    """Constant values, each but the first from its beginning."""
-    return joined([one("constant", v) for v in values], begins)
-
-
-# torch/optim/lr_scheduler.py
+from ravine.schedules import Schedule, joined, one, steps
 
 
 def ConstantLR(lr: float, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1) -> Schedule:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ravine.dialects.torch_schedules import one
-from ravine.schedules import Piece, Schedule, joined
+from ravine.schedules import Piece, Schedule, joined, one
 
 LATER = 1e-9
 """What puts a beginning behind the step that it falls on."""
