@@ -6,7 +6,6 @@ digits by Alpaydin & Kaynak (1998): from the UCI repository (CC BY 4.0), as scik
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from ravine.simulate.examples import Examples, table
 from ravine.simulate.expression import apply
 from ravine.simulate.surface import Interval, Point, Surface, signature, trace_over
-from ravine.simulate.surfaces import SURFACES
+from ravine.simulate.surfaces import register
 
 PETALS, PIXELS = table("petals"), table("pixels")
 LENGTH, WIDTH, SPECIES = PETALS.T
@@ -51,24 +50,17 @@ def _declare(
 ) -> Callable[[Callable[..., Any]], Surface]:
     def declare(model: Callable[..., Any]) -> Surface:
         graph, output = trace_over(model, loss, inputs)
-        made = SURFACES[model.__name__] = Surface(
-            name=model.__name__,
+        return register(
+            model,
             title=title,
-            summary=inspect.cleandoc(model.__doc__ or ""),
             dimension=2,
-            domain=view,
             view=view,
             start=start,
-            minima=(),
-            minimum=None,
             traits=traits,
             parameters=MappingProxyType(signature(model, 2 + len(inputs))[1]),
-            log_contours=False,
-            gradient_by="symbolic",
             graph=graph,
             examples=Examples(about, inputs, wanted, classes, rows, output),
         )
-        return made
 
     return declare
 

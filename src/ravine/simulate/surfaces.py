@@ -28,6 +28,32 @@ def surface(name: str, **parameters: float) -> Surface:
     return SURFACES[name].with_parameters(**parameters)
 
 
+def register(
+    function: Callable[..., Any],
+    *,
+    view: tuple[Interval, ...],
+    domain: tuple[Interval, ...] | None = None,
+    minima: tuple[Point, ...] = (),
+    minimum: float | None = None,
+    log_contours: bool = False,
+    **about: Any,
+) -> Surface:
+    """Make a surface that has a function's name and docstring, and an expression, one of `SURFACES`. `about` are the
+    other fields of `Surface`; `domain` is by default the view."""
+    made = SURFACES[function.__name__] = Surface(
+        name=function.__name__,
+        summary=inspect.cleandoc(function.__doc__ or ""),
+        view=view,
+        domain=domain or view,
+        minima=minima,
+        minimum=minimum,
+        log_contours=log_contours,
+        gradient_by="symbolic",
+        **about,
+    )
+    return made
+
+
 def _declare(
     *,
     title: str,
@@ -41,12 +67,11 @@ def _declare(
 ) -> Callable[[Callable[..., Any]], Surface]:
     def declare(function: Callable[..., Any]) -> Surface:
         coordinates, parameters = signature(function)
-        made = SURFACES[function.__name__] = Surface(
-            name=function.__name__,
+        return register(
+            function,
             title=title,
-            summary=inspect.cleandoc(function.__doc__ or ""),
             dimension=len(coordinates),
-            domain=domain or view,
+            domain=domain,
             view=view,
             start=start,
             minima=minima,
@@ -54,10 +79,8 @@ def _declare(
             traits=traits,
             parameters=MappingProxyType(parameters),
             log_contours=log_contours,
-            gradient_by="symbolic",
             graph=trace(function),
         )
-        return made
 
     return declare
 
