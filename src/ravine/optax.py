@@ -62,7 +62,7 @@ def from_recipe(chosen: Recipe | Rule | str, **hyper: Any) -> optax.GradientTran
     base.rule.check({**fixed, **{n: base.hyper.get(n, 0.0) for n in hyper if n not in fixed}})
     values = {**base.hyper, **{n: hyper[n] if n not in fixed else float(fixed[n]) for n in hyper}}
     clip = values.pop("clip_global_norm") if base.rule.unclipped else None
-    rule = stored_at_look_ahead(base.rule.unclipped or base.rule)
+    rule = stored_at_look_ahead(base.rule.stepped)
     start = {n: base.start.get(n, slot.start) for n, slot in rule.slots.items()}
     program = _Program(rule)
 

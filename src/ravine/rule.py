@@ -106,6 +106,11 @@ class Rule:
             return x
         return self.read_out_function(x, {**hyper, **slots})
 
+    @property
+    def stepped(self) -> Rule:
+        """What is stepped where all gradients were clipped before: the rule without `clip_global_norm` around it."""
+        return self.unclipped or self
+
     @cached_property
     def graph(self) -> Graph:
         """The rule as engines compute it: `written` with its composites spelled out. Raises TypeError as that does."""

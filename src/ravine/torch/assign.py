@@ -130,7 +130,7 @@ def _assigned(
         behind = found.depths - place.depth
         remarks.append(f"lr × {layer_decay:g}^{behind}")
         recipe = recipe.replace(lr=recipe.hyper["lr"] * layer_decay**behind)
-    if place.matrices > 1 and not (recipe.rule.unclipped or recipe.rule).graph.is_elementwise:
+    if place.matrices > 1 and not recipe.rule.stepped.graph.is_elementwise:
         remarks.append("each matrix alone")
         recipe = make_recipe(stacked(recipe.rule), start=recipe.start, **recipe.hyper)
     check(recipe, place.name, place.tensor)

@@ -38,8 +38,8 @@ class RuleOptimizer(Stepper):
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        rule = recipe.rule.unclipped or recipe.rule  # the gradients are clipped before
-        self._found = method(transforms.stored_at_look_ahead(rule), start=recipe.start, dtype=self.state_dtype)
+        rule = transforms.stored_at_look_ahead(recipe.rule.stepped)
+        self._found = method(rule, start=recipe.start, dtype=self.state_dtype)
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         return self._found

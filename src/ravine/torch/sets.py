@@ -79,7 +79,7 @@ class SetOptimizer(Stepper):
         found = self._methods.get(key)
         if found is None:
             chosen = self._recipes[key]
-            stored = transforms.stored_at_look_ahead(chosen.rule.unclipped or chosen.rule)
+            stored = transforms.stored_at_look_ahead(chosen.rule.stepped)
             found = self._methods[key] = method(stored, start=chosen.start, dtype=self.state_dtype)
         return found
 

@@ -86,6 +86,11 @@ export function strokeCased(under, over, path, { color, casing, dash = [], offse
   }
 }
 
+// The numbers of runs in the order in which they are drawn: the selected one last, so that it is on top.
+export function selectedLast(runs, selected) {
+  return [...runs.keys()].sort((a, b) => (a === selected) - (b === selected));
+}
+
 // A drawn symbol for a button, from an SVG path on a 16 × 16 grid.
 export function icon(path) {
   return svg(

@@ -2,7 +2,7 @@
 // points, or the border between what it takes for the one class and for the other.
 
 import { crossings } from "./crossings.js";
-import { el, format, prepare, setText, strokeCased, ticks } from "./dom.js";
+import { el, format, prepare, selectedLast, setText, strokeCased, ticks } from "./dom.js";
 
 const FRAME = { left: 34, right: 10, top: 10, bottom: 34 };
 const GRID = { x: 48, y: 36 }; // on which a border is sought
@@ -79,8 +79,7 @@ export class Fit {
     const { width, height } = this;
     context.rect(FRAME.left, FRAME.top, width - FRAME.left - FRAME.right, height - FRAME.top - FRAME.bottom);
     context.clip();
-    const order = [...this.runs.keys()].sort((a, b) => (a === this.selected) - (b === this.selected));
-    for (const k of order) {
+    for (const k of selectedLast(this.runs, this.selected)) {
       const { color, dash } = this.looks[k];
       const thick = k === this.selected ? 3 : 1.6;
       const line = { color, casing: this.casing, dash: dash.map((d) => d * thick), width: thick };

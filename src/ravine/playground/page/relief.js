@@ -1,7 +1,7 @@
 // The surface in three dimensions beside its map, for those who ask for it: turned by dragging or by the arrow keys, told in
 // words as well.
 
-import { el, format, setText } from "./dom.js";
+import { el, format, selectedLast, setText } from "./dom.js";
 import { TILTS } from "./state.js";
 import { mesh, ribbon, terrainOf } from "./terrain.js";
 import { bind, buffer, openWebgl, useProgram } from "./webgl.js";
@@ -110,8 +110,7 @@ export class Relief {
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.ground.indices);
     gl.drawElements(gl.TRIANGLES, this.ground.count, gl.UNSIGNED_SHORT, 0);
     const rim = hex(this.colors.casing);
-    const order = [...this.runs.keys()].sort((a, b) => (a === this.selected) - (b === this.selected));
-    for (const k of order) {
+    for (const k of selectedLast(this.runs, this.selected)) {
       const [run, look] = [this.runs[k], this.looks[k]];
       const wide = (k === this.selected ? 3 : 2) * ratio;
       const t = Math.min(Math.floor(time), run.end);
