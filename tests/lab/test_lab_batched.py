@@ -179,6 +179,13 @@ def test_data_read_from_files_is_scikit_learns(name):
         assert (ours == theirs).all()
 
 
+def test_where_a_file_has_moved_scikit_learn_is_asked(monkeypatch):
+    there = tables.read("digits")
+    monkeypatch.setitem(tables.FILES, "digits", ("moved.csv.gz", 0))
+    for ours, theirs in zip(tables.read("digits"), there, strict=True):
+        assert (ours == theirs).all()
+
+
 def test_neither_scikit_learn_nor_the_compiler_is_imported_to_see_whether_runs_are_batched():
     code = "import sys; from ravine.lab import batched, tasks; print(batched.most(tasks.find('digits')));"
     code += "print({'sklearn', 'torch._dynamo'} & set(sys.modules))"
