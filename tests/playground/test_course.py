@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="the stills need Matplotlib")
@@ -17,7 +18,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from ravine.playground import course, write
 from ravine.playground.lessons import LESSONS, Lesson
 from ravine.playground.presets import PRESETS
-from ravine.playground.scene import scene
+from ravine.playground.scene import scene, view
+from ravine.simulate import figures
 
 FORMULAS = (
     *(r"1/\(1−[μβ]₂?\)", "1 − βᵗ", "1 − lr·h", "2/h", r"\(1−β\)", "[μβ]₁? = 0"),
@@ -63,6 +65,17 @@ def test_a_lesson_that_does_not_hold_is_not_written(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(course, "LESSONS", (wrong, *LESSONS[1:]))
     with pytest.raises(ValueError, match="lesson slope: its text does not hold"):
         course.page(wrong)
+
+
+def test_a_still_holds_its_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = next(p for p in PRESETS if p.name == "infrequent")
+    runs, seen = scene(rare.link), []
+    monkeypatch.setattr(figures, "terrain", lambda axes, surface, view: seen.append(np.transpose(view)))
+    course.still(runs, view(rare.link))
+    course.still(runs)  # the surface's view ends below the start
+    assert np.all(seen[0] == [[-0.5, -0.5], [3.5, 3.5]])
+    for low, high in seen:
+        assert all(np.all((r.x > low) & (r.x < high)) for r in runs)
 
 
 def test_ten_pages_lead_to_each_other_and_to_the_playground(site: Path) -> None:

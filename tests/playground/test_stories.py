@@ -10,7 +10,7 @@ import pytest
 from claims_over_data import CLAIMS_OVER_DATA
 
 from ravine.playground.presets import PRESETS, Preset
-from ravine.playground.scene import scene
+from ravine.playground.scene import scene, view
 from ravine.simulate.runs import Run
 
 Scene = list[Run]
@@ -298,3 +298,11 @@ def test_the_picture_shows_what_the_story_says(preset: Preset) -> None:
     runs = scene(preset.link)
     false = [text for text, check in claims.items() if callable(check) and not check(runs)]
     assert false == []
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda p: p.name)
+def test_the_paths_stay_in_the_picture(preset: Preset) -> None:
+    runs = scene(preset.link)
+    own, count = view(preset.link), runs[0].surface.dimension
+    low, high = np.transpose(runs[0].surface.view if own is None else own[:count])
+    assert all(np.all((r.x > low) & (r.x < high)) for r in runs)

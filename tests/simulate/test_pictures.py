@@ -20,7 +20,7 @@ from outcomes import by_default
 from ravine import palette
 from ravine.cli import group, main
 from ravine.cli.simulate import show
-from ravine.simulate import files
+from ravine.simulate import figures, files, run, surface
 from ravine.simulate.outcome import cell
 from ravine.simulate.page import page
 from ravine.simulate.scenarios import SCENARIOS, accumulate, bias, maps, paths
@@ -52,6 +52,26 @@ def test_a_gif_moves_and_keeps_the_optimizers_colours_apart(short, tmp_path):
         color = [int(palette.style(name).color[i : i + 2], 16) for i in (1, 3, 5)]
         distance = np.abs(frames[2] - color).max(axis=-1)
         assert np.sum(distance <= 10) > 100, name
+
+
+def test_a_map_holds_every_start_and_grows_for_paths_that_stay_near():
+    bowl = surface("oblong_bowl")
+    assert np.array_equal(figures.view(bowl, [run("gd", bowl, start=(-4, 1), steps=9, lr=0.01).x]), bowl.view)
+    (left, right), (low, high) = figures.view(bowl, [run("gd", bowl, start=(7, 3), steps=9, lr=0.01).x])
+    assert (left, low) == (-5, -2.5)
+    assert 7 < right < 8
+    assert 3 < high < 3.5
+    leaving = run("gd", bowl, start=(-4, 1), steps=200, lr=0.2).x  # three times as far in each step
+    _, (low, high) = figures.view(bowl, [leaving])
+    assert -3.5 < low < -3
+    assert high == 2.5
+    with figures.look():
+        from matplotlib.figure import Figure
+
+        made = Figure()
+        outcome = paths(optimizers=["gd[lr=0.01]"], surface="oblong_bowl", start=(7, 3), steps=9)
+        outcome.draw(made)
+        assert made.axes[0].get_xlim()[1] > 7
 
 
 def test_a_png_is_the_same_each_time(short, tmp_path):

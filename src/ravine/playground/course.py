@@ -11,10 +11,11 @@ import io
 import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from ravine.playground.lessons import LESSONS, Lesson
 from ravine.playground.presets import PRESETS
-from ravine.playground.scene import scene
+from ravine.playground.scene import scene, view
 from ravine.simulate import figures
 from ravine.simulate.runs import Run
 
@@ -91,7 +92,7 @@ def page(lesson: Lesson) -> str:
 <p class="predict">{say(lesson.predict)}</p>
 <h2>Play</h2>
 <p>{say(lesson.play)}</p>
-<figure data-live="{live}">{still(runs)}
+<figure data-live="{live}">{still(runs, view(preset.link))}
 <figcaption>{escape(preset.title)}, after all steps.</figcaption></figure>
 <p class="note"><a href="{whole}">The whole playground with this scenario</a></p>
 <h2>Explain</h2>
@@ -121,8 +122,8 @@ checked.</p>
     )
 
 
-def still(runs: list[Run]) -> str:
-    """The runs' paths as an SVG: what the live picture shows at its end."""
+def still(runs: list[Run], own: Any = None) -> str:
+    """The runs' paths as an SVG: what the live picture shows at its end, in a view of its own if it has one."""
     with figures.look():
         from matplotlib.figure import Figure
 
@@ -137,7 +138,7 @@ def still(runs: list[Run]) -> str:
             else:
                 figures.curve(axes, r.x[:, 0], look, label)(r.steps)
         if surface.dimension == 2:
-            figures.terrain(axes, surface)
+            figures.terrain(axes, surface, figures.view(surface, [r.x for r in runs], own))
             axes.set_aspect("equal")
         else:
             axes.set(xlabel="step", ylabel="x")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
+import numpy as np
+
 from ravine.simulate.noise import Noise
 from ravine.simulate.runs import Run, run
 from ravine.simulate.surfaces import SURFACES
@@ -26,3 +28,9 @@ def scene(link: str) -> list[Run]:
         hyper: dict[str, Any] = {k: float(v) for k, v in (s.split("=") for s in settings)}
         runs.append(run(name, surface, start=start, steps=int(fields["steps"][0]), noise=noise, **hyper))
     return runs
+
+
+def view(link: str) -> Any:
+    """The view that a link names, (2, 2): x from and to, y from and to; None where it names none."""
+    named = parse_qs(link).get("view")
+    return named and np.array([float(v) for v in named[0].split(",")]).reshape(2, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -141,14 +141,28 @@ def plain_log(axis: Any) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def view(surface: Surface, paths: Sequence[Any], own: Any = None) -> Any:
+    """What to draw of a surface, (dimension, 2): its view, or one of the picture's own, grown where paths leave it.
+
+    A path, (time, dimension), counts as far as it stays within three times that size: what diverges may leave.
+    """
+    low, high = np.transpose(np.asarray(surface.view if own is None else own, dtype=float))
+    starts, size = np.stack([x[0] for x in paths]), high - low
+    least, most = np.minimum(low, starts.min(axis=0)) - size, np.maximum(high, starts.max(axis=0)) + size
+    away = [~np.all((x >= least) & (x <= most), axis=1) for x in paths]
+    points = np.concatenate([x[: np.argmax(a)] if np.any(a) else x for x, a in zip(paths, away, strict=True)])
+    first, last, room = points.min(axis=0), points.max(axis=0), 0.04 * size
+    return np.stack([np.where(first < low, first - room, low), np.where(last > high, last + room, high)], axis=1)
+
+
 def terrain(axes: Axes, surface: Surface, view: Any = None, levels: int = 18) -> None:
     """A surface of two coordinates as grey level lines, its minima as crosses. Colour is left to the optimizers."""
-    (x0, x1), (y0, y1) = view or surface.view
+    (x0, x1), (y0, y1) = surface.view if view is None else view
     x, y = np.meshgrid(np.linspace(x0, x1, 241), np.linspace(y0, y1, 241))
     z = surface.value(np.stack([x, y], axis=-1))
-    low = surface.minimum if surface.minimum is not None else float(np.min(z))
+    low = surface.minimum if surface.minimum is not None else float(np.nanmin(z))
     height = np.log1p(np.maximum(z - low, 0)) if surface.log_contours else np.sqrt(np.maximum(z - low, 0))
-    marks = np.linspace(0, float(np.max(height)), levels + 1)
+    marks = np.linspace(0, float(np.nanmax(height)), levels + 1)
     axes.contourf(x, y, height, marks, cmap=_greys(), antialiased=True, zorder=0)
     axes.contour(x, y, height, marks[1:], colors="#9FA8B2", linewidths=0.5, zorder=0.5)
     axes.set_rasterization_zorder(0.9)  # as paths they would be megabytes of an SVG
@@ -160,7 +174,7 @@ def terrain(axes: Axes, surface: Surface, view: Any = None, levels: int = 18) ->
 
 def profile(axes: Axes, surface: Surface, view: Any = None) -> None:
     """A surface of one coordinate as a curve."""
-    low, high = view or surface.view[0]
+    low, high = surface.view[0] if view is None else view
     x = np.linspace(low, high, 801)[:, None]
     axes.fill_between(x[:, 0], surface.value(x), np.min(surface.value(x)), color="#ECEFF2", linewidth=0)
     axes.plot(x, surface.value(x), color="#9FA8B2", linewidth=1.5)

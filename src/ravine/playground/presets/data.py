@@ -14,6 +14,7 @@ DATA = (
         link(
             "petal_line",
             [("gd", {"lr": 0.1}), ("momentum", {"lr": 0.1, "mu": 0.8}), ("adam", {"lr": 0.1})],
+            view="-1.2,1.8,-1.8,1.8",
             steps="200",
             speed="20",
             sel="1",

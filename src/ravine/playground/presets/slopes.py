@@ -13,6 +13,7 @@ SLOPES = (
         link(
             "constant_slope",
             [("rmsprop", {"lr": 0.01}), ("rmsprop_momentum", {"lr": 0.01}), ("adam", {"lr": 0.01})],
+            view="-11,1,-1,1",
             steps="100",
             speed="20",
             sel="1",

@@ -133,10 +133,11 @@ def _draw(figure: Figure, runs: dict[str, Run], ground: Surface) -> figures.Movi
     updates = []
     seen: dict[str, int] = {}
     low = ground.minimum
+    shown = figures.view(ground, [r.x for r in runs.values()])
     if ground.dimension == 2:
-        figures.terrain(axes["map"], ground)
+        figures.terrain(axes["map"], ground, shown)
     else:
-        figures.profile(axes["map"], ground)
+        figures.profile(axes["map"], ground, shown[0])
     for label, r in runs.items():
         look = figures.style(r.rule.name, seen.get(r.rule.name, 0))
         seen[r.rule.name] = seen.get(r.rule.name, 0) + 1
