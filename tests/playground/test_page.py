@@ -706,6 +706,16 @@ def test_arrows_show_directions_and_bars_the_rate_of_each_axis(page: Page) -> No
     assert parts == [pytest.approx(1), pytest.approx(rates[1] / rates[0], rel=1e-3)]  # large gradients, a small rate
 
 
+def test_a_rate_that_is_not_defined_is_said_to_be_so(page: Page) -> None:
+    page.open("surface=oblong_bowl&steps=40&opt=adopt,lr=0.05&opt=rprop&sel=0&chart=rate&chart=loss&t=9")
+    assert len(page.all(".slots .bar")) == 2
+    assert chart_values(page, 1)[1] == "–"
+    page.all(".card .choose")[1].click()
+    assert page.find(".slots tr:nth-child(4)").text == "effective rate not defined"
+    assert page.all(".slots .bar") == []
+    assert chart_values(page, 1)[1] == "–"
+
+
 def test_two_optimizers_side_by_side_with_what_differs_marked(page: Page) -> None:
     page.open("surface=oblong_bowl&opt=adam,lr=0.02&opt=adam_uncorrected,eps=1e-8&t=5")
     assert page.all(".differs") == []

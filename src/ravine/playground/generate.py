@@ -64,11 +64,12 @@ def rule_object(rule: Rule) -> str:
         "momentum": _momentum(rule),
     }
     engine: Any = javascript if rule.graph.is_elementwise else javascript_matrix
+    effective = rate(rule)
     code = {
         "step": engine.step(rule),
         "ahead": javascript.look_ahead(rule) or "null",
         "values": engine.values(rule, nodes),
-        "rate": engine.values(rule, [rate(rule)]),
+        "rate": "null" if effective is None else engine.values(rule, [effective]),
     }
     return _object(data, code)
 

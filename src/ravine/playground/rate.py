@@ -6,19 +6,24 @@ from ravine.rule import Rule
 from ravine.trace.graph import Node, node, topological
 
 _G = node("array", name="g")
+_ONE, _ZERO = node("const", value=1.0), node("const", value=0.0)
 
 
-def rate(rule: Rule) -> Node:
+def rate(rule: Rule) -> Node | None:
     """The product of the step's factors that have no direction: divisors, and what the gradient's sign leaves alone.
 
-    Of a sum, such as a momentum and a rescaled gradient, the term that takes in the gradient counts.
+    Of a sum, such as a momentum and a rescaled gradient, the one term that takes in the gradient counts. A sign divides
+    by the size of what it is of, and clipping by how much it shortens. None where a step is chosen by cases, as
+    Rprop's, and is no multiple of a direction.
     """
-    result = node("const", value=1.0)
+    result = _ONE
     for factor, divides in _factors(rule.graph.step):
         if divides:
             result = node("div", result, factor)
         elif not _has_direction(factor):
             result = node("mul", result, factor)
+        elif factor.op == "where" and factor.args[0].is_array:
+            return None
     return node("abs", result)
 
 
@@ -34,13 +39,21 @@ def _factors(n: Node) -> list[tuple[Node, bool]]:
         return _factors(n.args[0])
     if (averaged := _average(n)) is not None:
         return _factors(averaged)
-    if n.op in ("maximum", "minimum") and not n.args[1].is_array:  # clipped
-        return _factors(n.args[0])
+    if n.op == "sign" and _has_direction(n.args[0]):
+        return [*_factors(n.args[0]), (node("abs", n.args[0]), True)]
+    if n.op in ("maximum", "minimum") and not n.args[1].is_array:
+        return [*_factors(n.args[0]), (_shortening(n), False)]
     if n.op in ("add", "sub"):
         taking = [a for a in n.args if _G in topological([a])]
-        if taking and _is_scaled(taking[0]):
+        if len(taking) == 1 and _is_scaled(taking[0]):
             return _factors(taking[0])
     return [(n, False)]
+
+
+def _shortening(clipped: Node) -> Node:
+    """How much of its length clipping leaves."""
+    whole = node("abs", clipped.args[0])
+    return node("where", node("gt", whole, _ZERO), node("div", node("abs", clipped), whole), _ONE)
 
 
 def _average(n: Node) -> Node | None:
@@ -48,7 +61,7 @@ def _average(n: Node) -> Node | None:
     if n.op != "add" or any(a.op != "mul" for a in n.args):
         return None
     (beta, _), (rest, new) = n.args[0].args, n.args[1].args
-    return new if rest is node("sub", node("const", value=1.0), beta) and _is_scaled(new) else None
+    return new if rest is node("sub", _ONE, beta) and _is_scaled(new) else None
 
 
 def _is_scaled(n: Node) -> bool:

@@ -54,9 +54,9 @@ export class Inside {
       return el("tr", {}, el("th", { scope: "row", "aria-label": name }, head), ...cells);
     };
     const rows = [row("position", names.length), row("gradient", names.length), row("step Δ", names.length)];
-    this.bars = names.map(() => el("span", { class: "bar" }));
-    rows.push(row("effective rate", names.length));
-    this.cells.at(-1).forEach((cell, k) => cell.append(el("span"), this.bars[k]));
+    this.bars = rule.rate ? names.map(() => el("span", { class: "bar" })) : [];
+    rows.push(row("effective rate", rule.rate ? names.length : 1));
+    this.cells.at(-1).forEach((cell, k) => cell.append(...(rule.rate ? [el("span"), this.bars[k]] : ["not defined"])));
     rule.slots.forEach((slot) => rows.push(row(math(slot.symbol), names.length ** slot.power, slot.name)));
     this.choice = names.map((name, k) =>
       el(
@@ -149,14 +149,18 @@ export class Inside {
     const moved = now === 0 ? position.map(() => NaN) : position.map((v, k) => v - run.x[(now - 1) * n + k]);
     const gradient = now === 0 ? position.map(() => NaN) : row(run.gradients, n);
     const state_ = run.slots.map((array, k) => row(array, n ** rule.slots[k].power));
-    const rates = position.map((_, k) => (run.end ? valuesAt(rule.rate, run, rule, hyper, n, k, step)[0] : NaN));
+    const rateAt = (_, k) => (run.end ? valuesAt(rule.rate, run, rule, hyper, n, k, step)[0] : NaN);
+    const rates = rule.rate ? position.map(rateAt) : [];
     [position, gradient, moved, rates, ...state_].forEach((numbers, k) =>
       numbers.forEach((v, j) => setText(this.cells[k][j].firstElementChild ?? this.cells[k][j], format(v))),
     );
     const largest = Math.max(...rates);
-    this.bars.forEach((bar, k) => bar.style.setProperty("--part", rates[k] > 0 ? rates[k] / largest : 0));
+    this.bars.forEach((bar, k) => bar.style.setProperty("--part", share(rates[k], largest)));
   }
 }
+
+// How much of a bar is full; of the largest all, though it is infinite.
+const share = (rate, largest) => (rate === largest ? 1 : rate > 0 ? rate / largest : 0);
 
 // A sign before a line that is not in another rule's equation, if there is another.
 function mark(line, other) {

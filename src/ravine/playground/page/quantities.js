@@ -44,7 +44,7 @@ function compute(key, run, rule, hyper, n, i, floor) {
   else if (key === "step") for (let t = 1; t <= run.end; t++) result[t] = run.x[t * n + i] - run.x[(t - 1) * n + i];
   else {
     const line = key === "rate" ? null : rule.lines.find(({ name }) => `=${name}` === key);
-    if (line === undefined) return result; // not in this equation
+    if (line === undefined || (!line && !rule.rate)) return result; // not in this equation
     for (let t = 1; t <= run.end; t++) {
       const values = valuesAt(line ? rule.values : rule.rate, run, rule, hyper, n, i, t);
       result[t] = values[line ? line.value : 0];
