@@ -18,7 +18,8 @@ STEPS = range(RECORDER.BEFORE, RECORDER.BEFORE + RECORDER.AFTER)
 
 
 def values(name: str, when: str) -> list[np.ndarray]:
-    """The parameters when the file was saved ("saved"), or at the end of the recorded run ("after")."""
+    """The parameters when the file was saved ("saved"), or at the end of the recorded run ("after"); or the averages of
+    them that were kept there ("average")."""
     return [RECORDED[f"{name}/{when}/{k}"] for k in range(sum(n.startswith(f"{name}/{when}/") for n in RECORDED))]
 
 
@@ -39,9 +40,9 @@ def trained(
     return [p.detach().numpy() for p in params]
 
 
-def same(found: list[np.ndarray], name: str) -> None:
-    """Whether these are the parameters at the end of the recorded run."""
-    for own, whole in zip(found, values(name, "after"), strict=True):
+def same(found: list[np.ndarray], name: str, when: str = "after") -> None:
+    """Whether these are the parameters at the end of the recorded run, or their averages."""
+    for own, whole in zip(found, values(name, when), strict=True):
         # Keras computes 1 − βᵗ in float32, which is off by some 1e-6 of itself.
         np.testing.assert_allclose(own, whole, rtol=0, atol=5e-6 * np.abs(whole).max())
 

@@ -33,9 +33,10 @@ optim.SGD(model.parameters(), lr=args.lr * 2, momentum=0.9)' --let args.lr=0.05`
 arithmetic of numbers and the libraries' scalars. It is parsed and never run.
 
 Unknown and unsupported arguments are refused by name. Of what Keras does around every equation `clipvalue`, `clipnorm`
-and `global_clipnorm` are transforms of the recipe; `use_ema`, `loss_scale_factor` and `gradient_accumulation_steps` are
-not in it, nor are optax's types of slots (`mu_dtype`, `accumulator_dtype`). `ravine convert` takes Keras's all the same
-and says what is to be done beside it.
+and `global_clipnorm` are transforms of the recipe, and so is `use_ema` (`ema_weights`, whose read-out is the average that
+Keras's `fit` leaves in the model; `optimizer.eval()` puts it there in torch). `ema_overwrite_frequency`,
+`loss_scale_factor` and `gradient_accumulation_steps` are not in it, nor are optax's types of slots (`mu_dtype`,
+`accumulator_dtype`). `ravine convert` takes Keras's all the same and says what is to be done beside it.
 
 **Clipping.** `clip_value` and `clip_norm` clip each gradient, `clip_global_norm` all of them together: where one array
 is all there is, that array, in torch the gradients of all groups (`recipe.torch(params)`, or any class of
@@ -241,6 +242,13 @@ steps, that a schedule would begin anew unless `--step` tells. Parameters withou
 descent's) stay without; those at steps of their own keep them in torch and Ravine, and go elsewhere only if the
 equation counts no steps. `make check-conversion` lets the real Keras and TensorFlow go on from converted torch states.
 
+**Averages and means.** Averages of the parameters come along from Keras to Ravine and back; for torch, optax and
+TensorFlow, which keep them beside the optimizer, the command names what does. Means over rows and columns (Adafactor's)
+come in each framework's shapes: torch's squares of vectors become such means and the other way round, Keras's two means
+have one name and are assigned by `optimizer._r` and `optimizer._c`, and of optax's the file does not say which side of a
+matrix is the longer: `resume` sees it, elsewhere `--transpose` or `--like` tell. Where optax factors some matrices and
+others not, no one recipe goes on.
+
 **Names and layouts.** torch numbers parameters group by group, those with weight decay first in many programs. Where a
 model's state dict is in the same file or folder, the numbers get its names, if order and shape tell them in just one
 way (for transformers' models `config.json` tells the order); `resume` takes the live model's. `--rename` takes `OLD=NEW`, `'encoder.*=enc.*'`, or a file of such lines or of
@@ -350,6 +358,6 @@ def default_row(constructor: Constructor) -> str:
     """The arguments that matter, with their defaults."""
     used = {a.partition("[")[0] for f in constructor.forms for a in f.names.values()}
     used |= {a for f in constructor.forms for a in (*f.when, *(v for v in f.start.values() if isinstance(v, str)))}
-    used |= {w.argument for w in constructor.wraps}
+    used |= {n for w in constructor.wraps for n in (w.argument, w.gives)}
     shown = [n if constructor.is_required(n) else f"{n}={d!r}" for n, d in constructor.defaults.items() if n in used]
     return f"| `{constructor.name}` | `{', '.join(shown)}` |\n"

@@ -52,12 +52,20 @@ def keras_files(found: dict[str, np.ndarray]) -> None:
         ),
         "ema.keras": keras.optimizers.RMSprop(0.01, momentum=0.9, use_ema=True, ema_momentum=0.9),
         "ema.h5": keras.optimizers.Adam(0.01, use_ema=True),
+        "ema-all.keras": keras.optimizers.SGD(
+            0.1, momentum=0.9, nesterov=True, weight_decay=0.1, global_clipnorm=2.0, use_ema=True, ema_momentum=0.8
+        ),
+        "ema-often.keras": keras.optimizers.SGD(
+            0.1, momentum=0.9, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=3
+        ),
+        "ema-sums.keras": keras.optimizers.SGD(0.1, momentum=0.9, use_ema=True, gradient_accumulation_steps=2),
         "scaled.keras": keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9), initial_scale=1.0),
         "clipnorm.keras": keras.optimizers.SGD(0.1, momentum=0.9, clipnorm=1.0),
         "clipped.keras": keras.optimizers.SGD(0.1, momentum=0.9, global_clipnorm=2.0),
         "clipvalue.keras": keras.optimizers.RMSprop(0.01, clipvalue=0.5),
         "factor.keras": keras.optimizers.Adam(0.01, loss_scale_factor=8.0),
         "accumulated.keras": keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
+        "adafactor.keras": keras.optimizers.Adafactor(0.5, weight_decay=0.1, use_ema=True),
     }
     for name, optimizer in cases.items():
         keras.utils.set_random_seed(1)
@@ -70,6 +78,8 @@ def keras_files(found: dict[str, np.ndarray]) -> None:
         keep(found, name, "saved", [v.numpy() for v in model.trainable_variables])
         step(optimizer, model, range(BEFORE, BEFORE + AFTER))
         keep(found, name, "after", [v.numpy() for v in model.trainable_variables])
+        if optimizer.use_ema:
+            keep(found, name, "average", [v.numpy() for v in optimizer._model_variables_moving_average])
 
 
 def step(optimizer: Any, model: Any, steps: range) -> None:
@@ -89,6 +99,12 @@ def optax_files(found: dict[str, np.ndarray]) -> None:
         "clipped.msgpack": optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(0.05)),
         "inject.msgpack": optax.inject_hyperparams(optax.sgd)(learning_rate=0.05, momentum=0.9),
         "multi.msgpack": optax.MultiSteps(optax.rmsprop(0.01), every_k_schedule=1).gradient_transformation(),
+        "adafactor.msgpack": optax.adafactor(0.05, min_dim_size_to_factor=2),
+        "adafactor-some.msgpack": optax.adafactor(0.05, min_dim_size_to_factor=3),
+        "adafactor-whole.msgpack": optax.adafactor(0.05),
+        "novograd.msgpack": optax.novograd(0.01, weight_decay=0.1),
+        "free.msgpack": optax.contrib.schedule_free_adamw(0.01, weight_decay=0.1),
+        "free-sgd.msgpack": optax.contrib.schedule_free_sgd(0.05, weight_decay=0.1),
     }
     for name, tx in cases.items():
         rng = np.random.default_rng(2)

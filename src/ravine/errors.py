@@ -36,6 +36,11 @@ EXTRAS = {
 """Which extra of Ravine brings a package, by the name it is imported under."""
 
 
+def with_article(word: str) -> str:
+    """A word after "a", or "an" where its spelling begins with a vowel that is spoken as one: an int, a uint8."""
+    return f"{'an' if word[:1].lower() in 'aeio' else 'a'} {word}"
+
+
 class UnknownNameError(ValueError, KeyError):
     """A name that nothing answers to. A `ValueError`; also a `KeyError` for code that looks names up."""
 

@@ -9,6 +9,8 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from ravine.errors import with_article
+
 
 def load(path: str | Path) -> ModuleType:
     """The module that a file makes; the file is run when it is first asked for.
@@ -99,7 +101,7 @@ def look_up(reference: str, kind: str) -> tuple[str, str, ModuleType]:
     """
     path, _, name = reference.rpartition(":")
     if not Path(path).is_file():
-        raise ValueError(f"no such file: {path!r} (a {kind} of your own is named FILE.py:{kind.upper()})")
+        raise ValueError(f"no such file: {path!r} ({with_article(kind)} of your own is named FILE.py:{kind.upper()})")
     try:
         return path, name, load(path)
     except Exception as error:

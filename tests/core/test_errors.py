@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ravine
-from ravine.errors import MANY, unknown
+from ravine.errors import MANY, unknown, with_article
 
 FEW = ["large", "small", "gpt2"]
 MANY_NAMES = ["adam", *"bcdefghijklmnop", "nadam", "radam"]
@@ -35,3 +35,8 @@ def test_the_nearest_names_and_where_all_are(name: str, known: list[str], listed
 def test_a_rule_is_told_the_nearest_few_instead_of_the_family() -> None:
     with pytest.raises(ValueError, match=r"^unknown rule 'adamm'; did you mean 'adam', .*\? `ravine list` shows all$"):
         ravine.rule("adamm")
+
+
+def test_an_article_goes_with_what_is_spoken() -> None:
+    words = ("int", "list", "OrderedDict", "Adam", "uint8", "Tensor")
+    assert [with_article(w) for w in words] == ["an int", "a list", "an OrderedDict", "an Adam", "a uint8", "a Tensor"]

@@ -19,11 +19,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 NO_FORM = {
-    *(
-        (f"torch.{name}", framework)
-        for name in ("Adafactor", "ASGD", "Muon", "Rprop")
-        for framework in ("keras", "optax")
-    ),
+    *((f"torch.{name}", framework) for name in ("ASGD", "Muon", "Rprop") for framework in ("keras", "optax")),
     ("torch.RAdam", "keras"),
     ("torch.RAdam", "optax"),
     ("torch.NAdam", "optax"),
@@ -60,7 +56,9 @@ def test_there_and_back_is_bitwise(trace: Trace, framework: str, tmp_path: Path)
     first, there, back = tmp_path / "a.safetensors", tmp_path / "b.npz", tmp_path / "c.safetensors"
     convert.save(first, state)
     convert.convert(first, there, source_framework="torch", target_framework=framework)
-    convert.convert(there, back, source_framework=framework, target_framework="torch")
+    is_open = framework == "optax" and "Adafactor" in trace.call and trace.stream == "tall"
+    turned = ["x"] if is_open else []  # optax's file does not say which side of a matrix is the longer
+    convert.convert(there, back, source_framework=framework, target_framework="torch", transpose=turned)
     found = convert.load(back, "torch")
     assert same_slots(found, state)
     assert found.t == state.t
@@ -323,17 +321,6 @@ def test_an_optimizer_that_no_dialect_has_is_not_taken_for_another() -> None:
         ValueError, match=r"has the key '\w+', which no optimizer of the torch dialect has|these options: lr"
     ):
         convert.from_torch(optimizer.state_dict())
-
-
-def test_means_of_rows_and_columns_are_not_converted() -> None:
-    w = torch.nn.Parameter(torch.ones(3, 2))
-    optimizer = torch.optim.Adafactor([w], lr=0.5)
-    w.grad = torch.ones(3, 2)
-    optimizer.step()
-    tensors, call = convert.from_torch(optimizer.state_dict())
-    assert call == "torch.Adafactor(lr=0.5)"
-    with pytest.raises(ValueError, match=r"torch\.Adafactor keeps a mean for several elements"):
-        convert.read(tensors, call)
 
 
 ONE_WAY = [

@@ -199,7 +199,10 @@ REASONS = [
     ("Lion(model.parameters(), lr=1e-4)", r"torch has no Lion; a rule of Ravine's is written lion\[lr=0.1\]"),
     ("SGD([{'params': a}, {'params': b, 'lr': 1e-3}], lr=0.1)", "a group of parameters has lr of its own"),
     ("optim.Adam(params=[{'params': a, 'weight_decay': 0.0}])", "a group of parameters has weight_decay of its own"),
-    ("keras.optimizers.Adam(1e-3, use_ema=True)", "use_ema=True is not supported: an average of the parameters"),
+    (
+        "keras.optimizers.Adam(1e-3, use_ema=True, ema_overwrite_frequency=100)",
+        "ema_overwrite_frequency=100 is not supported: put the average in the parameters' place",
+    ),
     ("keras.optimizers.Adam(1e-3, loss_scale_factor=scale)", "loss_scale_factor=scale is not supported: unscale the"),
     (
         "keras.optimizers.SGD(0.1, gradient_accumulation_steps=4)",

@@ -86,7 +86,7 @@ IN_THE_WAY = [
     (torch.SGD(lr=0.1, momentum=0.9, dampening=0.5), "keras", "dampening is 0.5"),
     (torch.NAdam(), "keras", "momentum_decay is 0.004, keras.Nadam has it fixed at 1"),
     (torch.NAdam(), "optax", "β₁ is warmed up"),
-    (torch.RAdam(), "keras", "no constructor of this dialect is a radam"),
+    (torch.RAdam(), "keras", "no optimizer of the kind radam"),
     (recipe("amsgrad"), "optax", "maximum is of v, in optax.amsgrad it is of the corrected v"),
     (recipe("rmsprop_nesterov"), "keras", "momentum is Nesterov's, in keras.RMSprop it is heavy ball"),
     (recipe("rmsprop_nesterov"), "tensorflow", "momentum is Nesterov's"),

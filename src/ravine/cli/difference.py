@@ -42,9 +42,7 @@ class Side:
         value = f"{self.recipe.hyper[hyper]:g}"
         if self.constructor is None or self.arguments is None:
             return f"{hyper} = {value}"
-        names = {w.hyper: w.argument for w in self.constructor.wraps} | dict(
-            self.constructor.form(self.arguments).names
-        )
+        names = {w.hyper: w.gives for w in self.constructor.wraps} | dict(self.constructor.form(self.arguments).names)
         if hyper not in names:
             return f"{value}, fixed"
         default = self.constructor.defaults[names[hyper].partition("[")[0]]

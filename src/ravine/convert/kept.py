@@ -60,8 +60,13 @@ def spelled(text: str, framework: str) -> str:
     return dialects.canonical(text)
 
 
-BESIDE = ("loss_scale_factor", "gradient_accumulation_steps", "use_ema", "ema_momentum", "ema_overwrite_frequency")
+BESIDE = ("loss_scale_factor", "gradient_accumulation_steps", "ema_overwrite_frequency")
 """What Keras does around every optimizer's equation: to the gradients before it, or to the parameters after it."""
+
+ACCUMULATION = "gradient_accumulation_steps"
+EMA = ("use_ema", "ema_momentum")
+"""How Keras averages the parameters: after each call, also one that only adds a gradient up. Such an average is none
+of Ravine's."""
 
 
 def apart(call: str) -> tuple[str, dict[str, object]]:
@@ -69,7 +74,8 @@ def apart(call: str) -> tuple[str, dict[str, object]]:
     if call.startswith("{"):
         return call, {}
     constructor, given = dialects.parse(call)
-    beside = {n: v for n, v in given.items() if n in BESIDE and n in constructor.defaults}
+    own = (*BESIDE, *EMA) if given.get(ACCUMULATION) else BESIDE
+    beside = {n: v for n, v in given.items() if n in own and n in constructor.defaults}
     kept_on = {n: v for n, v in beside.items() if v != constructor.defaults[n]}
     return constructor.call({n: v for n, v in given.items() if n not in beside}), kept_on
 

@@ -21,15 +21,16 @@ import numpy as np
 
 from ravine import dialects
 from ravine.convert import files
-from ravine.convert.kept import Kept, apart, kept, unscheduled
+from ravine.convert.kept import ACCUMULATION, Kept, apart, kept, unscheduled
 from ravine.convert.names import Tensors, join
 from ravine.dialects import schedules
+from ravine.dialects.terms import AVERAGE
 from ravine.errors import missing
 from ravine.schedules import Schedule
 
 KINDS = (".keras", ".h5", ".hdf5")
 WEIGHTS = "model.weights.h5"
-KEPT_BESIDE = {"use_ema": "average", "gradient_accumulation_steps": "gradient_accumulator"}
+KEPT_BESIDE = {"use_ema": AVERAGE, ACCUMULATION: "gradient_accumulator"}
 """What is kept for each parameter beside its slots, in this order and before them, and the argument that says so."""
 
 SCALES = ("step_counter", "dynamic_scale")
@@ -48,6 +49,7 @@ LAYOUT = {
     "Adagrad": (("accumulator",),),
     "Ftrl": (("accumulator", "linear"),),
     "Lamb": (("momentum", "velocity"),),
+    "Adafactor": (("r", "c", "velocity"),),
 }
 """The slots that a class's `build` makes together, in its order."""
 
@@ -103,7 +105,8 @@ def _found(variables: Tensors | list[np.ndarray], call: str | None, told: Any, p
     is_scaled = told is not None and told["class_name"].endswith("LossScaleOptimizer")
     call, beside = apart(call or spelled(told["config"]["inner_optimizer"] if is_scaled else told))
     if isinstance(variables, dict):
-        left = sorted(n for n in variables if n.endswith(tuple(f"_{block}" for block in KEPT_BESIDE.values())))
+        blocks = tuple(f"_{name}" for argument, name in KEPT_BESIDE.items() if argument in beside)
+        left = sorted(n for n in variables if n.endswith(blocks))
         tensors = {n: v for n, v in variables.items() if n not in left and n not in SCALES}
     else:
         # A schedule's rate is no variable.
@@ -186,10 +189,11 @@ def numbered(variables: list[np.ndarray], optimizer: Kept, *, has_rate: bool, be
     slots = optimizer.recipe.rule.slots
     keys = {optimizer.form.state[n].lstrip("-") for n, slot in slots.items() if not slot.is_scalar}
     scalars = len(slots) - len(keys)
+    keys |= {optimizer.form.whole} - {""}
     assert optimizer.constructor is not None
     if optimizer.constructor.name not in LAYOUT:
         raise ValueError(f"which of the file's numbered variables are {optimizer}'s is not known")
-    blocks = [[k for k in block if k in keys] for block in LAYOUT[optimizer.constructor.name]]
+    blocks = [[k for k in block if k in keys] for block in ((AVERAGE,), *LAYOUT[optimizer.constructor.name])]
     count, odd = divmod(len(rest) - scalars, len(keys) + besides or 1)
     if odd or count < 0 or (rest and not keys and not besides):
         raise ValueError(

@@ -18,8 +18,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ravine.convert import shares
 from ravine.convert.kept import Kept, counts_steps, kept
-from ravine.convert.optax_tree import inside
+from ravine.convert.optax_tree import CONSTANT, inside
 from ravine.convert.state import OptimizerState, Slots
 from ravine.dialects.table import Form
 from ravine.errors import unknown
@@ -33,7 +34,7 @@ COUNTED_EACH = ("torch", "ravine")
 """Who counts the steps of each parameter, under this name."""
 
 STEP = "step"
-GLOBAL = {"keras": ("u_product",), "keras_legacy": ("momentum_cache",)}
+GLOBAL = {"keras": ("u_product",), "keras_legacy": ("momentum_cache",), "optax": ("max_lr", "weight_sum")}
 """Scalar slots that a framework keeps once for all parameters."""
 
 _UNNAMED = re.compile(r"variable(_\d+)?")
@@ -70,13 +71,11 @@ def split(framework: str, name: str, keys: list[str]) -> tuple[str, str] | None:
 def write(state: OptimizerState) -> Tensors:
     """The state as tensors by the framework's own names. Raises ValueError for steps that it can't hold."""
     framework, form, found = state.kept.framework, state.kept.form, state.recipe.rule
-    _check_whole(state.kept)
     tensors: Tensors = {}
     for param, own in state.slots.items():
-        for slot, value in own.items():
-            key = form.state[slot]
+        for key, value in shares.given(state.kept, own).items():
             shared = key in GLOBAL.get(framework, ())
-            tensors[key if shared else join(framework, param, key.lstrip("-"))] = -value if key[0] == "-" else value
+            tensors[key if shared else join(framework, param, key)] = value
         if framework in COUNTED_EACH and "t" in form.state and (own or found.slots):
             tensors[join(framework, param, STEP)] = np.array(_steps(state, param), np.float32)
     if framework == "keras":
@@ -99,22 +98,23 @@ def read(
     """The state in a framework's tensors. Raises ValueError for a missing, unknown or misshapen one, by name."""
     source = kept(call)
     framework, form, found = source.framework, source.form, source.recipe.rule
-    _check_whole(source)
     by_key = {form.state[slot].lstrip("-"): slot for slot in found.slots}
+    known_keys = [*by_key, *filter(None, (form.whole, *form.idle))]
     counts = [STEP] if framework in COUNTED_EACH else []
     unused = [k for k in UNUSED.get(str(source), ()) if k not in by_key]
     shared = set(GLOBAL.get(framework, ()))
-    params: Slots = {}
+    stored: dict[str, Tensors] = {}
     scalars: Tensors = {}
     steps: dict[str, int] = {}
     left: tuple[str, ...] = ()
     if framework == "optax":
-        tensors, left = inside(tensors, [k for k in by_key if k != "t"])
+        tensors, left = inside(tensors, known_keys)
+        tensors = _without_constants(tensors, source)
     for name, value in tensors.items():
         if _is_global(framework, name, shared):
             scalars[_UNNAMED.sub("u_product", name) if framework == "keras" else name] = value
             continue
-        place = split(framework, name, [*(k for k in by_key if k not in shared), *counts, *unused])
+        place = split(framework, name, [*(k for k in known_keys if k not in shared), *counts, *unused])
         if place is None:
             known = [join(framework, "PARAMETER", k) for k in [*by_key, *counts]]
             raise unknown(f"tensor for {source}:", name, known)
@@ -122,8 +122,8 @@ def read(
         if key in counts:
             steps[param] = int(np.asarray(value).item())
         elif key not in unused:
-            slot = by_key[key]
-            params.setdefault(param, {})[slot] = -value if form.state[slot].startswith("-") else value
+            stored.setdefault(param, {})[key] = value
+    params = {param: shares.taken(source, param, own) for param, own in stored.items()}
     t = step if step is not None else max(steps.values(), default=None) or _counted(source, scalars)
     for own in params.values():
         own |= {by_key[k]: scalars[k] for k in shared & by_key.keys() & scalars.keys()}
@@ -132,15 +132,15 @@ def read(
     return OptimizerState(call, t, params, dict(types or {}), own_steps, left)
 
 
-def _check_whole(optimizer: Kept) -> None:
-    """Refuse what keeps means of rows or columns. Frameworks store these by a shape of the parameter that no state
-    tells: optax calls the mean over the longer side `v_row`."""
-    found = optimizer.recipe.rule
-    if any(not s.is_scalar and not found.has_whole_slot(n) for n, s in found.slots.items()):
-        raise ValueError(
-            f"{optimizer} keeps a mean for several elements, each framework in another shape, and no such state is "
-            "converted. The same framework's optimizer takes it as it is, for torch ravine.torch's too"
-        )
+def _without_constants(tensors: Mapping[str, np.ndarray], source: Kept) -> Tensors:
+    """The tensors without an argument that optax keeps among them. Raises ValueError if the call has another value."""
+    for name in CONSTANT:
+        if name in tensors:
+            hyper = next(h for h, argument in source.form.names.items() if argument == name)
+            told, known = float(tensors[name]), source.recipe.hyper[hyper]
+            if not math.isclose(told, known, rel_tol=1e-6):
+                raise ValueError(f"the state is of {name}={told:g}, and {source} was given {known:g}")
+    return {n: v for n, v in tensors.items() if n not in CONSTANT}
 
 
 def _is_global(framework: str, name: str, shared: set[str]) -> bool:
@@ -170,8 +170,9 @@ def _complete(params: Slots, source: Kept, t: int | None, steps: Mapping[str, in
                 raise ValueError(f"{join(framework, param, form.state[slot].lstrip('-'))!r} is missing")
             if declared.is_scalar and own[slot].size != 1:
                 raise ValueError(f"{form.state[slot]} of {param!r} must be one number, got shape {own[slot].shape}")
+        less = shares.shares(found)
         shapes = {n: v.shape for n, v in own.items() if not found.slots[n].is_scalar}
-        if len(set(shapes.values())) > 1:
+        if len({shape for n, shape in shapes.items() if n not in less}) > 1 or not shares.fits(found, own):
             listed = ", ".join(f"{form.state[n].lstrip('-')} {shape}" for n, shape in shapes.items())
             raise ValueError(f"the tensors of {param!r} must have one shape, got {listed}")
         for slot, value in own.items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ravine.convert.names import Tensors
-from ravine.convert.optax_tree import COUNT, is_beside, own_leaf
+from ravine.convert.optax_tree import COUNT, ahead, is_beside, is_constant, own_leaf
 
 
 def from_optax(state: Any) -> Tensors:
@@ -29,7 +29,7 @@ def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
     import jax
     import jax.numpy as jnp
 
-    told = [int(np.asarray(value).item()) for n, value in tensors.items() if COUNT.fullmatch(n)]
+    told = [int(np.asarray(value).item()) - ahead(n) for n, value in tensors.items() if COUNT.fullmatch(n)]
     left = {own_leaf(n) or n: value for n, value in tensors.items() if not COUNT.fullmatch(n)}
     if step is None:
         step = max(told, default=None)
@@ -39,10 +39,10 @@ def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
         if COUNT.fullmatch(name):
             if step is None:
                 raise ValueError(f"{name!r} counts steps, and the tensors don't say how many are done: give it (step)")
-            return jnp.asarray(step, leaf.dtype)
+            return jnp.asarray(step + ahead(name), leaf.dtype)
         place = own_leaf(name) or name
         if place not in left:
-            if own_leaf(name) is None and is_beside(name):
+            if (own_leaf(name) is None and is_beside(name)) or is_constant(name):
                 return leaf
             raise ValueError(f"{name!r} is missing")
         value = left.pop(place)

@@ -10,16 +10,24 @@ import numpy as np
 from ravine.errors import unknown
 
 WRAPPERS = (
-    *("inner_state", "inner_opt_state", "inner_states", "opt_state", "state", "base_state"),  # what wraps another state
+    *("inner_state", "inner_opt_state", "inner_states", "opt_state", "state"),  # what wraps another state
+    *("base_state", "base_optimizer_state"),
     *("acc_grads", "mini_step", "skip_state", "notfinite_count", "last_finite", "total_notfinite"),
     *("hyperparams", "hyperparams_states", "ema", "loss_scale", "max_norm"),
 )
-SLOTS = ("mu", "nu", "nu_max", "trace", "e_g", "e_x", "sum_of_squares")
+SLOTS = (
+    *("mu", "nu", "nu_max", "trace", "e_g", "e_x", "sum_of_squares", "v_row", "v_col", "v"),
+    *("z", "max_lr", "weight_sum", "grad_sum_sq", "s", "x0", "m1", "m2"),
+)
 """The fields in which optax's own transformations keep what a rule keeps."""
 
-COUNT = re.compile(r"(.*\.)?(count|count_m2|gradient_step)|(\d+\.)*t")
+CONSTANT = ("b1",)
+"""Arguments that optax keeps in a state, Schedule-Free's."""
+
+NEXT = "step_count"
+COUNT = re.compile(rf"(.*\.)?(count|count_m2|gradient_step|{NEXT})|(\d+\.)*t")
 """The leaves that count steps: Adam's, a schedule's, those of `MultiSteps` and `inject_hyperparams`; AdEMAMix's second
-one, and Adan's t."""
+one, and Adan's t. Schedule-Free's has the number of the next step."""
 
 PLACE = rf"(?:\d+\.|(?:{'|'.join(WRAPPERS)})\.|(?<=inner_states\.)[^.]+\.)*"
 LEAF = re.compile(rf"(?P<place>{PLACE})(?P<field>\w+)(?:\.(?P<param>.+))?")
@@ -29,10 +37,21 @@ Leaf = tuple[str, str]
 """A field of an optimizer's own state, and a parameter."""
 
 
+def ahead(name: str) -> int:
+    """How many steps more than are finished a count of this name says."""
+    return int(name.rpartition(".")[2] == NEXT)
+
+
 def own_leaf(name: str) -> Leaf | None:
     """The field and the parameter of a leaf of an optimizer's own state, as ("mu", "weight"); None for others."""
     found = LEAF.fullmatch(name)
     return (found["field"], found["param"] or "") if found and found["field"] in SLOTS else None
+
+
+def is_constant(name: str) -> bool:
+    """Whether a leaf is an argument of an optimizer's, and nothing that it remembers."""
+    found = LEAF.fullmatch(name)
+    return found is not None and found["field"] in CONSTANT and found["param"] is None
 
 
 def is_beside(name: str) -> bool:
@@ -54,7 +73,9 @@ def inside(tensors: Mapping[str, np.ndarray], keys: Collection[str]) -> tuple[di
     for name, value in tensors.items():
         leaf = own_leaf(name)
         if COUNT.fullmatch(name):
-            counts.append(value)
+            counts.append(value - ahead(name))
+        elif is_constant(name):
+            found[name.rpartition(".")[2]] = value
         elif leaf is not None and leaf[0] in by_field:
             there = ".".join(filter(None, (by_field[leaf[0]], leaf[1])))
             if there in found:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ravine.convert import files, torch_files
+from ravine.convert import files, shares, torch_files
 from ravine.convert.state import OptimizerState, turned
 from ravine.convert.torch_names import Entry, Shape
 from ravine.errors import unknown
@@ -90,7 +90,7 @@ def by_shape(states: Sequence[OptimizerState], model: Sequence[Entry]) -> list[P
     Square ones are turned round if all others are, embeddings excepted. Raises ValueError where a shape is not as often
     in the model as in the states.
     """
-    shapes = {p: _shape(own) for state in states for p, own in state.slots.items()}
+    shapes = {p: shares.shape(state.recipe.rule, own) for state in states for p, own in state.slots.items()}
     is_torch = states[0].kept.framework in ("torch", "ravine")
     names = list(shapes) if is_torch else sorted(shapes, key=_natural)
     pairs: list[Pair] = []
@@ -120,10 +120,6 @@ def model(path: Path) -> list[Entry]:
         return torch_files.model(path)
     tensors, _ = files.load(path)
     return [(n, tensors[n].shape) for n in sorted(tensors, key=_natural) if tensors[n].dtype.kind == "f"]
-
-
-def _shape(own: dict[str, np.ndarray]) -> Shape:
-    return max((v.shape for v in own.values()), key=len, default=())
 
 
 def _turned(shape: Shape, is_torch: bool) -> Shape:

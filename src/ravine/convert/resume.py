@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ravine.convert import shares
 from ravine.convert.kept import RAVINE
 from ravine.convert.loading import load_groups
 from ravine.convert.names import Tensors, write
@@ -99,6 +101,7 @@ def _resumed(
     for param in (p for state in states for p in state.slots):
         if param not in named:
             raise unknown("parameter", param, named)
+    states = [_of_shapes(state, {n: tuple(p.shape) for n, p in named.items()}) for state in states]
     moved = [move(state, RAVINE).state for state in states]
     recipes = one_rule([state.recipe for state in moved])
     places = {p: k for k, state in enumerate(moved) for p in state.slots}
@@ -110,6 +113,16 @@ def _resumed(
     made.load_state_dict(into_torch(tensors, made.state_dict()))
     said = next((each.notes[-1] for each in loaded if SCHEDULER in each.state.left), "")
     return made, moved, said
+
+
+def _of_shapes(state: OptimizerState, there: Mapping[str, tuple[int, ...]]) -> OptimizerState:
+    """The state of parameters of these shapes. Raises ValueError for one of another shape."""
+    slots = {p: shares.oriented(state.kept, own, there[p]) for p, own in state.slots.items()}
+    for p, own in slots.items():
+        found = shares.shape(state.recipe.rule, own)
+        if len(found) and found not in (there[p], state.recipe.rule.seen(there[p])):
+            raise ValueError(f"the state of {p!r} has shape {found}, but the parameter has {there[p]}")
+    return replace(state, slots=slots)
 
 
 def _named(params: Iterable[Any]) -> dict[str, Any]:

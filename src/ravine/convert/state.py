@@ -9,14 +9,14 @@ from types import MappingProxyType
 import numpy as np
 
 from ravine import dialects
-from ravine.convert import clipping
+from ravine.convert import around, shares
 from ravine.convert.kept import RAVINE, Kept, kept, ravines
 from ravine.dialects import schedule_calls
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Scale
 from ravine.dialects.rewrite import Spelling, arguments, to, written_as
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Arguments
-from ravine.dialects.terms import Parts, method, take_apart
+from ravine.dialects.terms import CLIPS, Parts, method, take_apart
 from ravine.errors import unknown
 from ravine.recipe import Recipe, recipe
 from ravine.registry import rule
@@ -76,7 +76,9 @@ class OptimizerState:
                 raise ValueError(f"{name!r} is no matrix and no kernel, so it can't be transposed")
         is_torch = self.kept.framework in ("torch", RAVINE)
         slots = {
-            p: {n: turned(v, is_torch) if p in transposed and v.ndim else v for n, v in own.items()}
+            p: {n: turned(v, is_torch) if v.ndim else v for n, v in own.items()} | shares.turned(self.recipe.rule, own)
+            if p in transposed
+            else own
             for p, own in self.slots.items()
         }
         return replace(
@@ -107,11 +109,11 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
     """
     if framework == RAVINE:  # the source's own arithmetic goes on
         same = replace(state, call=ravines(state.recipe).recipe.to_json())
-        return Outcome(same, *_with_rate(state, EXACT, ()), (*_left(state), *_beside(state, framework)))
-    chosen_recipe, clips = state.recipe, {}
+        return Outcome(same, *_with_rate(state, EXACT, ()), _beside(state, framework))
+    chosen_recipe, outside = state.recipe, {}
     spelled = _spelled(chosen_recipe, framework)
-    if spelled.grade == IMPOSSIBLE and (clips := clipping.clips(chosen_recipe, framework)):
-        chosen_recipe = clipping.inside(chosen_recipe, clips)
+    if spelled.grade == IMPOSSIBLE and (outside := around.outside(chosen_recipe, framework)):
+        chosen_recipe = around.inside(chosen_recipe, outside)
         spelled = _spelled(chosen_recipe, framework)
     parts = take_apart(chosen_recipe)
     if spelled.grade != IMPOSSIBLE and spelled.constructor is not None:
@@ -119,13 +121,15 @@ def move(state: OptimizerState, framework: str, *, allow_rounding: bool = False)
         base = constructor.form(constructor.arguments(**chosen)).rule
     else:
         constructor, chosen, base = _nearest(parts, framework, spelled.reasons)
-    slots, types = _carried(state, parts, base, allow_rounding)
+    kept_there = constructor.recipe(constructor.arguments(**chosen)).rule.slots
+    slots, types = _carried(state, parts, base, kept_there, allow_rounding)
     moved = replace(state, call=constructor.call(chosen), slots=slots, types=types)
     grade, reasons = spelled.grade, spelled.reasons
     if state.schedule is not None and grade == CONSTANT:
         grade, reasons = IMPOSSIBLE, (*reasons, "and lr follows a schedule")
-    grade, reasons = _with_rate(state, grade, (*reasons, *["with gradients that are clipped before"] * bool(clips)))
-    return Outcome(moved, grade, reasons, (*_notes(state, framework), *clips.values()))
+    clipped = ["with gradients that are clipped before"] * any(n in CLIPS for n in outside)
+    grade, reasons = _with_rate(state, grade, (*reasons, *clipped))
+    return Outcome(moved, grade, reasons, (*_notes(state, framework), *outside.values()))
 
 
 def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
@@ -137,7 +141,7 @@ def _notes(state: OptimizerState, framework: str) -> tuple[str, ...]:
         )
     if state.steps:
         notes.append(f"Some parameters have taken fewer steps; {framework} counts {state.t} for all of them.")
-    return (*notes, *_left(state), *_beside(state, framework))
+    return (*notes, *_beside(state, framework))
 
 
 def _with_rate(state: OptimizerState, grade: str, reasons: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -147,13 +151,11 @@ def _with_rate(state: OptimizerState, grade: str, reasons: tuple[str, ...]) -> t
     return (CONSTANT if grade == EXACT else grade), (*reasons, "the scheduler did not come along")
 
 
-def _left(state: OptimizerState) -> tuple[str, ...]:
-    return (f"Left behind: {', '.join(state.left)}.",) if state.left else ()
-
-
 def _beside(state: OptimizerState, framework: str) -> tuple[str, ...]:
-    """Sentences on what is not in the optimizer's arithmetic, and goes on beside it."""
-    notes = [_told(state.schedule, framework)] if state.schedule is not None else []
+    """Sentences on what was left behind, or can't be told, and on what goes on beside the optimizer's arithmetic."""
+    notes = list(shares.notes(state.kept, state.slots, framework))
+    notes += [f"Left behind: {', '.join(state.left)}."] * bool(state.left)
+    notes += [_told(state.schedule, framework)] if state.schedule is not None else []
     if beside := (*getattr(state.kept.constructor, "beside", ()), *state.beside):
         notes.append(f"Not in a recipe, to be done in {framework} as well: {', '.join(beside)}.")
     return tuple(notes)
@@ -258,8 +260,11 @@ def _paths(base: str) -> dict[str, tuple[Mapping[str, Scale], ...]]:
     return found
 
 
-def _carried(state: OptimizerState, parts: Parts, base: str, allow_rounding: bool) -> tuple[Slots, dict[str, str]]:
-    """The slots of the target's rule, and the original types of those that are wider now."""
+def _carried(
+    state: OptimizerState, parts: Parts, base: str, wanted: Collection[str], allow_rounding: bool
+) -> tuple[Slots, dict[str, str]]:
+    """The slots that are wanted, those of the rule `base` inside and what is kept around it, and the original types of
+    those that are wider now."""
     ways = {same.base: tuple(identity.slots for identity in path) for same, _, path in written_as(parts)}
     slots, types = state.slots, dict(state.types)
     for scales in ways[base] if base in ways else _paths(parts.base)[base]:
@@ -271,7 +276,6 @@ def _carried(state: OptimizerState, parts: Parts, base: str, allow_rounding: boo
             narrow = {str(own[scale.slot].dtype) for own in state.slots.values() if scale.slot in own} - {"float64"}
             if types.pop(scale.slot, None) is None and len(narrow) == 1:
                 types[new] = narrow.pop()
-    wanted = rule(base).slots
     return {p: {n: v for n, v in own.items() if n in wanted} for p, own in slots.items()}, types
 
 

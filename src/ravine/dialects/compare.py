@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ravine.dialects.terms import IDLE, Parts, describe, differences, hyperparameter, method, take_apart
+from ravine.dialects.terms import AVERAGED, IDLE, Parts, describe, differences, hyperparameter, method, take_apart
 from ravine.recipe import Recipe, recipe
 from ravine.registry import rule, rules
 from ravine.rule import Rule
@@ -221,7 +221,8 @@ def _with_wraps(chosen: Recipe, parts: Parts, other: Parts, names: dict[str, str
     """The recipe with some transforms as the other one has them, if its equation can be wrapped in them."""
     wraps: dict[str, Any] = {n: v for n, v in parts.wraps.items() if n not in names}
     wraps |= {n: v for n, v in other.wraps.items() if n in names}
-    wraps = dict(sorted(wraps.items(), key=lambda w: w[0] != "clip_global_norm"))  # it is always outermost
+    outermost = ("clip_global_norm", AVERAGED)  # whatever else there is
+    wraps = dict(sorted(wraps.items(), key=lambda w: outermost.index(w[0]) if w[0] in outermost else len(outermost)))
     found, hyper = rule(parts.base), dict(parts.hyper)
     for wrap, value in reversed(wraps.items()):
         if hyperparameter(wrap) in found.hyperparameters:

@@ -92,6 +92,8 @@ def _identities() -> Iterator[Identity]:
     yield from _both_ways("adam", "adam_eps_hat", _if_zero("eps"))
     yield from _both_ways("amsgrad", "amsgrad_eps_hat", _if_zero("eps"))
     yield from _both_ways("adamax", "adamax_keras", _if_zero("eps"), alike=False)  # u has ε in it, or not
+    yield from _both_ways("adafactor", "adafactor_torch", _if_zero("eps"))
+    yield from _both_ways("adafactor", "adafactor_optax", lambda h: None)  # lr falls, or not
     yield Identity("lamb", "lamb_keras", _if_zero("weight_decay"), same_state=True)
     yield Identity("lamb_keras", "lamb", lambda h: {**h, "weight_decay": 0.0})
     yield Identity("adam", "adam_eps_root", lambda h: {**h, "eps_root": 0.0})

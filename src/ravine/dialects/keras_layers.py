@@ -28,6 +28,7 @@ def Lamb(
             "threshold": "clip_threshold",
         },
         state={"row": "r", "col": "c"},
+        whole="velocity",
     ),
     wraps=BEFORE,
 )

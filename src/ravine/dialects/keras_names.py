@@ -8,10 +8,8 @@ from typing import Any
 from ravine.dialects.spelling import spelling as any_spelling
 from ravine.dialects.table import Wrap
 
-EMA = "an average of the parameters is kept beside an optimizer, not in it"
 REFUSES = {
-    "use_ema": (False, EMA),
-    "ema_overwrite_frequency": (None, EMA),
+    "ema_overwrite_frequency": (None, "put the average in the parameters' place after every so many steps yourself"),
     "loss_scale_factor": (None, "unscale the gradients before the optimizer sees them"),
     "gradient_accumulation_steps": (None, "give it the mean of so many gradients, and step once for them"),
 }
@@ -20,11 +18,9 @@ CLIPPED = (
     Wrap("clip_norm", "clipnorm", "clip_norm"),
     Wrap("clip_value", "clipvalue", "clip_value"),
 )
-WRAPS = (
-    Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"),
-    *CLIPPED,
-)
-BEFORE = (Wrap("weight_decay_first", "weight_decay", "weight_decay"), *CLIPPED)
+AVERAGED = Wrap("ema_weights", "use_ema", "ema_decay", value="ema_momentum", state={"average": "average"})
+WRAPS = (Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"), *CLIPPED, AVERAGED)
+BEFORE = (Wrap("weight_decay_first", "weight_decay", "weight_decay"), *CLIPPED, AVERAGED)
 """Around equations that read the parameter, for which it matters that Keras lets it decay before the step."""
 
 COMMON = {

@@ -82,6 +82,7 @@ def fromage(learning_rate: float, min_norm: float = 1e-6) -> None:
         state={"t": "0.count", "row": "0.v_row", "col": "0.v_col"},
         tall={"row": "0.v_col", "col": "0.v_row"},  # v_row is the mean over the longer side
         fixed={"eps_scale": 0.001},
+        whole="0.v",
     ),
     Form(
         "adafactor_optax_whole",
@@ -89,6 +90,7 @@ def fromage(learning_rate: float, min_norm: float = 1e-6) -> None:
         {"factored": False},
         state={"t": "0.count", "v": "0.v"},
         fixed={"eps_scale": 0.001},
+        idle=("0.v_row", "0.v_col"),
     ),
     refuses={
         **REFUSES,

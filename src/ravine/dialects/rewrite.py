@@ -15,7 +15,7 @@ from ravine.dialects.chains import BEFORE, Chain
 from ravine.dialects.identities import CONSTANT, EXACT, IDENTITIES, IMPOSSIBLE, Identity, Scale
 from ravine.dialects.spelling import Constructor
 from ravine.dialects.table import Form, Wrap, factor, holds, place
-from ravine.dialects.terms import AROUND, IDLE, Parts, differences, method, take_apart
+from ravine.dialects.terms import AROUND, AVERAGED, IDLE, Parts, differences, method, take_apart
 from ravine.recipe import Recipe
 from ravine.registry import rule
 
@@ -137,7 +137,8 @@ def arguments(constructor: Constructor, form: Form, parts: Parts) -> dict[str, A
     for wrap in constructor.wraps:
         if wrap.transform in parts.wraps:
             wrapped = parts.wraps[wrap.transform]
-            chosen |= {wrap.argument: True if wrapped is None else wrapped}
+            chosen |= {wrap.argument: True} if wrapped is None or wrap.value else {}
+            chosen |= {} if wrapped is None else {wrap.gives: wrapped}
             chosen |= {n: on for n, on in wrap.when.items() if n in constructor.defaults and on}
         elif constructor.defaults.get(wrap.argument) and wrap.argument not in chosen:
             chosen[wrap.argument] = 0.0
@@ -158,7 +159,7 @@ def _nearest(
     """The constructor that comes nearest, and what stands in the way."""
     alike = [(c, f) for c in known for f in c.forms if method(f.rule) == method(parts.base)]
     if not alike:
-        return None, {}, IMPOSSIBLE, (f"no constructor of this dialect is a {method(parts.base)}",)
+        return None, {}, IMPOSSIBLE, (f"this dialect has no optimizer of the kind {method(parts.base)}",)
     scored = [
         (abs(len(rule(f.rule).slots) - len(same.start)), len(reasons := _obstacles(same, c, f)), c, reasons)
         for same, _, _ in written_as(parts)
@@ -170,6 +171,8 @@ def _nearest(
 
 def _obstacles(parts: Parts, constructor: Constructor, form: Form) -> list[str]:
     """Every reason why a form does not mean these parts."""
+    if parts.base.startswith(f"{AVERAGED}("):
+        return ["the average is of points without the decay, which is around it"]
     reasons = []
     for term, (here, there) in differences(parts.base, form.rule).items():
         if term in IDLE and not parts.hyper.get(IDLE[term]):
@@ -206,6 +209,7 @@ AROUND_WORDS = dict(
         (
             *("coupled weight decay", "decoupled weight decay", "decoupled weight decay before the step"),
             *("maximize", "decay of lr", "clipping by value", "clipping by norm", "clipping by global norm"),
+            "average of the parameters",
         ),
         strict=True,
     )

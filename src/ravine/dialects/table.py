@@ -5,7 +5,7 @@ from __future__ import annotations
 import numbers
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,8 @@ class Form:
     or which value they must have. `start` gives slots that don't start as the rule says: a number, or the argument that
     tells. `state` maps slots, and "t" where a step count is kept, to the framework's names; a minus sign in front says
     that the framework stores the negative. `tall` is what other names `state` has for a matrix that is higher than
-    wide. `fixed` holds hyperparameters that the framework gives no choice of.
+    wide. `fixed` holds hyperparameters that the framework gives no choice of. `whole` names the average that is kept of
+    a vector in place of means over rows and columns, and `idle` what is kept, as zero, without being read.
     """
 
     rule: str
@@ -32,6 +33,8 @@ class Form:
     state: Mapping[str, str] = field(default_factory=dict)
     fixed: Mapping[str, float] = field(default_factory=dict)
     tall: Mapping[str, str] = field(default_factory=dict)
+    whole: str = ""
+    idle: tuple[str, ...] = ()
 
     def state_of(self, shape: tuple[int, ...]) -> Mapping[str, str]:
         """The framework's names of the state of a parameter of a shape."""
@@ -40,12 +43,27 @@ class Form:
 
 @dataclass(frozen=True)
 class Wrap:
-    """A transform that an argument turns on; `hyper` is the hyperparameter that takes the argument's value, if any."""
+    """A transform that an argument turns on; `hyper` is the hyperparameter that takes the argument's value, if any.
+
+    `value` is the argument that gives the value, where that is another one, and `state` what the transform's own slots
+    are called.
+    """
 
     transform: str
     argument: str
     hyper: str = ""
     when: Mapping[str, bool | str] = field(default_factory=dict)
+    value: str = ""
+    state: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gives(self) -> str:
+        """The argument that gives the hyperparameter's value."""
+        return self.value or self.argument
+
+    def is_on(self, arguments: Arguments) -> bool:
+        """Whether these arguments turn it on."""
+        return bool(arguments.get(self.argument)) and holds(self.when, arguments)
 
 
 NAMED = {"decoupled_weight_decay(adam)": "adamw"}
@@ -71,20 +89,23 @@ class Table:
     @cached_property
     def used(self) -> frozenset[str]:
         """The arguments that touch the arithmetic."""
-        return frozenset((*self.options, *(place(a)[0] for f in self.forms for a in f.names.values())))
+        names = (place(a)[0] for f in self.forms for a in f.names.values())
+        return frozenset((*self.options, *names, *(w.gives for w in self.wraps)))
 
     def form(self, arguments: Arguments) -> Form:
         """The arithmetic that these arguments choose."""
-        return next(f for f in self.forms if holds(f.when, arguments))
+        found = next(f for f in self.forms if holds(f.when, arguments))
+        added = {slot: key for w in self.wraps if w.is_on(arguments) for slot, key in w.state.items()}
+        return replace(found, state={**found.state, **added}) if added else found
 
     def choose(self, arguments: Arguments) -> tuple[str, dict[str, str]]:
         """The name of the rule that these arguments choose, and the argument that each of its hyperparameters is."""
         form = self.form(arguments)
         name, names = form.rule, dict(form.names)
         for wrap in self.wraps:
-            if arguments.get(wrap.argument) and holds(wrap.when, arguments):
+            if wrap.is_on(arguments):
                 name = f"{wrap.transform}({name})"
-                names |= {wrap.hyper: wrap.argument} if wrap.hyper else {}
+                names |= {wrap.hyper: wrap.gives} if wrap.hyper else {}
         return NAMED.get(name, name), names
 
 

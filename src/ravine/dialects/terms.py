@@ -14,8 +14,12 @@ from ravine.trace.graph import Graph, Node, node, substitute, topological
 
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm")
 DECOUPLED = ("decoupled_weight_decay", "weight_decay_first")
-AROUND = ("weight_decay", *DECOUPLED, "maximize", "lr_decay", *CLIPS)
+AVERAGED = "ema_weights"
+AROUND = ("weight_decay", *DECOUPLED, "maximize", "lr_decay", *CLIPS, AVERAGED)
 """Transforms that don't change the equation inside them."""
+
+AVERAGE = "average"
+"""The slot that averaging the parameters adds. It starts at the first step's x, whatever it is before."""
 
 METHODS = (
     *("rmsprop", "adagrad", "adadelta", "adamax", "amsgrad", "nadam", "radam", "adam", "lion", "muon"),
@@ -33,14 +37,15 @@ IDLE = {"second ε": "eps_root", "decay": "weight_decay"}
 
 def hyperparameter(transform: str) -> str:
     """What a transform of those above calls its hyperparameter, if it has one."""
-    return "weight_decay" if transform in DECOUPLED else transform
+    return {**dict.fromkeys(DECOUPLED, "weight_decay"), AVERAGED: "ema_decay"}.get(transform, transform)
 
 
 @dataclass(frozen=True)
 class Parts:
     """A recipe taken apart: the innermost equation, its values and starts, and the transforms around it.
 
-    `wraps` maps a transform to its hyperparameter's value (None where it has none); a decay of zero is left out.
+    `wraps` maps a transform to its hyperparameter's value (None where it has none); a decay of zero is left out, but
+    not an average that forgets all.
     `order` names the transforms that don't commute, outermost first.
     """
 
@@ -56,13 +61,17 @@ def take_apart(recipe: Recipe) -> Parts:
     name, hyper = UNNAMED.get(recipe.rule.name, recipe.rule.name), dict(recipe.hyper)
     wraps: dict[str, float | None] = {}
     while (found := re.fullmatch(r"(\w+)\((.+)\)", name)) and found[1] in AROUND and found[1] not in wraps:
+        if found[1] == AVERAGED and set(DECOUPLED) & wraps.keys():
+            break  # the average is of points without the decay
         value = hyper.pop(hyperparameter(found[1]), None)
-        if value != 0:
+        if value != 0 or found[1] == AVERAGED:
             wraps[found[1]] = value
         name = UNNAMED.get(found[2], found[2])
     start = {n: recipe.start.get(n, s.start) for n, s in recipe.rule.slots.items()}
-    # Decoupled decay touches the step alone, so it commutes with what touches g alone.
-    order = tuple(n for n in wraps if n not in DECOUPLED or "lr_decay" in wraps)
+    if AVERAGED in wraps:
+        del start[AVERAGE]
+    # Decoupled decay touches the step alone, so it commutes with what touches g alone, and so does an average outside.
+    order = tuple(n for n in wraps if n != AVERAGED and (n not in DECOUPLED or "lr_decay" in wraps))
     return Parts(name, MappingProxyType(hyper), MappingProxyType(start), MappingProxyType(wraps), order)
 
 

@@ -244,6 +244,7 @@ def ASGD(
         "adafactor_torch",
         {**LR, "decay": "-beta2_decay", "eps": "eps[0]", "eps_scale": "eps[1]", "threshold": "d"},
         state={"t": "step", "row": "row_var", "col": "col_var"},
+        whole="variance",
     ),
     wraps=(Wrap("decoupled_weight_decay", "weight_decay", "weight_decay"), MAXIMIZE),
 )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ravine import userfile
-from ravine.errors import unknown
+from ravine.errors import unknown, with_article
 
 NAMED = re.compile(r"(.+\.py|[A-Za-z_]\w*(\.\w+)*):[A-Za-z_]\w*")
 """FILE.py:NAME or MODULE:NAME."""
@@ -39,7 +39,7 @@ def load_factory(reference: str) -> Callable[..., torch.optim.Optimizer]:
     """
     found = _named(reference, "function")
     if not callable(found):
-        raise TypeError(f"{reference} is no function but a {type(found).__name__}")
+        raise TypeError(f"{reference} is no function but {with_article(type(found).__name__)}")
     made: Callable[..., torch.optim.Optimizer] = found
     return made
 

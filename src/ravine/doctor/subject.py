@@ -23,6 +23,7 @@ from ravine.doctor.trials import (
     seed,
     set_gradients,
 )
+from ravine.errors import with_article
 
 
 class Stopped(Exception):  # noqa: N818 - it is the optimizer that erred
@@ -57,7 +58,7 @@ class Subject:
         with blame("constructing it"):
             made = self.construct(params, **{**self.options, **more})
             if not isinstance(made, Optimizer):
-                raise TypeError(f"it made a {type(made).__name__}, which is no torch.optim.Optimizer")
+                raise TypeError(f"it made {with_article(type(made).__name__)}, which is no torch.optim.Optimizer")
             if callable(train := getattr(made, "train", None)):  # schedule-free ones have modes, as modules have
                 train()
         return made

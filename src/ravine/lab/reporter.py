@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ravine.errors import with_article
+
 OUTPUT_CHARACTERS = 8000
 
 
@@ -109,7 +111,7 @@ def number(name: str, value: Any) -> float:
 def _shown(value: Any) -> str:
     shape = getattr(value, "shape", None)
     if shape is not None:
-        return f"a {type(value).__name__} of shape {tuple(shape)}"
+        return f"{with_article(type(value).__name__)} of shape {tuple(shape)}"
     return f"{str(value)[:80]!r}" if isinstance(value, str) else f"{value!r}"[:80]
 
 

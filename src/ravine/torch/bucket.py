@@ -17,6 +17,7 @@ from ravine.engines.fused.kernel import LATER, Table
 from ravine.engines.fused.staged import StagedTable
 from ravine.engines.fused.storage import ADDRESSES, CODED, LENGTH, NARROW, SIZES, Storage
 from ravine.engines.storage.codes import BLOCK, blocks
+from ravine.errors import with_article
 from ravine.torch import products
 from ravine.torch.codes import KINDS
 from ravine.torch.layout import is_dense
@@ -100,7 +101,7 @@ def storage(p: Tensor, g: Tensor, state: dict[str, Any], method: Method, how: Ho
 
 def _words(a: Any) -> str:
     if not isinstance(a, Tensor):
-        return f"a {type(a).__name__}"
+        return with_article(type(a).__name__)
     kind = "" if type(a) in PLAIN else f" of class {type(a).__name__}"
     return f"{str(a.dtype).removeprefix('torch.')}, {a.layout}, on {a.device}, of shape {tuple(a.shape)}{kind}"
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ravine.engines.fused.storage import SIZES, Storage
+from ravine.errors import with_article
 from ravine.torch import accelerator, local
 from ravine.torch.bucket import COUNTS, REAL, is_plain
 from ravine.torch.layout import is_dense
@@ -33,7 +34,7 @@ def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> t
     named = {"the parameter": p, "the gradient": g, **{key: state[key] for key in method.arrays.values()}}
     for name, a in named.items():
         if not isinstance(a, Tensor) or a.device != p.device:
-            where = a.device if isinstance(a, Tensor) else f"a {type(a).__name__}"
+            where = a.device if isinstance(a, Tensor) else with_article(type(a).__name__)
             raise RuntimeError(
                 f"{name} of a parameter of shape {tuple(p.shape)} on {p.device} is on {where}: "
                 f"all tensors of a parameter must be on its device"
