@@ -2,7 +2,7 @@
 
 Run it:      python examples/my_matrix_rule.py
 See it:      ravine explain examples/my_matrix_rule.py:row_sign
-Compare it:  ravine compare --optimizers adam,muon,examples/my_matrix_rule.py:row_sign
+Compare it:  ravine compare --optimizers adam,muon-set,examples/my_matrix_rule.py:row_sign
 """
 
 import ravine

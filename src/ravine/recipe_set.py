@@ -63,9 +63,9 @@ class RecipeSet(Mapping[str, Recipe]):
         lies between a parameter's and the output. `assign` gives the same as a table before anything is made.
 
         Or `params` maps every part to its tensors, or (name, tensor) pairs, whatever the parts' names; a part may be
-        empty. `options` are those of `ravine.torch.SetOptimizer`: `state_dtype` and the guards. Raises ValueError for a
-        part that is unknown or missing, as `roles` does, for a method of matrices on a vector, and where not all parts
-        have the same `clip_global_norm`, which is for all parameters together.
+        empty. `options` are those of `ravine.torch.SetOptimizer`: `state_dtype` and the guards. Raises TypeError for
+        bare parameters; ValueError for a part that is unknown or missing, as `roles` does, for a method of matrices on
+        a vector, and where not all parts have the same `clip_global_norm`, which is for all parameters together.
         """
         import torch
 
@@ -76,6 +76,11 @@ class RecipeSet(Mapping[str, Recipe]):
         kind = ModesSetOptimizer if has_modes(self.by_part.values()) else SetOptimizer
         if isinstance(params, torch.nn.Module):
             return kind.assigned(self.assign(params, told, no_decay, layer_decay), **options)
+        if not isinstance(params, Mapping):
+            raise TypeError(
+                "params must be the model, or a mapping from parts to parameters: from parameters alone it can't be "
+                f"told what each is for; got {type(params).__name__}"
+            )
         if told is not None or no_decay is not False or layer_decay != 1.0:
             raise ValueError("told, no_decay and layer_decay are for a model: give the model instead of its parameters")
         for part in params:

@@ -17,7 +17,7 @@ ELSEWHERE = re.compile(r"(?P<rule>.+):(?P<values>\w+=[^:]*)|(?P<called>.+)\((?P<
 CALLED = re.compile(r"[^()]*[.:]\w+\(")
 """What is called with arguments: a framework's constructor, or one of a package or a file."""
 SET = re.compile(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?\[(?P<parts>.*)\]\s*", re.DOTALL)
-SHORT_SET = re.compile(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>\w[\w()]*)-set\s*")
+SHORT_SET = re.compile(r"\s*(?:(?P<name>[\w .+-]+)=\s*)?(?P<rule>[^\[\]=,]+)-set\s*")
 REST = "adamw"
 """What a set in short has for everything but hidden matrices."""
 

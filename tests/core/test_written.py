@@ -88,7 +88,9 @@ def test_a_set_has_an_optimizer_for_each_part() -> None:
 
 def test_a_set_in_short() -> None:
     assert read_set("lion-set").recipes() == read_set("[hidden=lion,rest=adamw]").recipes()
-    assert read_set("x=weight_decay(lion)-set").parts["hidden"].rule == "weight_decay(lion)"
+    for rule in ("weight_decay(lion)", "my-rules/mine.py:rule", "keras.Lion"):
+        assert is_set(f"x={rule}-set")
+        assert read_set(f"x={rule}-set").parts["hidden"].rule == rule
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,11 @@ def test_optax_against_the_reference(rule: Rule) -> None:
 
 @pytest.mark.parametrize("rule", [*REDUCING, *MULTIPLYING], ids=lambda r: r.name)
 def test_a_torch_optimizer_follows_the_reference(rule: Rule) -> None:
-    """Parameters of several shapes, one of no elements, one that is laid out by columns; state saved and loaded."""
+    """Parameters of several shapes, one of no elements, one that is laid out by columns; state saved and loaded.
+    Vectors are refused where matrices are multiplied."""
     recipe = ravine.recipe(rule)
-    shapes = [(4, 3), (5,), (), (0, 3), (4, 2, 3, 3)]
+    vectors = [] if rule.graph.multiplies else [(5,), ()]
+    shapes = [(4, 3), *vectors, (0, 3), (4, 1), (1, 3), (4, 2, 3, 3)]
     params = [
         torch.nn.Parameter(torch.from_numpy(start(rule, s, "float32")[0]) if 0 not in s else torch.zeros(s))
         for s in shapes

@@ -171,7 +171,19 @@ def test_a_set_says_which_role_follows_what():
     described = parse("[hidden=lion,rest=adamw]")[0].describe()
     assert list(described["parts"]) == ["hidden matrices, convolutions", "everything else"]
     assert described["parts"]["everything else"].startswith("adamw(lr=0.001")
+    assert described["parts"]["everything else"].endswith("its lr 10 × that of lion")
     json.dumps(described)
+
+
+def test_a_part_is_a_framework_s_optimizer_or_a_rule_of_the_user_s(tmp_path: Path):
+    ours, theirs = parse("[hidden=keras.Muon[weight_decay=0.1],rest=keras.AdamW(beta_1=0.8)],torch.Muon-set")
+    assert "weight_decay=0.1" in ours.method.parts["hidden matrices, convolutions"]
+    assert ours.method.own["rest.beta1"].default == 0.8
+    assert theirs.method.own["hidden.weight_decay"].default == 0.1
+    file = tmp_path / "mine.py"
+    file.write_text("import ravine\n\n\n@ravine.rule\ndef own(g, *, lr=0.5):\n    return -lr * g\n")
+    (mine,) = parse(f"{file}:own-set")
+    assert (mine.name, mine.method.own["lr"].default) == ("own-set", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +196,8 @@ def test_a_set_says_which_role_follows_what():
         ),
         ("[hidden=lion[bta1=0.1],rest=adamw]", "did you mean 'beta1'"),
         ("lino-set", "did you mean 'lion'"),
+        ("torch.optim:Muon-set", "'torch.optim:Muon' is a torch optimizer, and the parts of a set are rules"),
+        ("[hidden=keras.Moun,rest=adam]", "did you mean 'Muon'"),
     ],
 )
 def test_a_mistake_in_a_set_is_named(text: str, message: str):

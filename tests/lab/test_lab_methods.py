@@ -13,9 +13,11 @@ pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
 
 from torch import nn
 
+from ravine.lab.compare import prepare
 from ravine.lab.contender import parse
 from ravine.lab.lookup import find
 from ravine.lab.making import build
+from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, FINISHED, Settings
 from ravine.lab.runner import run
 from ravine.lab.schedule import Schedule
@@ -115,6 +117,34 @@ def test_muon_steps_the_hidden_matrices_and_adamw_the_rest():
     record = ran("torch.optim:Muon")
     assert record.loss < 0.5 * record.curve["loss"][0]
     assert record.rates[-1] == 0
+
+
+def test_hidden_matrices_are_those_that_the_model_says_are():
+    class Looked(nn.Module):
+        def __init__(self, name):
+            super().__init__()
+            self.inner, self.head = nn.Linear(4, 4), nn.Linear(4, 2)
+            self.register_parameter(name, nn.Parameter(torch.ones(5, 4)))
+
+    def hidden(model):
+        muon = build(find("torch.optim:Muon"), {"lr": 0.5}, model).parts[0]
+        return [tuple(p.shape) for g in muon.param_groups for p in g["params"]]
+
+    assert hidden(Looked("pos_embed")) == [(4, 4)]
+    assert hidden(Looked("what_is_it")) == [(5, 4), (4, 4), (2, 4)]  # it can't be told: all of two dimensions
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "words"),
+    [
+        ("adam,[hidden=muon]", "muon can't step the model of digits: the set has no recipe for 3 parameters"),
+        ("muon[lr=0.1]", "and parameter 1 of shape (64,) is none: .* that is muon-set"),
+        ("keras.Muon", "is none: .* that is keras.Muon-set"),
+    ],
+)
+def test_what_can_not_step_the_model_is_refused_before_anything_runs(optimizers, words):
+    with pytest.raises(ValueError, match=words.replace("(", r"\(").replace(")", r"\)")):
+        prepare("digits", parse(optimizers), Protocol(steps=1))
 
 
 def test_several_go_on_from_their_state():

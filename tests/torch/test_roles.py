@@ -295,6 +295,26 @@ def test_a_method_of_matrices_steps_each_expert_alone_and_refuses_vectors() -> N
         recipes(rest=recipe("muon")).torch(Model())
 
 
+def test_vectors_are_refused_where_matrices_are_multiplied() -> None:
+    vector, row = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(1, 3))
+    with pytest.raises(ValueError, match=r"muon works on matrices, and bias of shape \(3,\) is none"):
+        recipe("muon").torch([("weight", row), ("bias", vector)])
+    whole = recipe("muon").torch([row])
+    with pytest.raises(ValueError, match=r"parameter 0 of shape \(3,\)"):
+        whole.add_param_group({"params": vector})
+    assert len(whole.param_groups) == 1
+    with pytest.raises(ValueError, match=r"parameter 0 of shape \(3,\)"):
+        recipes(hidden=recipe("muon"), rest=recipe("adamw")).torch({"hidden": [vector], "rest": [row]})
+    with pytest.raises(TypeError, match=r"a mapping from parts to parameters.* got list"):
+        recipes(hidden=recipe("muon"), rest=recipe("adamw")).torch([row, vector])
+
+
+def test_a_matrix_of_one_row_or_column_is_a_matrix() -> None:
+    model = nn.Sequential(nn.Linear(4, 1), nn.Linear(1, 4), nn.Linear(4, 3))
+    optimizer = recipes(hidden=recipe("muon"), rest=recipe("adamw")).torch(model)
+    assert optimizer.param_groups[0]["param_names"] == ["0.weight", "1.weight"]
+
+
 LAB = ["digits", "digits-cnn", "digits-resnet", "denoise", "stdlib-lm", "stdlib-gpt"]
 
 

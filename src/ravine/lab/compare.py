@@ -23,6 +23,7 @@ from ravine.lab.protocol import Protocol
 from ravine.lab.records import FAILED, Record, Settings
 from ravine.lab.results import Results
 from ravine.lab.store import Claim, Store
+from ravine.lab.task import Task
 
 OnRecord = Callable[[Record | None, int], None]
 """Called with each record as it comes, or None at the start, and the number of runs that are done."""
@@ -32,11 +33,31 @@ PATIENCE = 1.0
 
 
 def prepare(spec: str, contenders: Sequence[Contender], protocol: Protocol) -> Results:
-    """Results without records: everything that is known before the first run."""
+    """Results without records: everything that is known before the first run. Raises ValueError where a rule can't step
+    a parameter of the task's model, or a set has no rule for it."""
     task: Any = tasks.find(spec)
+    if isinstance(task, Task):
+        _check(task, contenders)
     described = {"spec": spec, "digest": tasks.digest(spec), "files": [_relative(f) for f in tasks.covered(spec)]}
     described |= {n: getattr(task, n) for n in ("name", "title", "about", "batch_size", "evaluations")}
     return Results(described, protocol, [c.describe() for c in contenders], environment())
+
+
+def _check(task: Task, contenders: Sequence[Contender]) -> None:
+    """Raise ValueError where a contender can't step the task's model."""
+    from ravine.lab.making import build
+
+    choosy = [c for c in contenders if c.method.is_choosy]
+    try:
+        model = task.model() if choosy else None
+    except Exception:  # whatever it is, a run will tell
+        return
+    for contender in choosy:
+        try:
+            build(contender.method, contender.fixed, model)
+        except ValueError as error:
+            here = "" if contender.method.parts else f"; in a comparison that is {contender.rule}-set"
+            raise ValueError(f"{contender.name} can't step the model of {task.name}: {error}{here}") from error
 
 
 def _relative(file: Path) -> str:

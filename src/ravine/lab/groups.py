@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
 
+from ravine.torch.roles import roles
+
 Group = dict[str, Any]
 HIDDEN = "_ravine_hidden"
-"""Marks parameters of a model that are matrices between its layers: neither embeddings nor the last layer's."""
+"""Marks parameters of a model by whether they are matrices between its layers."""
 
 
 def tensor(parameter: Any) -> Tensor:
@@ -19,8 +22,8 @@ def tensor(parameter: Any) -> Tensor:
 
 
 def split_matrices(params: Any) -> tuple[list[Group], list[Group]]:
-    """(the groups of hidden matrices, those of everything else). Of parameters that don't come from a model, all with
-    two dimensions count as hidden matrices."""
+    """(the groups of hidden matrices, those of everything else). Of parameters that don't come from a model, or
+    from one of which `ravine.torch.roles` can't tell, all with two dimensions count as hidden matrices."""
     matrices: list[Group] = []
     others: list[Group] = []
     for group in in_groups(params):
@@ -49,9 +52,7 @@ def in_groups(params: Any) -> list[Group]:
 
 
 def _mark(model: nn.Module) -> None:
-    """Tell hidden matrices from embeddings and from the last layer's weight."""
-    weights = [p for p in model.parameters() if p.ndim == 2]
-    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    linear = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    for p in weights:
-        setattr(p, HIDDEN, id(p) not in embeddings and not (len(linear) > 1 and p is linear[-1]))
+    """Tell hidden matrices from all else, where the model says what its parameters are for."""
+    with contextlib.suppress(ValueError):
+        for place in roles(model).values():
+            setattr(place.tensor, HIDDEN, place.role == "matrix")

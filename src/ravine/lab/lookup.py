@@ -10,9 +10,10 @@ from functools import cache
 from typing import Any, cast
 
 import ravine
-from ravine import dialects, spelling
+from ravine import spelling
 from ravine.hyperparameter import Hyperparameter
 from ravine.lab import imported, sets
+from ravine.lab.dialect import from_dialect, is_dialect
 from ravine.lab.method import Method
 from ravine.lab.space import default_span
 from ravine.trace import mathml
@@ -20,8 +21,6 @@ from ravine.trace import mathml
 CALL = re.compile(r"(?P<target>[^()]+)(?:\((?P<options>.*)\))?")
 TYPICAL = (1024, 1024)
 """The shape of the matrix for which state is counted by parameter."""
-
-DIALECT = re.compile(r"(?:\w+\.)+\w+")
 
 
 @cache
@@ -43,7 +42,7 @@ def find(spec: str) -> Method:
         found = imported.in_file(target)
         if not isinstance(found, ravine.Rule):
             return imported.from_file(spec, target, found, arguments(match["options"] if match else ""))
-    elif DIALECT.fullmatch(target):
+    elif is_dialect(target):
         return _from_dialect(spec)
     return _from_rule(spec)
 
@@ -51,7 +50,7 @@ def find(spec: str) -> Method:
 def is_call(rule: str) -> bool:
     """Whether a text names what is called with arguments of its own, not a rule of the family."""
     target = rule.partition("(")[0].strip()
-    return ":" in target or bool(DIALECT.fullmatch(target))
+    return ":" in target or is_dialect(target)
 
 
 def arguments(text: str | None) -> dict[str, Any]:
@@ -72,22 +71,13 @@ def _from_rule(spec: str) -> Method:
         *(spec, rule.name, rule.title, rule.paper, rule.equation(), mathml.equation(rule), rule.hyperparameters),
         build=lambda params, values: chosen.replace(**values).torch(params),
         state_bytes=round(rule.state_bytes(TYPICAL) / math.prod(TYPICAL)),
+        is_choosy=rule.graph.multiplies,
     )
 
 
 def _from_dialect(spec: str) -> Method:
-    """The rule that a framework's constructor means. Its values are the defaults, the rule's own say where to search;
-    a learning rate that must be given, as TensorFlow's, has the rule's own default as well."""
-    constructor, given = dialects.parse(spec)
-    if beside := getattr(constructor, "beside", ()):
-        raise ValueError(f"optimizer {spec!r}: {', '.join(beside)} is in no recipe, and would be left out")
-    wanted = [n for n in constructor.defaults if constructor.is_required(n) and n not in given]
-    try:
-        chosen = constructor(**given, **{n: [] if n == "params" else 0.001 for n in wanted})
-    except TypeError as error:
-        raise ValueError(f"optimizer {spec!r}: {error}") from None
-    if "learning_rate" in wanted:
-        chosen = chosen.replace(lr=chosen.rule.hyperparameters["lr"].default)
+    """The rule of a framework's constructor. Its values are the defaults; the rule's own say where to search."""
+    constructor, chosen = from_dialect(spec)
     inner = _from_rule(chosen.rule.name)
     own = {n: Hyperparameter(chosen.hyper[n], h.range) for n, h in inner.own.items()}
     start = "".join(f"; {slot} starts at {value:g}" for slot, value in chosen.start.items())
@@ -105,6 +95,7 @@ def _from_dialect(spec: str) -> Method:
         state_bytes=inner.state_bytes,
         spans={n: default_span(chosen.rule, n) for n in _implied(inner)},
         arguments=frozenset(constructor.defaults),
+        is_choosy=inner.is_choosy,
     )
 
 

@@ -38,6 +38,7 @@ class Method:
     their defaults; `schedule` the one that it is used with, if it is bound to one. `state_bytes` is None if unknown.
     `arguments` are what its constructor takes besides, `group_keys` what a group of parameters may hold besides.
     `parts`, of a set of recipes, says what each is for; then `build` takes the model, and the roles that don't decay.
+    `is_choosy` says that it refuses parameters of some shapes or roles as soon as it is made.
     """
 
     spec: str
@@ -54,6 +55,7 @@ class Method:
     arguments: frozenset[str] = frozenset()
     group_keys: frozenset[str] = frozenset()
     parts: Mapping[str, str] = field(default_factory=dict)
+    is_choosy: bool = False
 
     @property
     def hyperparameters(self) -> Mapping[str, Hyperparameter]:

@@ -8,6 +8,7 @@ from typing import Any
 from ravine import spelling
 from ravine.errors import unknown
 from ravine.hyperparameter import Hyperparameter
+from ravine.lab.dialect import from_dialect, is_dialect
 from ravine.lab.method import TRAINING, Method
 from ravine.lab.space import Span, default_span, given_span
 from ravine.recipe import Recipe, recipe
@@ -39,16 +40,16 @@ def read(spec: str) -> tuple[dict[str, Recipe], dict[str, Span]]:
     for part, one in written.parts.items():
         if part not in ROLES:
             raise unknown(f"part of {spec!r}", part, ROLES)
-        values = dict(one.values)
+        values, held = dict(one.values), _recipe(one.rule)
         for key, value in one.values.items():
             low, dots, high = value.partition("..")
             if dots:
                 try:
-                    spans[f"{part}.{key}"] = given_span(recipe(one.rule).rule, key, float(low), float(high))
+                    spans[f"{part}.{key}"] = given_span(held.rule, key, float(low), float(high))
                 except ValueError as error:
                     raise ValueError(f"part {part!r} of {spec!r}: {error}") from None
                 del values[key]
-        found[part] = one._replace(values=values).recipe()
+        found[part] = held.replace(**one._replace(values=values).numbers())
     return found, spans
 
 
@@ -73,7 +74,7 @@ def from_set(spec: str) -> Method:
     def build(model: Any, values: Mapping[str, float], no_decay: tuple[str, ...] = ()) -> Any:
         return recipes(**dict(_valued(by_part, free, values))).torch(model, no_decay=no_decay)
 
-    name = spec if not spec.startswith("[") else "+".join(r.rule.name for r in by_part.values())
+    name = spec.rpartition(":")[2] if not spec.startswith("[") else "+".join(r.rule.name for r in by_part.values())
     titles = [f"{chosen.rule.title} for {' and '.join(ROLES[part])}" for part, chosen in by_part.items()]
     equations = [f"{', '.join(ROLES[part])}: {chosen}\n{chosen.rule.equation()}" for part, chosen in by_part.items()]
     formulas = "".join(mathml.equation(chosen.rule) for chosen in by_part.values())
@@ -82,8 +83,30 @@ def from_set(spec: str) -> Method:
         *(spec, name, ", ".join(titles), "; ".join(papers), "\n".join(equations), formulas, own),
         build=build,
         spans=spans,
-        parts={", ".join(ROLES[part]): str(chosen) for part, chosen in by_part.items()},
+        parts={", ".join(ROLES[part]): _told(by_part, free, part) for part in by_part},
+        is_choosy=True,
     )
+
+
+def _recipe(rule: str) -> Recipe:
+    """What a part names: a rule, or a framework's optimizer by its dialect's spelling."""
+    module, colon, name = rule.partition(":")
+    if colon and not module.endswith(".py"):
+        raise ValueError(
+            f"{rule!r} is a torch optimizer, and the parts of a set are rules, as muon, or as torch.{name}"
+        )
+    return from_dialect(rule)[1] if is_dialect(rule) else recipe(rule)
+
+
+def _told(by_part: Mapping[str, Recipe], free: list[str], part: str) -> str:
+    """What a part follows, in words; and where its rate hangs on another's, how."""
+    if part not in free[1:]:
+        return str(by_part[part])
+    return f"{by_part[part]}, its lr {_ratio(by_part, free, part):g} × that of {by_part[free[0]].rule.name}"
+
+
+def _ratio(by_part: Mapping[str, Recipe], free: list[str], part: str) -> float:
+    return by_part[part].hyper["lr"] / by_part[free[0]].hyper["lr"]
 
 
 def is_searched(spec: str) -> dict[str, Span]:
@@ -99,6 +122,5 @@ def _valued(
     for part, chosen in by_part.items():
         mine = {n.partition(".")[2]: v for n, v in shared.items() if n.startswith(f"{part}.")}
         if part in free and "lr" in values:
-            ratio = chosen.hyper["lr"] / by_part[free[0]].hyper["lr"]
-            mine["lr"] = values["lr"] * ratio
+            mine["lr"] = values["lr"] * _ratio(by_part, free, part)
         yield part, chosen.replace(**mine)

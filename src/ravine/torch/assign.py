@@ -12,7 +12,8 @@ from ravine.errors import unknown
 from ravine.recipe import Recipe
 from ravine.recipe import recipe as make_recipe
 from ravine.torch.role_words import ROLES, table
-from ravine.torch.roles import Placed, Roles, is_vector, roles
+from ravine.torch.roles import Placed, Roles, roles
+from ravine.torch.vectors import refuse_vector
 from ravine.transforms import stacked
 
 PARTS: Mapping[str, tuple[str, ...]] = {
@@ -24,8 +25,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 UNDECAYED = ("embedding", "gain", "bias")
 """The roles that `no_decay=True` means."""
-
-MATRIX_OPERATIONS = {"matmul", "transpose", "newton_schulz"}
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,5 @@ def _assigned(
     if place.matrices > 1 and not recipe.rule.stepped.graph.is_elementwise:
         remarks.append("each matrix alone")
         recipe = make_recipe(stacked(recipe.rule), start=recipe.start, **recipe.hyper)
-    check(recipe, place.name, place.tensor)
+    refuse_vector(recipe.rule, place.name, place.tensor)
     return Assigned(place, part, recipe, "; ".join(remarks))
-
-
-def check(recipe: Recipe, name: str, tensor: Tensor) -> None:
-    """Raise ValueError where a method of matrices is to step a vector."""
-    if is_vector(tensor) and any(n.op in MATRIX_OPERATIONS for n in recipe.rule.graph.nodes):
-        raise ValueError(
-            f"{recipe.rule.name} works on matrices, and {name} of shape {tuple(tensor.shape)} is none: give gains "
-            f"and biases another rule, as in recipes(hidden=recipe({recipe.rule.name!r}), rest=recipe('adamw'))"
-        )

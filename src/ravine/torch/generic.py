@@ -12,6 +12,7 @@ from ravine.recipe import Recipe
 from ravine.torch.kept import Kept
 from ravine.torch.method import Method, method
 from ravine.torch.stepper import Stepper
+from ravine.torch.vectors import refuse_vectors
 
 
 class RuleOptimizer(Stepper):
@@ -40,6 +41,11 @@ class RuleOptimizer(Stepper):
         self._recipe = recipe
         rule = transforms.stored_at_look_ahead(recipe.rule.stepped)
         self._found = method(rule, start=recipe.start, dtype=self.state_dtype)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group. Raises as torch does, and ValueError where a rule that multiplies matrices is given a vector."""
+        super().add_param_group(param_group)
+        refuse_vectors(self.recipe.rule, self.param_groups)
 
     def _method(self, group: Mapping[str, Any]) -> Method:
         return self._found

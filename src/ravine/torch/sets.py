@@ -15,6 +15,7 @@ from ravine.torch.kept import Kept
 from ravine.torch.method import Method, method
 from ravine.torch.role_words import table
 from ravine.torch.stepper import Stepper
+from ravine.torch.vectors import refuse_vectors
 
 RULE, START = "rule", "start"
 """Keys of a group: its rule's name, and what its slots start at where the recipe says so."""
@@ -52,6 +53,7 @@ class SetOptimizer(Stepper):
         if isinstance(param_group, dict):
             param_group = self._spelled(param_group)
         super().add_param_group(param_group)
+        refuse_vectors(self._recipes[_key(self.param_groups[-1])].rule, self.param_groups)
 
     def _spelled(self, group: dict[str, Any]) -> dict[str, Any]:
         """A group with its recipe as plain values."""

@@ -134,6 +134,11 @@ class Graph:
         """Whether each element is computed from those at the same place alone, whatever shape the arrays have."""
         return not any(n.op in CUTS or n.op == "size" for n in self.nodes)
 
+    @cached_property
+    def multiplies(self) -> bool:
+        """Whether matrices are multiplied, which of a vector makes little sense."""
+        return any(n.op in PRODUCTS for n in self.nodes)
+
     @property
     def outputs(self) -> tuple[Node, ...]:
         """The step, then the new slots, as the rule returns them."""

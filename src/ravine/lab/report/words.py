@@ -157,7 +157,8 @@ def notes(results: Results, made: Summary) -> str:
     )
     if pruned:
         text += f" {pruned} of {trials} tuning runs were stopped early; scored runs never are."
-    return text
+    sets = [f" {c['name']} is {c['title']}." for c in results.contenders if c.get("parts")]
+    return text + "".join(sets)
 
 
 def _mean(made: Summary) -> str:
