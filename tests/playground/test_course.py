@@ -33,7 +33,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     write(folder / "playground.html")
     course.write(folder)
-    (folder / "index.html").touch()  # the site's front page
+    for name in ("index.html", "claims.html"):  # of the docs
+        (folder / name).touch()
     return folder
 
 
@@ -100,6 +101,11 @@ def test_a_lesson_plays_in_its_place_and_hides_its_answer(site: Path, browser: A
     browser.switch_to.frame(frame)
     WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", ".card"))
     assert len(browser.find_elements("css selector", ".card")) == 4
+    inside = "return document.documentElement.scrollHeight - innerHeight"
+    WebDriverWait(browser, 10).until(lambda b: b.execute_script(inside) == 0)  # all of it is seen
+    assert browser.find_element("css selector", ".versus select").is_displayed()
+    browser.find_element("css selector", ".inside details summary").click()
+    WebDriverWait(browser, 10).until(lambda b: b.execute_script(inside) == 0)
     parts = {".stage": True, ".player": True, ".top": False, ".scenario": False}
     assert {s: browser.find_element("css selector", s).is_displayed() for s in parts} == parts
     browser.find_element("css selector", '[aria-label="One step forward"]').click()
@@ -160,3 +166,23 @@ def test_both_charts_of_a_lesson_are_seen_without_scrolling(site: Path, browser:
     assert max(bottoms) <= browser.execute_script("return window.innerHeight")
     assert min(bottoms) > 40  # the start is in the picture, not at its edge
     browser.switch_to.default_content()
+
+
+def test_a_phone_shows_the_picture_and_a_way_past_it(site: Path, browser: Any) -> None:
+    """A frame that fills the screen could not be scrolled past; no line of Adam's equation is cut."""
+    metrics = {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        browser.get((site / "course" / "adam.html").as_uri())
+        frame = browser.find_element("css selector", "iframe")
+        assert browser.execute_script("return document.documentElement.scrollWidth") == 360
+        browser.switch_to.frame(frame)
+        WebDriverWait(browser, 30).until(lambda b: b.find_elements("css selector", ".card"))
+        parts = [browser.find_element("css selector", part) for part in (".equation", ".axes .slots", "html")]
+        wide = "return arguments[0].scrollWidth - arguments[0].clientWidth"
+        assert [browser.execute_script(wide, part) for part in parts] == [0, 0, 0]
+        browser.switch_to.default_content()
+        assert 400 < frame.rect["height"] <= 0.9 * 640
+    finally:
+        browser.switch_to.default_content()
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -51,9 +51,9 @@ def test_a_line_s_error_is_told_and_its_least_loss_known(page: Page) -> None:
     error = np.sqrt(np.mean((r.x[-1, 0] * rows[:, 0] + r.x[-1, 1] - rows[:, 1]) ** 2))
     assert page.find(".reading-of-fit").text == f"Momentum (heavy ball): root mean square error {error:.3g}"
     assert page.find(".chart .head .hint:last-child").text == "above the minimum"
-    assert [c.text for c in page.all(".axes tbody td:nth-child(2)")] == ["0.1715", "18.05"]
+    assert [c.text for c in page.all(".axes tbody tr:first-child td")] == ["0.1715", "18.05"]
     page.type(page.named("centred, exact value"), "1" + page.keys.TAB)
-    assert [c.text for c in page.all(".axes tbody td:nth-child(2)")] == ["1", "3.096"]
+    assert [c.text for c in page.all(".axes tbody tr:first-child td")] == ["1", "3.096"]
 
 
 def test_batches_are_for_data_only(page: Page) -> None:

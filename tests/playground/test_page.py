@@ -569,7 +569,8 @@ def test_a_bowl_is_shown_along_its_own_axes(page: Page) -> None:
     page.open("surface=oblong_bowl&param=tilt:0.5&start=-4,1&opt=gd,lr=0.08&opt=momentum,lr=0.03,mu=0.8&opt=adam&t=40")
 
     def rows() -> list[list[str]]:
-        return [[c.text for c in row.find_elements("css selector", "td")] for row in page.all(".axes tbody tr")]
+        found = [[c.text for c in row.find_elements("css selector", "td")] for row in page.all(".axes tbody tr")]
+        return [list(column) for column in zip(*found, strict=True)]
 
     along, across = rows()
     assert (along[0], across[0]) == ("1", "20")

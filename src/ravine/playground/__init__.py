@@ -17,13 +17,13 @@ from ravine.registry import rules
 from ravine.rule import Rule
 from ravine.trace.graph import CUTS
 
-STYLES = ("base", "layout", "stage", "panels", "inside", "narrow", "print")
+STYLES = ("base", "layout", "stage", "panels", "inside", "narrow", "embed", "print")
 """The parts of the page's style, in `page/style`: a later one overrides earlier ones."""
 
 
 def html(extra: Iterable[Rule] = ()) -> str:
     """The page as text: every rule of the family, and `extra` ones of your own."""
-    body = "html, body { margin: 0; }\n#ravine { min-height: 100vh; }\n"
+    body = "html, body { margin: 0; }\n#ravine:not(.embed) { min-height: 100vh; }\n"
     style = body + stylesheet()
     source = "\n" + script("page.js", extra)
     return Template((PAGE / "index.html").read_text(encoding="utf-8")).substitute(

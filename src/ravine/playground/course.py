@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 import sys
 from html import escape
 from pathlib import Path
@@ -18,6 +19,7 @@ from ravine.playground.presets import PRESETS
 from ravine.playground.scene import scene, view
 from ravine.simulate import figures
 from ravine.simulate.runs import Run
+from ravine.trace.text import TextPrinter
 
 STYLE = """
 :root { color-scheme: light dark; }
@@ -30,7 +32,9 @@ a { color: light-dark(#0b5394, #8ec5ff); }
 nav { display: flex; flex-wrap: wrap; gap: .4rem 1.4rem; font-size: .95rem; }
 figure { margin: 1rem 0; }
 figure svg { width: 100%; height: auto; background: #fff; border-radius: 8px; }
-iframe { width: 100%; height: 46rem; border: 1px solid light-dark(#e2e3df, #2c3238); border-radius: 10px; }
+iframe { width: 100%; height: var(--whole, 46rem); }
+iframe { border: 1px solid light-dark(#e2e3df, #2c3238); border-radius: 10px; }
+@media (max-width: 44rem) { iframe { height: min(46rem, 88svh); } }
 .predict { border-left: 4px solid light-dark(#2a7fc1, #3f94d6); padding-left: .9rem; font-size: 1.15rem; }
 details { margin: .6rem 0 1.6rem; }
 summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
@@ -41,6 +45,7 @@ li { margin: .35rem 0; }
   iframe { display: none; }
   figure[hidden] { display: block !important; }
   details::details-content { content-visibility: visible; }
+  summary { list-style: none; }
 }
 """
 SCRIPT = """
@@ -50,7 +55,14 @@ live.src = still.dataset.live;
 live.title = "The playground with this lesson's scenario";
 still.before(live);
 still.hidden = true;
+addEventListener("message", ({ source, data }) => {
+  const height = data?.ravine?.height;
+  const isItsOwn = source === live.contentWindow && height > 0 && height < 6000;
+  if (isItsOwn) live.style.setProperty("--whole", `${height + 12}px`);
+});
 """
+
+_LINK = re.compile(r"\[([^]]+)\]\(([^)]+)\)")
 
 
 def write(folder: Path) -> list[Path]:
@@ -71,12 +83,13 @@ def page(lesson: Lesson) -> str:
     if not lesson.holds(numbers):
         raise ValueError(f"lesson {lesson.name}: its text does not hold for {numbers}")
 
-    def say(text: str) -> str:
-        return escape(text.format(**numbers))
-
     k = LESSONS.index(lesson)
-    live = escape(f"../playground.html?embed#preset={lesson.preset}&t=0")
-    whole = live.replace("?embed", "")
+    whole = f"../playground.html#preset={lesson.preset}&t=0"
+    live = escape(whole.replace("#", "?embed#"))
+
+    def say(text: str) -> str:
+        return _LINK.sub(r'<a href="\2">\1</a>', escape(text.format(**numbers, whole=whole)))
+
     around = [
         f'<a href="{LESSONS[k - 1].name}.html" rel="prev">← {escape(LESSONS[k - 1].title)}</a>' if k else "",
         '<a href="index.html">The course</a>',
@@ -94,7 +107,7 @@ def page(lesson: Lesson) -> str:
 <p>{say(lesson.play)}</p>
 <figure data-live="{live}">{still(runs, view(preset.link))}
 <figcaption>{escape(preset.title)}, after all steps.</figcaption></figure>
-<p class="note"><a href="{whole}">The whole playground with this scenario</a></p>
+<p class="note"><a href="{escape(whole)}">The whole playground with this scenario</a></p>
 <h2>Explain</h2>
 {"".join(f"<p>{say(text)}</p>" for text in lesson.explain)}
 <h2>A question</h2>
@@ -154,7 +167,8 @@ def _label(r: Run, runs: list[Run]) -> str:
     """A run's title, with the knobs in which it differs from others of its rule."""
     twins = [other for other in runs if other.rule.name == r.rule.name]
     differing = [n for n in r.hyper if len({twin.hyper[n] for twin in twins}) > 1]
-    return ", ".join([r.rule.title, *(f"{n} {r.hyper[n]:g}" for n in differing)])
+    printer = TextPrinter()
+    return ", ".join([r.rule.title, *(f"{printer.name(n)} {r.hyper[n]:g}".replace("e-0", "e-") for n in differing)])
 
 
 def _document(title: str, body: str) -> str:

@@ -16,6 +16,7 @@ def _axes(s: Sequence[Run]) -> Numbers:
         "gradients": float(abs(rms.gradient[0, 1] / rms.gradient[0, 0])),
         "gd": float(abs(gd.step[0, 1] / gd.step[0, 0])),
         "rms": float(abs(rms.step[0, 1] / rms.step[0, 0])),
+        "steps": gd.steps,
         "crossings": int(np.sum(gd.x[1:, 1] * gd.x[:-1, 1] < 0)),
         "long": float(1 / np.sqrt(1 - rms.hyper["rho"])),
     }
@@ -61,11 +62,12 @@ BOWLS = (
             "Each coordinate is divided by the root of the average of its own squares, so a large gradient gets a "
             "small rate: RMSprop's first step is as long across as along, a ratio of {rms:.3g}, where gradient "
             "descent's is {gd:.2g}.",
-            "So it starts toward the middle at once, while gradient descent crosses the valley {crossings} times. The "
-            "average begins at zero, so this first step is {long:.2g} times too long, as in the lesson before.",
+            "So it starts toward the middle at once, while gradient descent crosses the valley in {crossings} of "
+            "{steps} steps. The average begins at zero, so this first step is {long:.2g} times too long, as in the "
+            "lesson before.",
         ),
         "Does that help on a valley that lies at 45 degrees?",
-        "Less: the rescaling is by coordinate. Move the knob tilt to 1 and see.",
+        "Less: the rescaling is by coordinate. Move the knob tilt to 1 in [the whole playground]({whole}) and see.",
         _axes,
         lambda n: abs(n["rms"] - 1) < 1e-6 and n["gd"] > 5 and n["crossings"] > 10,
     ),

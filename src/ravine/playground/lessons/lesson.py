@@ -1,7 +1,8 @@
 """What a lesson of the course is: a question, a picture to play with, and an explanation whose numbers are computed.
 
 A lesson's `numbers` come from the very runs that its picture shows; its text has places for them and none of its own.
-`holds` says whether what the text says of them is so: no page is written where it isn't.
+`holds` says whether what the text says of them is so: no page is written where it isn't. [words](address) are a link;
+`{whole}` is the address of the playground with the lesson's scenario.
 """
 
 from __future__ import annotations

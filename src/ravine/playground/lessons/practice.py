@@ -106,7 +106,7 @@ PRACTICE = (
         "bowl_lr",
         "Gradient descent with three learning rates: {small:g}, {good:g} and {large:g}. The steep axis has curvature "
         "{h:g}. Which of them get to the bottom?",
-        "Play it, then open the map of two knobs in the whole playground, for an optimizer with momentum.",
+        "Play it, then open the map of two knobs in [the whole playground]({whole}), for an optimizer with momentum.",
         (
             "The error along an axis of curvature h is multiplied by 1 − lr·h in each step, so 2/h = {bound:g} is the "
             "bound. At {large:g} the steep axis is multiplied by {grows:.3g} and grows.",
@@ -130,8 +130,9 @@ PRACTICE = (
             "{there} of the {count} is at the minimum at the end: RMSprop with momentum. Adam is {adam:.2g} away.",
             "A picture with one start and one setting proves nothing about training. Adaptive methods forgive a wrong "
             "learning rate, rescale what differs between parameters, and serve well where gradients are noisy or rare; "
-            "well tuned momentum may be as fast, and may generalise better. The page on claims measures such "
-            "sentences, with equal tuning for everybody; where you must choose, compare on your own task.",
+            "well tuned momentum may be as fast, and may generalise better. [The page on claims](../claims.html) "
+            "measures such sentences, with equal tuning for everybody; where you must choose, compare on your own "
+            "task.",
         ),
         "What would you try first on a new problem, and what second?",
         "AdamW with a few learning rates a factor of three apart, then momentum with as many; and keep the one that "

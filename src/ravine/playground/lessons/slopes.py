@@ -65,16 +65,16 @@ SLOPES = (
         "the others, and by how much, after {steps} steps?",
         "Play it, and watch the chart of step sizes. Then move μ and see where the speed settles.",
         (
-            "Adam's longest step is {adam:.3g} learning rates long: on a constant slope its average of gradients over "
-            "the root of its average of squares is one, from the first step on. It averages, and never adds up.",
-            "RMSprop with momentum adds up rescaled gradients. Its first step is {first:.3g} learning rates long, "
-            "since the average of squares begins at zero; its last is {last:.3g}, and the limit is 1/(1−μ) = "
+            "Adam's longest step is {adam:.3g} times the learning rate: on a constant slope its average of gradients "
+            "over the root of its average of squares is one, from the first step on. It averages, and never adds up.",
+            "RMSprop with momentum adds up rescaled gradients. Its first step is {first:.3g} times the learning rate, "
+            "since the average of squares begins at zero; its last is {last:.3g} times, and the limit is 1/(1−μ) = "
             "{limit:.3g}. On the way it passes the limit: {top:.3g} at step {at}.",
             "The denominators are alike. What differs is the momentum: of rescaled steps there, of the average before "
             "rescaling here.",
         ),
         "With μ = 0, what is left of RMSprop's momentum?",
-        "Nothing: it is RMSprop, whose steps settle at {rms:.3g} learning rate, as Adam's.",
+        "Nothing: it is RMSprop, whose steps settle at {rms:.3g} times the learning rate, as Adam's.",
         _slope,
         lambda n: abs(n["adam"] - 1) < 1e-6 and abs(n["last"] / n["limit"] - 1) < 0.01 and n["top"] > n["limit"],
     ),
@@ -87,7 +87,7 @@ SLOPES = (
         "Play it. The lower picture shows the position, time running down. Then give Adam ten times the learning rate.",
         (
             "RMSprop with momentum goes {reach:.3g} past the floor and Adam {adam_reach:.2g}: {times:.2g} times as "
-            "far, because it arrives at {speed:.3g} learning rates a step, and Adam at {adam_speed:.2g}.",
+            "far, because it arrives at {speed:.3g} times the learning rate a step, and Adam at {adam_speed:.2g}.",
             "Adam takes {adam_turning} steps from the floor to its turn and {adam_back} back, RMSprop with momentum "
             "{turning} and {back}. Adam's average of squares remembers the steep side for about 1/(1−β₂) steps, so the "
             "weak slope back hardly moves it.",
@@ -105,12 +105,12 @@ SLOPES = (
         "Step forward one by one, and watch v in the left chart and v̂ in the right one.",
         (
             "After a first gradient of one, m is {m:.3g} and v is {v:.2g}: both too small. Divided by 1 − βᵗ they are "
-            "one, and the first step is {hat:.3g} learning rate long.",
+            "one, and the first step is {hat:.3g} times the learning rate.",
             "Without the correction the steps are too long, not too short: v has the longer memory, stays too small "
-            "for longer than m, and divides. The first step is {first:.2g} learning rates long, and the longest "
-            "{top:.2g}, at step {at}.",
+            "for longer than m, and divides. The first step is {first:.2g} times the learning rate, and the "
+            "longest {top:.2g} times, at step {at}.",
         ),
-        "When does the correction stop to matter?",
+        "When does the correction stop mattering?",
         "When βᵗ is small for both: after a few times 1/(1−β₂) steps.",
         _bias,
         lambda n: abs(n["hat"] - 1) < 1e-6 and n["top"] > n["first"] > 3 and n["m"] < 0.2 and n["v"] < 0.01,

@@ -7,9 +7,9 @@ const SPAN = 10; // steps over which a factor is measured
 
 export class Axes {
   constructor() {
+    this.head = el("thead");
     this.body = el("tbody");
-    const heads = ["axis", "curvature h", "error", "factor a step", "in theory", "so it"].map((text) => el("th", { scope: "col" }, text));
-    const table = el("table", {}, el("thead", {}, el("tr", {}, ...heads)), this.body);
+    const table = el("table", {}, this.head, this.body);
     this.hint = el("p", { class: "hint" });
     this.element = el("section", { class: "axes", "aria-label": "Along the axes" }, el("h2", {}, "Along the bowl’s own axes"), el("div", { class: "slots" }, table), this.hint);
   }
@@ -22,14 +22,20 @@ export class Axes {
     Object.assign(this, { run, center: quadratic.center });
     const found = this.axes.map(({ curvature }) => theory(rule, hyper, curvature));
     this.cells = this.axes.map(() => [el("td"), el("td")]);
-    const rows = this.axes.map(({ vector, curvature }, k) => {
-      const said = found[k] ? [format(found[k].factor), found[k].regime] : ["–", "rescales: no fixed factor"];
+    const heads = this.axes.map(({ vector }, k) => {
       const parts = vector.map((v) => format(Math.round(100 * v) / 100 || 0));
-      const name = `${k === 0 ? "along" : "across"} (${parts.join(", ")})`;
-      const after = said.map((text) => el("td", {}, text));
-      return el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, format(curvature)), ...this.cells[k], ...after);
+      return el("th", { scope: "col" }, `${k === 0 ? "along" : "across"} (${parts.join(", ")})`);
     });
-    this.body.replaceChildren(...rows);
+    this.head.replaceChildren(el("tr", {}, el("td"), ...heads));
+    const row = (name, cells) => el("tr", {}, el("th", { scope: "row" }, name), ...cells);
+    const told = (of) => found.map((theory, k) => el("td", {}, of(theory, this.axes[k])));
+    this.body.replaceChildren(
+      row("curvature h", told((_, { curvature }) => format(curvature))),
+      row("error", this.cells.map(([error]) => error)),
+      row("factor a step", this.cells.map(([, factor]) => factor)),
+      row("in theory", told((theory) => (theory ? format(theory.factor) : "–"))),
+      row("so it", told((theory) => theory?.regime ?? "rescales: no fixed factor")),
+    );
     const [slow, steep] = this.axes.map(({ curvature }) => curvature);
     setText(this.hint, `Condition number ${format(steep / slow)}. The factor is measured over the last ${SPAN} steps.`);
   }

@@ -65,13 +65,15 @@ export class Inside {
         name,
       ),
     );
+    const [summary, ...more] = rule.summary.split(/\n\s*\n/);
     this.heading = el("h2", {}, look.title, look.note ? el("small", {}, ` ${look.note}`) : "");
     this.element.replaceChildren(
       el(
         "header",
         {},
         this.heading,
-        el("p", {}, ...prose(rule.summary)),
+        el("p", {}, ...prose(summary)),
+        more.length ? el("details", {}, el("summary", {}, "More on it"), ...more.map((part) => el("p", {}, ...prose(part)))) : "",
         rule.paper ? el("p", { class: "paper" }, rule.paper) : "",
       ),
       el(

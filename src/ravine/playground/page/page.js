@@ -18,6 +18,11 @@ const store = {
 
 // In somebody's page or slides (…?embed) the scenarios, surfaces and tools are left out.
 const root = document.getElementById("ravine");
-root.classList.toggle("embed", new URLSearchParams(location.search).has("embed"));
+const isEmbedded = new URLSearchParams(location.search).has("embed");
+root.classList.toggle("embed", isEmbedded);
 const playground = new Playground(root, store);
+// Whoever has it in a frame may give that the page's height.
+if (isEmbedded && parent !== window) {
+  new ResizeObserver(() => parent.postMessage({ ravine: { height: root.offsetHeight } }, "*")).observe(root);
+}
 window.addEventListener("hashchange", () => location.hash.slice(1) !== store.written && playground.open(store.read()));
