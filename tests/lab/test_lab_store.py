@@ -144,6 +144,20 @@ def test_runs_that_are_taken_together_are_taken_by_one_only(url, entry):
     assert {r.settings.key for r in first.records(study)} == {c.settings.key for c in taken}
 
 
+def test_runs_of_several_optimizers_are_taken_together_where_each_has_few(url, entry):
+    store = Store(url)
+    longer = replace(entry, protocol=replace(entry.protocol, steps=2 * entry.protocol.steps))
+    other = replace(entry, contender={**entry.contender, "name": "other"})
+    studies = {store.enter(e): e for e in (entry, longer, other)}
+    many = len(entry.missing([])[0])
+    together = store.claim_some(studies, lambda settings: 3 * many)
+    assert Counter(c.settings.contender for c in together) == {"adam": many, "other": many}
+    assert {c.settings.steps for c in together} == {entry.protocol.steps}
+    assert all(studies[c.study_id].contender == c.contender for c in together)
+    (alone,) = {c.settings.steps for c in store.claim_some(studies, lambda settings: many)}
+    assert alone == longer.protocol.steps
+
+
 def test_two_that_drop_the_same_copy_at_once(url, entry, monkeypatch):
     first, second = Store(url), Store(url)
     study = first.enter(entry)

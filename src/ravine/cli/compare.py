@@ -18,6 +18,7 @@ from ravine.cli.planning import as_far_as_time_went, planned, say_what_can_be_sh
 from ravine.cli.resolve import AUTO, until_resolved
 from ravine.cli.running import run_with_progress, tasks_find, worker_count, workforce, writable
 from ravine.errors import require
+from ravine.lab import interrupt
 from ravine.lab.contender import parse
 from ravine.lab.ladder import RETUNE, transferred
 from ravine.lab.protocol import Protocol
@@ -116,6 +117,7 @@ def compare_lengths(task: str, given: dict[str, Any], out: Path, console: Consol
     console.print(f"wrote {out / 'lengths.md'}", highlight=False, soft_wrap=True)
 
 
+@interrupt.kept()
 def compare_one(
     task: str, given: dict[str, Any], out: Path, console: Console, began: float, source: Results | None = None
 ) -> Results:

@@ -29,6 +29,7 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
     require("ravine worker", "torch", "sklearn", "optuna", extra="lab")
     from ravine.cli.running import worker_count
     from ravine.lab import compare as lab
+    from ravine.lab import interrupt
     from ravine.lab.store import Store
 
     console = Console()
@@ -55,5 +56,6 @@ def worker(storage: str, workers: int | None, idle: float) -> None:
         text = f"{settings.task}: {settings.stage} run of {settings.contender} {record.status}"
         console.print(text, highlight=False, markup=False)
 
-    lab.serve(store, count, show, lambda: time.monotonic() - last < idle, lambda why: say(f"nothing to do: {why}"))
+    with interrupt.kept():
+        lab.serve(store, count, show, lambda: time.monotonic() - last < idle, lambda why: say(f"nothing to do: {why}"))
     console.print(f"No work for {idle:g} s. Runs done: {sum(done.values())}", highlight=False)

@@ -1,6 +1,6 @@
-"""Many runs of one rule on one task as one program: the models' parameters are stacked, and forward and backward passes
-are those of all models at once (`stacked.py`). Each run has its own optimizer and schedule, made as always, over its
-part of the stack.
+"""Many runs of one task as one program: the models' parameters are stacked, and forward and backward passes are those
+of all models at once (`stacked.py`). Each run has its own optimizer and schedule, made as always, over its part of the
+stack.
 
 The unbatched loop, `Task.train`, is the judge: a batch has its seeds, its order of data and its measurements, and a
 run's losses do not depend on what else is in the batch.

@@ -16,6 +16,7 @@ from typing import Any, cast
 import ravine
 from ravine.errors import require
 from ravine.lab import tasks
+from ravine.lab.interrupt import raise_lost
 from ravine.lab.pool import Job
 from ravine.lab.records import FAILED, Record, Settings
 
@@ -75,7 +76,7 @@ class Cluster:
         return len(self._futures) < self.workers
 
     def start(self, batch: Sequence[Settings], rivals: Sequence[Sequence[Record]] | None = None) -> None:
-        """Hand out runs that differ in seed and hyperparameters only, as `Pool.start`."""
+        """Hand out runs of one task and length, as `Pool.start`."""
         job = Job(list(batch), list(rivals or [()] * len(batch)))
         submit = partial(self._client.submit, pure=False)
         self._futures[self._ask(submit, _train, job, _versions(), tasks.digest(job.batch[0].task))] = job
@@ -85,6 +86,7 @@ class Cluster:
         from distributed import wait
         from distributed.scheduler import KilledWorker
 
+        raise_lost()
         if not self._futures:
             time.sleep(seconds)
             return []

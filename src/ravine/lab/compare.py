@@ -76,7 +76,7 @@ def run(
     """Run what is missing; whatever ends this, the runs that have ended are in the store.
 
     If nothing was there and the first runs of all contenders fail, nothing more is tried.
-    With `is_batched` runs of one rule are trained together where the task allows it.
+    With `is_batched` runs are trained together where the task allows it.
     With a limit the first three repetitions are begun at once, then one after the other while there is time.
     """
     wanted = header.protocol.seeds

@@ -11,15 +11,18 @@ import ctypes
 import multiprocessing as mp
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
+from ravine.lab.interrupt import raise_lost
 from ravine.lab.records import FAILED, Record, Settings
 
+FORKSERVER = "forkserver"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
 KEPT, LARGEST_KEPT = 2**30, 2**25
@@ -58,7 +61,7 @@ class Workforce(Protocol):
         """End what is going on."""
 
     def start(self, batch: Sequence[Settings], rivals: Sequence[Sequence[Record]] | None = None) -> None:
-        """Hand out runs that differ in seed and hyperparameters only, with the records that each is judged against."""
+        """Hand out runs of one task and length, with the records that each is judged against."""
 
     def wait(self, seconds: float) -> list[Record]:
         """The records of the runs that have ended, after at most `seconds`."""
@@ -78,13 +81,19 @@ class Pool:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._context = mp.get_context("spawn")  # a fork would copy torch's threads in an unknown state
+        self._context = _context()
         self._crew: list[Worker] = []
         self._again: list[Job] = []
         self._deaths: dict[tuple[Any, ...], int] = {}
 
     def open(self) -> None:
-        """Start all processes, which takes seconds, while this one has something else to do."""
+        """Have processes import what they need, which takes seconds, while this one has something else to do."""
+        if self._context.get_start_method() == FORKSERVER:
+            from multiprocessing import forkserver
+
+            with _interrupts_ignored():
+                forkserver.ensure_running()
+            return
         while len(self._crew) < self.workers:
             self._crew.append(_start(self._context))
 
@@ -106,8 +115,8 @@ class Pool:
         return len(self.busy) < self.workers
 
     def start(self, batch: Sequence[Settings], rivals: Sequence[Sequence[Record]] | None = None) -> None:
-        """Give runs that differ in seed and hyperparameters only to a worker that has none; `rivals` are the records
-        that each is judged against."""
+        """Give runs of one task and length to a worker that has none; `rivals` are the records that each is judged
+        against."""
         self._give(Job(batch, rivals or [()] * len(batch)))
 
     def _at_work(self) -> list[Worker]:
@@ -124,6 +133,7 @@ class Pool:
 
     def wait(self, seconds: float) -> list[Record]:
         """The records of the runs that have ended, after at most `seconds`."""
+        raise_lost()
         while self._again and len(self._at_work()) < self.workers:
             self._give(self._again.pop(0))
         records: list[Record] = []
@@ -155,9 +165,19 @@ class Pool:
         return [Record(settings, FAILED, {"step": [], "loss": []}, message)]
 
 
+def _context() -> Any:
+    """How processes are made: where the system can, as copies of one that has imported what they need and done nothing
+    else. A copy of this one would have torch's threads in an unknown state."""
+    if FORKSERVER not in mp.get_all_start_methods():
+        return mp.get_context("spawn")
+    context = mp.get_context(FORKSERVER)
+    context.set_forkserver_preload(["ravine.lab.runner", "ravine.torch"])
+    return context
+
+
 def _start(context: Any) -> Worker:
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs,), daemon=True)
+    process = context.Process(target=_work, args=(theirs, dict(os.environ)), daemon=True)
     with _interrupts_ignored():
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
@@ -177,10 +197,12 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _work(pipe: Connection) -> None:
-    """A worker's life: settings in, records out, until the pipe closes."""
+def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
+    """A worker's life: settings in, records out, until the pipe closes. The environment is that of who asks now; the
+    process may be a copy of one that was started long before."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.clear()
+    os.environ.update(environment, OMP_NUM_THREADS="1")
     _keep_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
@@ -189,12 +211,29 @@ def _work(pipe: Connection) -> None:
     from ravine.lab.runner import run_batch
 
     torch.set_num_threads(1)
+    _leave_compiler_out(torch.optim.Optimizer)
     while True:
         try:
             batch, rivals = pipe.recv()
         except EOFError:
             return
         pipe.send(run_batch(partial(tasks.find, batch[0].task), batch, rivals))
+
+
+def _leave_compiler_out(optimizer: type) -> None:
+    """Have torch's optimizers not import its compiler, which takes more than a second, only to tell it that it must not
+    look into some of their methods: as long as nobody else imports it, there is none that could."""
+
+    def directly(method: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            if (compiler := sys.modules.get("torch._dynamo")) is not None:
+                return compiler.disable(method, wrapping=False)(*args, **options)
+            return method(*args, **options)
+
+        return call
+
+    for method in [m.__wrapped__ for m in vars(optimizer).values() if hasattr(m, "__wrapped__")]:
+        method.__dynamo_disable = directly(method)  # where torch._compile looks before it imports
 
 
 def _keep_memory() -> None:

@@ -104,11 +104,10 @@ def _least(seen: Callable[[float], float], power: float) -> float:
 @cache
 def _noncentrality(level: float, df: float, power: float) -> float:
     """How many standard errors apart two must be for a t-test at this level to see it so often."""
-    from scipy.optimize import brentq
-    from scipy.special import nctdtr, stdtrit
+    from scipy.special import nctdtrinc, stdtrit
 
     critical = -float(stdtrit(df, level / 2))
-    return float(brentq(lambda x: 1 - nctdtr(df, x, critical) - power, 0.0, 2 * critical + 3, xtol=1e-4))
+    return float(nctdtrinc(df, 1 - power, critical))
 
 
 def needed(spread: Spread, k: int, difference: float, alpha: float = 0.05) -> int:

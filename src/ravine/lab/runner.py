@@ -41,8 +41,8 @@ def run(load: Callable[[], Trainable], settings: Settings, rivals: Sequence[Reco
 def run_batch(
     load: Callable[[], Trainable], batch: Sequence[Settings], rivals: Sequence[Sequence[Record]]
 ) -> list[Record]:
-    """Train several runs that differ in seed and hyperparameters only, each as `run` would: together where the task can
-    be batched, one by one where it can't or where that goes wrong."""
+    """Train several runs of one task and length, each as `run` would: together where the task can be batched, one by
+    one where it can't or where that goes wrong."""
     with contextlib.suppress(Exception):
         task = load()
         if batched.most(task) > 1:

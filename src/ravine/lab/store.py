@@ -170,9 +170,10 @@ class Store:
         return next(iter(self.claim_some(studies, lambda settings: 1)), None)
 
     def claim_some(self, studies: Mapping[int, Entry], most: Callable[[Settings], int]) -> list[Claim]:
-        """Take the next waiting run of these studies, and with it further ones of its study, at most `most(run)` in
-        all; none if none waits. The runs of the first repetition come first, and in it the first run of every study, so
-        that there is something to see early.
+        """Take the next waiting run of these studies, and with it further ones that can be trained together with it, at
+        most `most(run)` in all; none if none waits. The runs of the first repetition come first, and in it the first
+        run of every study, so that there is something to see early. Runs of one study go together, and those of others
+        along with them where these are few.
 
         What waits is looked up only now and then: in a long queue that is costly.
         """
@@ -184,18 +185,31 @@ class Store:
             if not any(self._waiting[study] for study in studies):
                 for study, entry in studies.items():
                     self._look(study, entry)
-            while waiting := {study: _turn(w[0]) for study in studies if (w := self._waiting[study])}:
-                study = min(waiting, key=lambda one: waiting[one])
-                count = most(_settings(self._waiting[study][0]))
-                if len(self._waiting[study]) < count:
-                    self._look(study, studies[study])  # what became free since we looked goes along
-                trials, self._waiting[study] = self._waiting[study][:count], self._waiting[study][count:]
-                taken = self.storage.take_trials([t._trial_id for t in trials], self.owner, uuid.uuid4().hex)
+            while chosen := self._next(studies, most):
+                taken = self.storage.take_trials([c.trial_id for c in chosen], self.owner, uuid.uuid4().hex)
                 if taken:
-                    contender = studies[study].contender
-                    mine = [t for t in trials if t._trial_id in taken]
-                    return [Claim(_settings(t), contender, study, t._trial_id) for t in mine]
+                    return [c for c in chosen if c.trial_id in taken]
         return []
+
+    def _next(self, studies: Mapping[int, Entry], most: Callable[[Settings], int]) -> list[Claim]:
+        """What is to be claimed next, and waits no more."""
+        turns = {study: _turn(w[0]) for study in studies if (w := self._waiting[study])}
+        chosen: list[Claim] = []
+        count = 0
+        for study in sorted(turns, key=lambda one: turns[one]):
+            first = _settings(self._waiting[study][0])
+            if not chosen:
+                count = most(first)
+            elif 2 * len(chosen) > count:
+                break
+            elif (first.task, first.steps) != (chosen[0].settings.task, chosen[0].settings.steps):
+                continue
+            if len(self._waiting[study]) < count:
+                self._look(study, studies[study])  # what became free since we looked goes along
+            free = count - len(chosen)
+            waiting, self._waiting[study] = self._waiting[study][:free], self._waiting[study][free:]
+            chosen += [Claim(_settings(t), studies[study].contender, study, t._trial_id) for t in waiting]
+        return chosen
 
     def _look(self, study: int, entry: Entry) -> None:
         """Fill the queue and note what waits. Of trials with one run only the first is left: two may fill a queue at

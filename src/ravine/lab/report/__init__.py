@@ -21,6 +21,7 @@ def write_all(results: Results, folder: Path, parquet: bool = False, tensorboard
         for kind in ("png", "svg"):
             path = folder / f"{name}.{kind}"
             figure.savefig(path, dpi=150)
+            figure.set_layout_engine("none")  # found with the first file, and the same in the second
             written.append(path)
     if parquet:
         formats.parquet(results, folder / "runs.parquet")
