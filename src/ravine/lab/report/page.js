@@ -70,7 +70,7 @@ class Chart {
       element("text", { x: width / 2, y: height / 2, "text-anchor": "middle", class: "tick" }, svg, "nothing to show");
       return;
     }
-    const left = 52, right = width - 10, top = 10, bottom = height - 38;
+    const left = 52, right = width - 18, top = 10, bottom = height - 38;
     const yLog = chart.yLog && all.every(p => p[1] > 0 && (p[2] === undefined || p[2] > 0));
     const xLog = chart.xLog && all.every(p => p[0] > 0);
     const cap = chart.cap && all.some(p => p[1] < chart.cap) ? chart.cap : Infinity;
@@ -92,7 +92,7 @@ class Chart {
     element("line", { x1: left, x2: right, y1: bottom, y2: bottom, class: "axis" }, svg);
     element("text", { x: (left + right) / 2, y: height - 4, "text-anchor": "middle", class: "tick" }, svg, chart.x);
     const clip = "clip-" + this.box.id;
-    element("rect", { x: left, y: top - 4, width: right - left, height: bottom - top + 8 }, element("clipPath", { id: clip }, element("defs", {}, svg)));
+    element("rect", { x: left - 4, y: top - 4, width: right - left + 8, height: bottom - top + 8 }, element("clipPath", { id: clip }, element("defs", {}, svg)));
     const plot = element("g", { "clip-path": `url(#${clip})` }, svg);
     if (chart.line && Number.isFinite(chart.line)) {
       element("line", { x1: left, x2: right, y1: y.at(chart.line), y2: y.at(chart.line), class: "target" }, plot);

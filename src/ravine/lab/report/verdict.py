@@ -51,7 +51,8 @@ def _losses(results: Results, made: Summary, first: Row, others: Sequence[Row]) 
     seeds = f"these {results.protocol.seeds} seeds"
     said = [f"{first.name} ended lowest, with a {results.measure} of {interval(first.loss)}."]
     if not apart:
-        return [*said, f"But {seeds} don't separate it from any of the others."]
+        rest = "any of the others" if len(others) > 1 else others[0].name
+        return [*said, f"But {seeds} don't separate it from {rest}."]
     behind = listed([_behind(made, first, r) for r in apart])
     if not together:
         return [*said, f"{seeds.capitalize()} separate it from {behind}."]
