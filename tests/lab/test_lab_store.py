@@ -150,12 +150,21 @@ def test_runs_of_several_optimizers_are_taken_together_where_each_has_few(url, e
     other = replace(entry, contender={**entry.contender, "name": "other"})
     studies = {store.enter(e): e for e in (entry, longer, other)}
     many = len(entry.missing([])[0])
-    together = store.claim_some(studies, lambda settings: 3 * many)
+    together = store.claim_some(studies, lambda settings: 4 * many)
     assert Counter(c.settings.contender for c in together) == {"adam": many, "other": many}
     assert {c.settings.steps for c in together} == {entry.protocol.steps}
     assert all(studies[c.study_id].contender == c.contender for c in together)
     (alone,) = {c.settings.steps for c in store.claim_some(studies, lambda settings: many)}
     assert alone == longer.protocol.steps
+
+
+def test_runs_of_several_optimizers_are_left_to_others_where_each_has_many(url, entry):
+    store = Store(url)
+    other = replace(entry, contender={**entry.contender, "name": "other"})
+    studies = {store.enter(e): e for e in (entry, other)}
+    many = len(entry.missing([])[0])
+    for _ in studies:
+        assert len({c.study_id for c in store.claim_some(studies, lambda settings: 3 * many)}) == 1
 
 
 def test_two_that_drop_the_same_copy_at_once(url, entry, monkeypatch):

@@ -172,8 +172,8 @@ class Store:
     def claim_some(self, studies: Mapping[int, Entry], most: Callable[[Settings], int]) -> list[Claim]:
         """Take the next waiting run of these studies, and with it further ones that can be trained together with it, at
         most `most(run)` in all; none if none waits. The runs of the first repetition come first, and in it the first
-        run of every study, so that there is something to see early. Runs of one study go together, and those of others
-        along with them where these are few.
+        run of every study, so that there is something to see early. Runs of one study go together; where they are few,
+        those of others that have few, too.
 
         What waits is looked up only now and then: in a long queue that is costly.
         """
@@ -194,22 +194,28 @@ class Store:
     def _next(self, studies: Mapping[int, Entry], most: Callable[[Settings], int]) -> list[Claim]:
         """What is to be claimed next, and waits no more."""
         turns = {study: _turn(w[0]) for study in studies if (w := self._waiting[study])}
-        chosen: list[Claim] = []
-        count = 0
-        for study in sorted(turns, key=lambda one: turns[one]):
-            first = _settings(self._waiting[study][0])
-            if not chosen:
-                count = most(first)
-            elif 2 * len(chosen) > count:
-                break
-            elif (first.task, first.steps) != (chosen[0].settings.task, chosen[0].settings.steps):
-                continue
-            if len(self._waiting[study]) < count:
-                self._look(study, studies[study])  # what became free since we looked goes along
-            free = count - len(chosen)
-            waiting, self._waiting[study] = self._waiting[study][:free], self._waiting[study][free:]
-            chosen += [Claim(_settings(t), studies[study].contender, study, t._trial_id) for t in waiting]
+        if not turns:
+            return []
+        order = sorted(turns, key=lambda study: turns[study])
+        first = _settings(self._waiting[order[0]][0])
+        count = most(first)
+        chosen = self._taken(order[0], studies[order[0]], count)
+        if not chosen:  # others were sooner
+            return self._next(studies, most)
+        if len(chosen) > (few := count // 4):
+            return chosen
+        for study in order[1:]:
+            other = _settings(self._waiting[study][0])
+            if len(self._waiting[study]) <= few and (other.task, other.steps) == (first.task, first.steps):
+                chosen += self._taken(study, studies[study], count - len(chosen))
         return chosen
+
+    def _taken(self, study: int, entry: Entry, count: int) -> list[Claim]:
+        """The next so many of what waits in a study, off its list."""
+        if len(self._waiting[study]) < count:
+            self._look(study, entry)  # what became free since we looked goes along
+        waiting, self._waiting[study] = self._waiting[study][:count], self._waiting[study][count:]
+        return [Claim(_settings(t), entry.contender, study, t._trial_id) for t in waiting]
 
     def _look(self, study: int, entry: Entry) -> None:
         """Fill the queue and note what waits. Of trials with one run only the first is left: two may fill a queue at
