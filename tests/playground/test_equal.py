@@ -18,7 +18,7 @@ from ravine.playground import generate
 from ravine.playground.bundle import bundle
 from ravine.rule import Rule, declare
 from ravine.simulate import PROBLEMS, SURFACES, Noise, Surface, run, surface
-from ravine.transforms import clip_value, maximize, weight_decay
+from ravine.transforms import clip_value, ema_weights, maximize, weight_decay
 
 STEPS = 1_500
 FEWER = 250
@@ -43,6 +43,7 @@ RULES = {
     "weight_decay(rmsprop_nesterov)": weight_decay(ravine.rule("rmsprop_nesterov")),
     "clip_value(adam)": clip_value(ravine.rule("adam")),
     "maximize(nadam)": maximize(ravine.rule("nadam")),
+    "ema_weights(adam)": ema_weights(ravine.rule("adam")),
 }
 
 MATRIX = {r.name: r for r in (*matrix_rules.REDUCING, *matrix_rules.MULTIPLYING)}
@@ -188,6 +189,27 @@ def assert_same_bits(page: Any, expected: Expected, surfaces: dict[str, Surface]
         if digest.hexdigest() != got[f"{r} on {s}"]:
             different.append(f"{r} on {s}: {first_difference(page, r, s, starts[s], parts, steps)}")
     assert not different, "\n".join(different)
+
+
+READING = {n: r for n, r in RULES.items() if r.read_out_function is not None}
+
+
+@pytest.mark.parametrize("name", READING)
+def test_what_is_evaluated_is_the_read_out_bit_for_bit(page: Any, name: str) -> None:
+    got = page.execute_script(
+        """const r = find(arguments[0]), surface = bound("oblong_bowl");
+        const { evaluated } = ravine.run(r, r.hyper.map((h) => h.value / 8), surface, [-4, 1], 60);
+        return [base64(evaluated.x), base64(evaluated.loss)];""",
+        name,
+    )
+    x, loss = (np.frombuffer(base64.b64decode(text)) for text in got)
+    hyper = {n: h.default / 8 for n, h in READING[name].hyperparameters.items()}
+    found = run(READING[name], "oblong_bowl", start=(-4.0, 1.0), steps=60, **hyper).evaluated
+    assert found is not None
+    assert np.array_equal(x.reshape(-1, 2), found[0], equal_nan=True)
+    assert np.array_equal(loss, found[1], equal_nan=True)
+    assert np.array_equal(found[0][0], [-4, 1])
+    assert np.isfinite(found[0]).all()
 
 
 def first_difference(page: Any, rule: str, name: str, start: list[float], parts: list[Any], steps: int) -> str:

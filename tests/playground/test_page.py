@@ -717,6 +717,29 @@ def test_a_rate_that_is_not_defined_is_said_to_be_so(page: Page) -> None:
     assert chart_values(page, 1)[1] == "–"
 
 
+def test_what_is_evaluated_is_shown_beside_what_trains(page: Page) -> None:
+    from ravine.simulate.runs import run
+
+    link = "surface=oblong_bowl&steps=60&opt=schedule_free_sgd,lr=0.09&opt=adam,lr=0.1&t=50"
+    page.open(f"{link}&sel=1")
+    assert page.find(".below").text.startswith("arrows")
+    assert "○ what is evaluated" in page.find(".below").text
+    page.open(f"{link}&sel=0&chart=evaluated,log&chart=%3Devaluated")
+    r = run("schedule_free_sgd", "oblong_bowl", steps=60, lr=0.09)
+    x, loss = r.evaluated
+    adam = run("adam", "oblong_bowl", steps=60, lr=0.1)
+    assert page.readings() == [f"{r.value[50]:.3g}\nevaluated {loss[50]:.3g}", f"{adam.value[50]:.3g}"]
+    assert chart_values(page, 1) == [f"{loss[50]:.4g}", f"{adam.value[50]:.4g}"]
+    shown = f"{x[50, 0]:.4g}".replace("-", "−")
+    assert chart_values(page, 2) == [shown, "–"]
+    assert page.find(".slots tr:nth-child(2)").text.split()[:3] == ["evaluated", "at", shown]
+    lines = page.all(".inside > .equation .line")
+    assert lines[-1].text.startswith("evaluated")
+    assert lines[-1].find_element("css selector", ".value").text == shown
+    page.open("surface=oblong_bowl&opt=adam&t=5")
+    assert "evaluated" not in page.find("body").text.replace("Loss, evaluated", "")
+
+
 def test_two_optimizers_side_by_side_with_what_differs_marked(page: Page) -> None:
     page.open("surface=oblong_bowl&opt=adam,lr=0.02&opt=adam_uncorrected,eps=1e-8&t=5")
     assert page.all(".differs") == []

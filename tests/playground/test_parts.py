@@ -133,12 +133,17 @@ def test_names_of_a_rule_never_become_code() -> None:
 
 @pytest.mark.parametrize("name", family())
 def test_the_places_of_an_equation_have_values(name: str) -> None:
-    """The numbers that the page fills in add up: the last line's value is x plus the step."""
+    """The numbers that the page fills in add up: the last line's value is x plus the step.
+
+    Below it may stand what is evaluated then.
+    """
     rule = ravine.rule(name)
     lines, nodes = equations.equation(rule)
     used = set(re.findall(r"'data-place': '(\d+)'", str([line["numbers"] for line in lines])))
     assert {int(k) for k in used} | {line["value"] for line in lines} == set(range(len(nodes)))
-    last = nodes[lines[-1]["value"]]
+    *_, last, below = [*lines, None] if rule.read_out_graph is None else lines
+    assert (below is None) == (rule.read_out_graph is None)
+    last = nodes[last["value"]]
     assert last is node("add", node("array", name="x"), rule.graph.step)
 
 

@@ -27,8 +27,20 @@ def test_a_run_is_the_recipe_step_by_step(name):
         np.testing.assert_array_equal(result.x[t + 1], new)
         for slot, value in state.slots.items():
             np.testing.assert_array_equal(result.slots[slot][t + 1], np.ravel(value) if np.ndim(value) else value)
+        if chosen.rule.read_out_function is not None:
+            np.testing.assert_array_equal(result.evaluated[0][t + 1], chosen.read_out(state, new))
         x = new
     np.testing.assert_array_equal(result.value, bowl.value(result.x))
+    assert (result.evaluated is None) == (chosen.rule.read_out_function is None)
+
+
+def test_many_are_evaluated_as_each_alone():
+    lrs = np.array([0.01, 0.1])
+    many = run("schedule_free_adamw", "oblong_bowl", steps=30, lr=lrs).evaluated
+    alone = [run("schedule_free_adamw", "oblong_bowl", steps=30, lr=lr).evaluated for lr in lrs]
+    for k in (0, 1):
+        np.testing.assert_array_equal(many[0][:, k], alone[k][0])
+        np.testing.assert_array_equal(many[1][:, k], alone[k][1])
 
 
 @pytest.mark.parametrize("name", [n for n in RULES if not any(m.op in PRODUCTS for m in rules()[n].graph.nodes)])

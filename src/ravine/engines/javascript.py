@@ -159,11 +159,18 @@ def step(rule: Rule) -> str:
 def look_ahead(rule: Rule) -> str | None:
     """A function (x, s, h, out) that writes x + o, where the rule wants its gradient; None if that is x itself."""
     offset = rule.look_ahead_graph
-    if offset is None:
-        return None
+    return None if offset is None else _point(rule, offset, "x0 + {}")
+
+
+def read_out(rule: Rule) -> str | None:
+    """A function (x, s, h, out) that writes the point to evaluate after a step; None if that is x itself."""
+    return None if rule.read_out_graph is None else _point(rule, rule.read_out_graph, "{}")
+
+
+def _point(rule: Rule, expression: Node, result: str) -> str:
     block = Block(scalar_names(rule) | _arrays(rule), "a")
-    block.compute([offset])
-    loop = _loop([*_read_arrays(rule, "g"), *block.lines, f"out[i] = x0 + {block.names[offset]};"])
+    block.compute([expression])
+    loop = _loop([*_read_arrays(rule, "g"), *block.lines, f"out[i] = {result.format(block.names[expression])};"])
     return text_of_function("x, s, h, out", [*scalar_reads(rule), *loop])
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from ravine.rule import Rule
 from ravine.trace import definitions
-from ravine.trace.graph import SIZES, Node, node
+from ravine.trace.graph import SIZES, Node, node, substitute
 from ravine.trace.mathml import MathMLPrinter
 from ravine.trace.tracer import spelled_out
 
@@ -32,20 +32,28 @@ class _PlacePrinter(MathMLPrinter):
 
 
 def equation(rule: Rule) -> tuple[list[dict[str, Any]], list[Node]]:
-    """The lines of a rule's equation, and the nodes whose values belong in their places.
+    """The lines of a rule's equation, with what is to be evaluated, and the nodes whose values belong in their places.
 
     A line is {left, right, numbers: trees; value: the place of its result}. Place k is element k of the list of nodes.
     """
     printer = _PlacePrinter()
     symbols, numbers = definitions.equation(rule, MathMLPrinter()), definitions.equation(rule, printer)
     node_of = {markup: n for n, markup in printer.symbols.items()}
-    node_of[printer.name("x", "t")] = node("add", node("array", name="x"), rule.written.step)
+    moved = {node("array", name="x"): node("add", node("array", name="x"), rule.written.step)}
+    node_of[printer.name("x", "t")] = moved[node("array", name="x")]
+    results = [place for place, _ in numbers]
+    if rule.read_out_graph is not None:
+        symbols += definitions.read_out(rule, MathMLPrinter())
+        numbers += definitions.read_out(rule, printer)
+        moved |= {node("array", name=n): rule.written.slots[n] for n in rule.slots}
+        results.append(printer.name("evaluated"))
+        (node_of[results[-1]],) = substitute([rule.read_out_graph], moved)
     kinds = dict.fromkeys(SIZES, "size") | dict.fromkeys([*rule.hyperparameters, *rule.slots, "t"], "scalar")
     nodes = spelled_out(node_of.get(m) or node(kinds[key[0]], name=key[0]) for key, m in printer.places.items())
     places = list(printer.places.values())
     result = [
         {"left": _tree(left), "right": _tree(right), "numbers": _tree(filled), "value": places.index(place)}
-        for (left, right), (place, filled) in zip(symbols, numbers, strict=True)
+        for (left, right), (_, filled), place in zip(symbols, numbers, results, strict=True)
     ]
     return result, list(nodes)
 

@@ -68,6 +68,7 @@ def rule_object(rule: Rule) -> str:
     code = {
         "step": engine.step(rule),
         "ahead": javascript.look_ahead(rule) or "null",
+        "readOut": javascript.read_out(rule) or "null",
         "values": engine.values(rule, nodes),
         "rate": "null" if effective is None else engine.values(rule, [effective]),
     }
@@ -84,7 +85,8 @@ def _momentum(rule: Rule) -> dict[str, int] | None:
 
 def _names(rule: Rule) -> list[str]:
     """What the lines of a rule's equation define, as text: m, m̂, v, v̂, x."""
-    return [left.replace("ₜ", "") for left, _ in definitions.equation(rule, TextPrinter())]
+    names = [left.replace("ₜ", "") for left, _ in definitions.equation(rule, TextPrinter())]
+    return names if rule.read_out_graph is None else [*names, "evaluated"]
 
 
 def surface_object(surface: Surface) -> str:

@@ -100,15 +100,23 @@ def curve(axes: Axes, ys: Any, look: Mapping[str, Any], label: str = "", xs: Any
     return Moving((line, head), show)
 
 
-def trail(axes: Axes, x: Any, look: Mapping[str, Any], label: str = "", dots: bool = False) -> Moving:
-    """A path (time, 2) on a map, haloed, with its point at the end, and if wanted a dot for every step."""
+def trail(
+    axes: Axes, x: Any, look: Mapping[str, Any], label: str = "", dots: bool = False, evaluated: bool = False
+) -> Moving:
+    """A path (time, 2) on a map, haloed, with its point at the end, and if wanted a dot for every step.
+
+    The way of a point that is evaluated, beside the one that trains, is thin and dotted, and its end hollow.
+    """
+    if evaluated:
+        look = {**look, "linewidth": 1.2, "linestyle": ":"}
     from matplotlib.patheffects import Normal, Stroke
 
     (line,) = axes.plot(x[:, 0], x[:, 1], label=label, **{"linewidth": 1.4 if dots else 2.0, **look})
     cased = look.get("path_effects", [Normal()])
     line.set_path_effects([Stroke(linewidth=4.6 if len(cased) > 1 else 3.6, foreground="white", alpha=0.8), *cased])
     marks = axes.plot(x[:, 0], x[:, 1], "o", markersize=3.2, color=look["color"]) if dots else []
-    (head,) = axes.plot([], [], "o", color=look["color"], markersize=9, markeredgecolor="white", markeredgewidth=1.4)
+    fill, edge = ("white", look["color"]) if evaluated else (look["color"], "white")
+    (head,) = axes.plot([], [], "o", color=fill, markersize=9, markeredgecolor=edge, markeredgewidth=1.4)
     x = np.where(np.isfinite(x), x, np.nan)
 
     def show(t: int) -> None:

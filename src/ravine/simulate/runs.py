@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,21 @@ class Run:
     def has_diverged(self) -> Any:
         """Where the last value is not finite; an array of the batch's shape."""
         return ~np.isfinite(self.value[-1])
+
+    @cached_property
+    def evaluated(self) -> tuple[Any, Any] | None:
+        """Where the rule is to be evaluated, and the surface's value there, shaped as `x` and `value`.
+
+        None where that is x itself: for all but Schedule-Free, averaged weights and the like.
+        """
+        if self.rule.read_out_function is None:
+            return None
+        slots = {n: s[..., None] if self.rule.slots[n].is_scalar else s for n, s in self.slots.items()}
+        hyper = {n: np.asarray(v)[..., None] if np.ndim(v) else v for n, v in self.hyper.items()}
+        with np.errstate(all="ignore"):
+            found = self.rule.read_out(self.x, slots, hyper)
+        x = np.concatenate([self.x[:1], found[1:]])  # before the first step it is x
+        return x, self.surface.value(x)
 
 
 def run(

@@ -104,7 +104,7 @@ export class Chart {
     for (const { values, end } of this.series) {
       const first = firstStep(values);
       // A run that explodes must not flatten all others.
-      const cap = (this.what.value === "loss" || this.what.value === "size" ? 1e3 : 1e6) * Math.max(Math.abs(values[first]), Math.abs(values[Math.min(first + 1, end)]), 1e-12);
+      const cap = (["loss", "evaluated", "size"].includes(this.what.value) ? 1e3 : 1e6) * Math.max(Math.abs(values[first]), Math.abs(values[Math.min(first + 1, end)]), 1e-12);
       for (let t = first; t <= end; t++) {
         const v = values[t];
         if (!Number.isFinite(v) || Math.abs(v) > cap) continue;

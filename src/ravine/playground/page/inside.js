@@ -53,7 +53,9 @@ export class Inside {
       this.cells.push(cells);
       return el("tr", {}, el("th", { scope: "row", "aria-label": name }, head), ...cells);
     };
-    const rows = [row("position", names.length), row("gradient", names.length), row("step Δ", names.length)];
+    const rows = [row("position", names.length)];
+    if (rule.readOut) rows.push(row("evaluated at", names.length));
+    rows.push(row("gradient", names.length), row("step Δ", names.length));
     this.bars = rule.rate ? names.map(() => el("span", { class: "bar" })) : [];
     rows.push(row("effective rate", rule.rate ? names.length : 1));
     this.cells.at(-1).forEach((cell, k) => cell.append(...(rule.rate ? [el("span"), this.bars[k]] : ["not defined"])));
@@ -153,7 +155,8 @@ export class Inside {
     const state_ = run.slots.map((array, k) => row(array, n ** rule.slots[k].power));
     const rateAt = (_, k) => (run.end ? valuesAt(rule.rate, run, rule, hyper, n, k, step)[0] : NaN);
     const rates = rule.rate ? position.map(rateAt) : [];
-    [position, gradient, moved, rates, ...state_].forEach((numbers, k) =>
+    const evaluated = run.evaluated ? [row(run.evaluated.x, n)] : [];
+    [position, ...evaluated, gradient, moved, rates, ...state_].forEach((numbers, k) =>
       numbers.forEach((v, j) => setText(this.cells[k][j].firstElementChild ?? this.cells[k][j], format(v))),
     );
     const largest = Math.max(...rates);

@@ -90,7 +90,10 @@ export function knobRow(knob, value, set, label = knob.name) {
     shown = v;
     slider.setAttribute("aria-valuetext", String(v));
   }
-  const name = knob.symbol
+  const inWords = label.includes("_") && knob.symbol?.[2]?.[2] === label; // which break where the line ends
+  const name = inWords
+    ? el("span", { class: "symbol words" }, label.replaceAll("_", " "))
+    : knob.symbol
     ? el("span", { class: "symbol", title: titleOf(knob) }, math(knob.symbol), knob.name === "lr" ? " = lr" : "")
     : el("span", { class: "symbol" }, label);
   return { element: el("div", { class: "knob" }, name, slider, box, note), show };

@@ -102,7 +102,8 @@ export function optimizersPanel(act) {
     drawAt(t, runs) {
       runs.forEach((run, k) => {
         const lost = t > run.end;
-        const text = lost ? `${run.reason} at ${run.end + 1}` : format(run.loss[t], 3);
+        const evaluated = run.evaluated ? `\nevaluated ${format(run.evaluated.loss[t], 3)}` : "";
+        const text = lost ? `${run.reason} at ${run.end + 1}` : format(run.loss[t], 3) + evaluated;
         if (cards[k]) {
           setText(cards[k].reading, text);
           cards[k].reading.classList.toggle("lost", lost);

@@ -10,6 +10,7 @@ export function quantityChoices(rule, dimensions, coordinate) {
   const own = (rule?.lines ?? []).filter(({ name }) => name !== "x" && name !== "g");
   return [
     ["loss", "Loss"],
+    ...(rule?.readOut ? [["evaluated", "Loss, evaluated"]] : []),
     ["size", "Step size"],
     ...["x", "y"].slice(0, dimensions).map((name) => [name, name]),
     ...EACH.map(([key, name]) => [key, named(name)]),
@@ -33,7 +34,10 @@ export function quantityOf(key, run, rule, hyper, dimensions, coordinate, floor)
 
 function compute(key, run, rule, hyper, n, i, floor) {
   if (key === "size") return run.size;
-  if (key === "loss") return floor === null ? run.loss : run.loss.map((v) => v - floor);
+  if (key === "loss" || key === "evaluated") {
+    const loss = (key === "evaluated" && run.evaluated?.loss) || run.loss;
+    return floor === null ? loss : loss.map((v) => v - floor);
+  }
   const count = run.loss.length;
   const result = new Float64Array(count).fill(NaN);
   const column = (array, k) => result.forEach((_, t) => (result[t] = array[t * n + k]));
@@ -61,13 +65,14 @@ export function chartsOf(state, { surface, runs, looks }) {
   const choices = quantityChoices(chosen && ruleNamed(chosen.rule), n, coordinate);
   return state.charts.map((wanted) => {
     const what = choices.some(([key]) => key === wanted.what) ? wanted.what : "loss";
-    const floor = what === "loss" ? surface.minimum : null;
+    const isLoss = what === "loss" || what === "evaluated";
+    const floor = isLoss ? surface.minimum : null;
     const series = runs.map((run, j) => {
       const { rule, hyper } = state.optimizers[j];
       const values = quantityOf(what, run, ruleNamed(rule), hyper, n, coordinate, floor);
       return { values, end: run.end, look: looks[j] };
     });
-    const log = wanted.log && !(what === "loss" && floor === null && !surface.examples);
+    const log = wanted.log && !(isLoss && floor === null && !surface.examples);
     const note = floor ? "above the minimum" : "";
     return { series, hidden: state.hidden, steps: state.steps, log, what, choices, selected: state.selected, note };
   });

@@ -50,13 +50,16 @@ export function table({ state, model }) {
   const n = model.surface.dimensions;
   const names = ["x", "y"].slice(0, n);
   const quote = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const lines = [["optimizer", "step", ...names, "loss", ...names.map((c) => `gradient ${c}`)].join(",")];
+  const averaged = model.runs.some((run) => run.evaluated) ? [...names.map((c) => `evaluated ${c}`), "evaluated loss"] : [];
+  const lines = [["optimizer", "step", ...names, "loss", ...names.map((c) => `gradient ${c}`), ...averaged].join(",")];
   model.runs.forEach((run, k) => {
     const { title, note } = model.looks[k];
     const name = quote(note ? `${title}, ${note}` : title);
     for (let t = 0; t <= run.end; t++) {
       const row = (array) => Array.from(array.subarray(t * n, (t + 1) * n), (v) => (Number.isNaN(v) ? "" : v));
-      lines.push([name, t, ...row(run.x), run.loss[t], ...row(run.gradients)].join(","));
+      const { x, loss } = run.evaluated ?? run;
+      const evaluated = averaged.length ? [...row(x), loss[t]] : [];
+      lines.push([name, t, ...row(run.x), run.loss[t], ...row(run.gradients), ...evaluated].join(","));
     }
   });
   return `${lines.join("\n")}\n`;

@@ -5,6 +5,7 @@ import { NOISES, batches } from "./noise.js";
 // One optimizer from one start. Row t of each array is the situation after t steps:
 //   x: position; loss: value there; size: length of the step that led there, gradients: what that step was given
 //   (both NaN in row 0); slots: one array for each slot, with `dimensions` ** power columns.
+// Where a rule evaluates another point than it trains, `evaluated` is {x, loss} of that; else null.
 // A run that leaves the finite numbers, or the ground (where the surface has no value), ends: `end` is its last row,
 // `reason` "diverged" or "left the ground", "" if it came to its end.
 export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }) {
@@ -21,6 +22,10 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
     loss: new Float64Array(steps + 1).fill(NaN),
     size: new Float64Array(steps + 1).fill(NaN),
     slots: slots.map((s) => new Float64Array((steps + 1) * s.length).fill(NaN)),
+    evaluated: rule.readOut && {
+      x: new Float64Array((steps + 1) * n).fill(NaN),
+      loss: new Float64Array(steps + 1).fill(NaN),
+    },
     end: 0,
     reason: "",
   };
@@ -50,6 +55,11 @@ export function run(rule, hyper, surface, start, steps, noise = { kind: "none" }
     }
     if (t > 0) result.size[t] = Math.sqrt(square);
     slots.forEach((s, j) => result.slots[j].set(s, t * s.length));
+    if (!result.evaluated) return;
+    if (t > 0) rule.readOut(x, slots, hyper, point);
+    else point.set(x);
+    result.evaluated.x.set(point, t * n);
+    result.evaluated.loss[t] = surface.value(point);
   }
 }
 

@@ -10,6 +10,7 @@ import { drawArrows } from "./arrows.js";
 import { StartHandle } from "./start.js";
 import { withEqualAxes } from "./view.js";
 
+const DOTTED = [1, 2]; // of the line's width
 const FAR = 1e5; // pixels: what a diverging path is clipped to
 
 export class Stage {
@@ -35,7 +36,8 @@ export class Stage {
     const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Zoom to fit all paths", 0)];
     this.arrows = el("input", { type: "checkbox", onchange: () => setArrows(this.arrows.checked) });
     const choice = el("label", { class: "hint" }, this.arrows, " arrows: gradient, momentum, step");
-    this.below = el("div", { class: "below" }, choice, this.legend, el("div", { class: "zoom" }, more, ...buttons));
+    this.hollow = el("p", { class: "hint", hidden: true }, "○ what is evaluated");
+    this.below = el("div", { class: "below" }, choice, this.hollow, this.legend, el("div", { class: "zoom" }, more, ...buttons));
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
     this.drawn = [];
     this.width = this.height = 0;
@@ -57,6 +59,8 @@ export class Stage {
     this.arrowsOf = arrowsOf; // the rule of the selected optimizer, if its arrows are wanted
     const redraw = scaled || !samePaths || !sameLooks || selected !== this.selected;
     Object.assign(this, { surface, view, runs, looks, start, steps, selected, theme, width, height });
+    this.walks = walksOf(runs);
+    this.hollow.hidden = this.walks.length === runs.length;
     if (width < 10 || height < 10) return;
     if (repaint) this.legend.hidden = !paintGround(this);
     if (redraw) this.clearPaths();
@@ -105,16 +109,15 @@ export class Stage {
     return [this.toPixel(x, 0)[0], clamp(v * CURVE_PART * this.height, -FAR, FAR)];
   }
 
-  place(run, t) {
-    const n = this.flat ? 2 : 1;
-    if (this.flat) return this.toPixel(run.x[n * t], run.x[n * t + 1]);
+  place({ x }, t) {
+    if (this.flat) return this.toPixel(x[2 * t], x[2 * t + 1]);
     const top = CURVE_PART * this.height + 8;
-    return [this.toPixel(run.x[t], 0)[0], top + (t / this.steps) * (this.height - top - 22)];
+    return [this.toPixel(x[t], 0)[0], top + (t / this.steps) * (this.height - top - 22)];
   }
 
   clearPaths() {
     for (const canvas of [this.casings, this.paths]) prepare(canvas, this.width, this.height);
-    this.drawn = this.runs.map(() => ({ t: 0, length: 0 }));
+    this.drawn = this.walks.map(() => ({ t: 0, length: 0 }));
     this.time = 0;
   }
 
@@ -124,12 +127,13 @@ export class Stage {
     if (time < this.time) this.clearPaths();
     this.time = time;
     const { casing } = (this.pointColors ??= this.colors());
-    this.runs.forEach((run, k) => this.extendPath(k, Math.min(Math.floor(time), run.end), casing));
+    this.walks.forEach((walk, k) => this.extendPath(k, Math.min(Math.floor(time), walk.end), casing));
     const points = prepare(this.points, this.width, this.height);
     points.save();
     points.resetTransform();
     for (const layer of [this.base, this.casings, this.paths]) points.drawImage(layer, 0, 0);
     points.restore();
+    this.walks.slice(this.runs.length).forEach((walk) => this.drawPoint(points, walk, this.looks[walk.of], time, casing, false));
     for (let k = this.runs.length - 1; k >= -1; k--) {
       // The selected one comes last, so that it is on top.
       const index = k === -1 ? this.selected : k;
@@ -157,7 +161,8 @@ export class Stage {
 
   // Draw what is new of a path up to step t.
   extendPath(k, t, casing) {
-    const [run, drawn, { color, dash }] = [this.runs[k], this.drawn[k], this.looks[k]];
+    const [run, drawn] = [this.walks[k], this.drawn[k]];
+    const { color, dash } = run.of === undefined ? this.looks[k] : { color: this.looks[run.of].color, dash: DOTTED };
     if (t <= drawn.t) return;
     const piece = new Path2D();
     let [x, y] = this.place(run, drawn.t);
@@ -169,7 +174,7 @@ export class Stage {
       length += Math.hypot(u - x, v - y);
       [x, y] = [u, v];
     }
-    const width = this.lineWidth(k === this.selected);
+    const width = run.of === undefined ? this.lineWidth(k === this.selected) : 1.4;
     const line = { color, casing, dash: dash.map((d) => d * width), offset: drawn.length, width };
     strokeCased(this.casings.getContext("2d"), this.paths.getContext("2d"), piece, line);
     Object.assign(drawn, { t, length });
@@ -189,12 +194,19 @@ export class Stage {
       piece.lineTo(x, y);
       strokeCased(context, context, piece, { color: look.color, casing, width: this.lineWidth(isSelected) });
     }
-    drawDot(context, x, y, radius, look.color, casing);
-    if (!this.flat) {
-      const position = run.x[before] + part * (run.x[after] - run.x[before]);
-      drawDot(context, ...this.onCurve(position), radius, look.color, casing);
+    const places = [[x, y]];
+    if (!this.flat) places.push(this.onCurve(run.x[before] + part * (run.x[after] - run.x[before])));
+    for (const [u, v] of places) {
+      drawDot(context, u, v, radius, look.color, casing);
+      if (run.of !== undefined) drawDot(context, u, v, radius - 3, `rgb(${this.pointColors.low.join(" ")})`, look.color);
     }
   }
+}
+
+// What is drawn: every run, then, of those whose rule evaluates another point than it trains, that point's way.
+function walksOf(runs) {
+  const evaluated = runs.flatMap((run, k) => (run.evaluated ? [{ x: run.evaluated.x, end: run.end, of: k }] : []));
+  return [...runs, ...evaluated];
 }
 
 function drawDot(context, x, y, radius, color, casing) {

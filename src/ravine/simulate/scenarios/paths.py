@@ -125,7 +125,13 @@ def _table(runs: dict[str, Run], ground: Surface) -> Table:
     columns = ("optimizer", "final loss", "least loss", "at step", *(f"final {n}" for n in names), "length of the path")
     none = "no least value is known" if ground.examples else "no least value"
     note = none if ground.minimum is None else f"The surface's least value is {ground.minimum:.6g}"
-    return Table("runs", columns, rows, f"{note}; its gradient is {ground.gradient_by}.")
+    note = f"{note}; its gradient is {ground.gradient_by}."
+    if any(r.evaluated for r in runs.values()):
+        columns += ("evaluated loss",)
+        ends = [None if r.evaluated is None else float(r.evaluated[1][-1]) for r in runs.values()]
+        rows = [(*row, end) for row, end in zip(rows, ends, strict=True)]
+        note += " An average of its points is what some rules evaluate; loss and path are of the points that train."
+    return Table("runs", columns, rows, note)
 
 
 def _draw(figure: Figure, runs: dict[str, Run], ground: Surface) -> figures.Moving:
@@ -142,6 +148,8 @@ def _draw(figure: Figure, runs: dict[str, Run], ground: Surface) -> figures.Movi
         look = figures.style(r.rule.name, seen.get(r.rule.name, 0))
         seen[r.rule.name] = seen.get(r.rule.name, 0) + 1
         if ground.dimension == 2:
+            if r.evaluated is not None:
+                updates.append(figures.trail(axes["map"], r.evaluated[0], look, evaluated=True))
             updates.append(figures.trail(axes["map"], r.x, look, label))
         else:
             updates.append(figures.balls(axes["map"], r.x, ground, look))
