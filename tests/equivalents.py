@@ -30,6 +30,7 @@ _SEE_THE_FIRST += (
     "rprop_optax",
     "schedule_free_sgd",
     "schedule_free_adamw",
+    "schedule_free_keras",
 )
 _FREE = ("schedule_free_sgd", "schedule_free_adamw")
 
@@ -105,7 +106,10 @@ EQUIVALENT = {
         "mul(neg(lr), sqrt(maximum(…, …))) → div(neg(lr), sqrt(maximum(…, …)))",
         "mul(neg(lr), sqrt(maximum(…, …))) → neg(lr)",
     ),
-    **{(name, "in gt(t, 1), 1 → 2"): "the average after one step is z, and so is x" for name in _FREE},
+    **{
+        (name, "in gt(t, 1), 1 → 2"): "the average after one step is z, and so is x"
+        for name in (*_FREE, "schedule_free_keras")
+    },
     **{
         (name, slip): "of a weight of zero, whatever that is divided by"
         for name in _FREE

@@ -425,6 +425,7 @@ def _recorded() -> list[recorded.Trace]:
     alone += ("heavy_ball(rmsprop_torch)", "nesterov_ball(rmsprop_torch)")
     alone += ("muon_rms_momentum", "muon_keras", "muon_optax", "muon_optax_rms")
     alone += ("sign_sgd", "fromage", "radam_optax", "rprop_optax", "adafactor_optax_whole", "lamb_keras")
+    alone += ("schedule_free_keras",)
     return [t for t in recorded.all_traces() if t.dtype == "float64" and t.rule in alone]
 
 

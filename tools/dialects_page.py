@@ -95,8 +95,9 @@ More that the runs showed:
 - optax's RMSprop, centred and bias-corrected, divides by the root of a rounding error at the first step unless
   `initial_scale` is given; its adadelta without a learning rate goes uphill, which is refused.
 - optax computes MADGRAD's √t in float32, for float64 parameters too: its steps are off by up to 1e-8 of themselves.
-- Keras's ScheduleFreeAdamW (3.15.1) means to take its average from where z was, but TensorFlow's variables have moved by
-  then: there it trains the plain average of z. It is in no dialect yet.
+- Keras's ScheduleFreeAdamW (3.15.1) takes its average from where z was, as it means to, with the JAX backend alone: the
+  dialect is that one's, and so are the recorded runs. With TensorFlow and torch the variable that it remembers has moved by
+  then, and what it trains is the plain average of z, whatever β₁ is. A file doesn't say which it was.
 - optax's Rprop takes each step one gradient late, unless that gradient has turned: its first step is zero.
 - optax computes Adafactor's β in float32, for float64 parameters too, which is off by up to 6e-8 of itself. The recorded
   float64 runs are its own lines with that one in the parameter's type.

@@ -15,6 +15,8 @@ import itertools
 import json
 import operator
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,13 @@ def run_keras(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarr
         yield x.numpy(), {n: v for n, v in state.items() if n not in ("iteration", "learning_rate")}
 
 
+def run_keras_on_jax(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
+    import jax
+
+    jax.config.update("jax_enable_x64", x0.dtype == np.float64)
+    yield from run_keras(name, arguments, x0, gs)
+
+
 def run_keras_legacy(name: str, arguments: dict[str, Any], x0: np.ndarray, gs: np.ndarray) -> Run:
     import tensorflow as tf
 
@@ -175,12 +184,13 @@ def in_own_type(dtype: np.dtype[Any]) -> Iterator[None]:
 RUNNERS: dict[str, Callable[..., Run]] = {
     "tensorflow": run_tensorflow,
     "keras": run_keras,
+    "keras_jax": run_keras_on_jax,
     "keras_legacy": run_keras_legacy,
     "torch": run_torch,
     "optax": run_optax,
     "contrib": run_optax,
 }
-MODULES = {"contrib": "optax.contrib"}
+MODULES = {"contrib": "optax.contrib", "keras_jax": "keras"}
 """Where a framework's optimizers are, if not in the module of its name."""
 
 
@@ -216,6 +226,7 @@ def chosen(framework: str) -> list[tuple[str, dict[str, Any]]]:
             "Lion": {"weight_decay": [None, 0.01]},
             "Muon": {lr: [None, 0.02]},
         },
+        "keras_jax": {"ScheduleFreeAdamW": {lr: [None, 0.01], "weight_decay": [None, 0.02]}},
         "keras_legacy": {
             "SGD": {"momentum": [None, 0.9], "nesterov": [None, True], "decay": [None, 0.05]},
             "RMSprop": {"momentum": [None, 0.9], "centered": [None, True]},
@@ -448,7 +459,7 @@ def record(framework: str) -> dict[str, np.ndarray]:
             entry = {"call": f"{name}({call})", "dtype": dtype, "stream": kind, "arrays": shapes}
             index.append(entry | {flag: True for flag in FLAGS if flag in arguments})
             data[dtype] += [np.ravel(values) for values in rows.values()]
-    packages = {"tensorflow": "tensorflow_cpu", "keras_legacy": "tf_keras", "contrib": "optax"}
+    packages = {"tensorflow": "tensorflow_cpu", "keras_legacy": "tf_keras", "contrib": "optax", "keras_jax": "keras"}
     package = packages.get(framework, framework)
     names = dict.fromkeys(n for n, _ in configurations)
     about = {
@@ -458,7 +469,7 @@ def record(framework: str) -> dict[str, np.ndarray]:
         "signatures": {n: signature(n) for n in names},
         "traces": index,
     }
-    if package == "optax":
+    if package == "optax" or framework == "keras_jax":
         about["versions"]["jax"] = importlib.metadata.version("jax")
     arrays = {f"stream.{kind}": stream for kind, stream in streams.items()}
     arrays |= {f"x0.{kind}": start for kind, start in starts.items()}
@@ -504,6 +515,10 @@ def main() -> None:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     options.out.mkdir(parents=True, exist_ok=True)
     for framework in options.frameworks:
+        if framework == "keras_jax" and os.environ["KERAS_BACKEND"] != "jax":  # a process has one backend
+            command = [sys.executable, __file__, framework, "--out", str(options.out)]
+            subprocess.run(command, env={**os.environ, "KERAS_BACKEND": "jax"}, check=True)
+            continue
         arrays = record(framework)
         path = options.out / f"{framework}.npz"
         np.savez_compressed(path, **arrays)

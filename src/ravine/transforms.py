@@ -256,7 +256,7 @@ def schedule_free(base: Rule) -> Rule:
         *own, z, lr_max, total = slots
         step, *new = inner.apply(x, g, tuple(own), t, hyper)
         z = where(t > 1, z, x)
-        average = _average(x, z, beta)
+        average = behind(x, z, beta)
         lr_max = maximum(lr_max, hyper["lr"])
         weight = power(lr_max, exponent)
         total = total + weight
@@ -273,11 +273,11 @@ def schedule_free(base: Rule) -> Rule:
     _needs_lr("schedule_free", base)
     slots = _with_slots("schedule_free", base, added)
     made = _transform("schedule_free", base, apply, hyper)
-    read_out = lambda x, at: _average(x, at["z"], at["interpolation"])  # noqa: E731
+    read_out = lambda x, at: behind(x, at["z"], at["interpolation"])  # noqa: E731
     return replace(made, slots=slots, read_out_function=read_out)
 
 
-def _average(x: Any, z: Any, beta: Any) -> Any:
+def behind(x: Any, z: Any, beta: Any) -> Any:
     """What Schedule-Free's x lies β of the way from z to."""
     return (x - (1 - beta) * z) / beta
 

@@ -294,8 +294,8 @@ def _schedule(config: Any) -> Any:
     return config
 
 
-def _schedule_free(config: Any) -> Any:
-    config["compile_config"]["optimizer"]["class_name"] = "ScheduleFreeAdamW"
+def _unknown(config: Any) -> Any:
+    config["compile_config"]["optimizer"]["class_name"] = "MyOptimizer"
     return config
 
 
@@ -316,7 +316,7 @@ BAD = {
         "doesn't say its optimizer",
     ),
     "schedule.keras": (lambda p: _config(p, _schedule), "is the schedule MyDecay, which is none of"),
-    "free.keras": (lambda p: _config(p, _schedule_free), r"keras\.ScheduleFreeAdamW, which no rule"),
+    "unknown.keras": (lambda p: _config(p, _unknown), r"keras\.MyOptimizer, which no rule"),
     "uncompiled.keras": (lambda p: _config(p, _uncompiled), "doesn't say its optimizer"),
 }
 

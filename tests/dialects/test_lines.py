@@ -141,7 +141,7 @@ def test_names_of_numbers_are_given_beside(line: str, let: dict[str, float], mea
 REFUSED = [
     ("optim.SGD(model.parameters(), lr=args.lr)", "must be a literal, got args.lr: give its value, as args.lr=NUMBER"),
     ("opt = keras.optimizers.Adam(keras.optimizers.schedules.MyDecay(1))", "unknown schedule 'MyDecay'"),
-    ("opt = ScheduleFreeAdamW(0.1)", "unknown optimizer 'ScheduleFreeAdamW'"),
+    ("opt = AdamWScheduleFree(0.1)", "unknown optimizer 'AdamWScheduleFree'"),
     ("opt = Adadelta(0.1)", "Adadelta may be keras.Adadelta or torch.Adadelta: write which"),
     ("opt = tf.keras.optimizers.LossScaleOptimizer(0.1)", "unknown optimizer of keras 'LossScaleOptimizer'"),
     ("opt = torch.optim.LBFGS(model.parameters())", "unknown optimizer of torch 'LBFGS'"),

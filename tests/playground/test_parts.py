@@ -236,6 +236,7 @@ GAINS = {
     "rmsprop_torch_momentum_centered": None,  # nor this one for long, as its variance falls to zero
     "schedule_free_sgd": lambda h, t: 1 - h["beta"] / 2,  # the average follows at half the speed
     "schedule_free_adamw": lambda h, t: 1 - h["beta1"] / 2,
+    "schedule_free_keras": lambda h, t: 1 - h["beta1"] / 2,
 }
 """How many times the rescaled gradient a step is on an even slope, where that is not 1/(1−μ)."""
 

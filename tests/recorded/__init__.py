@@ -20,8 +20,9 @@ import ravine
 from ravine import Recipe, Rule, State, dialects
 from ravine.convert.names import scalar_after
 
-FRAMEWORKS = ("tensorflow", "keras", "keras_legacy", "torch", "optax", "contrib")
-"""The files: one a framework, and one for optax.contrib."""
+FRAMEWORKS = ("tensorflow", "keras", "keras_jax", "keras_legacy", "torch", "optax", "contrib")
+"""The files: one a framework, one for optax.contrib, and one for what Keras computes otherwise on TensorFlow."""
+OF_FRAMEWORK = {"contrib": "optax", "keras_jax": "keras"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _read(framework: str) -> Iterator[Trace]:
         x = np.concatenate([x0[None], found.pop("x")])
         narrow = entry.get("narrow_products", False)
         yield Trace(
-            "optax" if framework == "contrib" else framework,
+            OF_FRAMEWORK.get(framework, framework),
             entry["call"],
             dtype,
             entry["stream"],

@@ -14,7 +14,7 @@ from ravine import State, recipe, transforms
 from ravine.rule import declare
 from ravine.torch import ModesOptimizer, from_recipe
 
-NAMES = ["schedule_free_sgd", "schedule_free_adamw", "ema_weights(adam)", "asgd"]
+NAMES = ["schedule_free_sgd", "schedule_free_adamw", "schedule_free_keras", "ema_weights(adam)", "asgd"]
 STEPS = 5
 
 

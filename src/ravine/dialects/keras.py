@@ -1,18 +1,19 @@
 """Keras 3's optimizers, each as a recipe.
 
 ε is inside the roots of RMSprop and Adagrad, and ε̂ in Adam. Momentum always has lr inside the buffer. `weight_decay` is
-decoupled in every class. With the TensorFlow backend the learning rate is kept in `floatx`, float32 unless set.
+decoupled in every class. ScheduleFreeAdamW is as with the JAX backend. With the TensorFlow backend the learning rate is
+kept in `floatx`, float32 unless set.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ravine.dialects.keras_layers import Adafactor, Ftrl, Lamb
+from ravine.dialects.keras_layers import Adafactor, Ftrl, Lamb, ScheduleFreeAdamW
 from ravine.dialects.keras_names import ADAM, LR, MOMENTS, MOMENTUM, MOVING, REFUSES, RMS, spelling
 from ravine.dialects.table import Form, rmsprop_forms
 
-__all__ = ["Adafactor", "Ftrl", "Lamb"]
+__all__ = ["Adafactor", "Ftrl", "Lamb", "ScheduleFreeAdamW"]
 
 
 @spelling(

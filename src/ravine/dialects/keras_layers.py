@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ravine.dialects.keras_names import ADAM, BEFORE, LR, MOMENTS, REFUSES, spelling
+from ravine.dialects.keras_names import ADAM, AVERAGED, BEFORE, CLIPPED, LR, MOMENTS, REFUSES, spelling
 from ravine.dialects.table import Form
 
 
@@ -74,3 +74,23 @@ def Ftrl(
     weight_decay: float | None = None,
 ) -> None:
     """FTRL-Proximal, whose l₂ is half the paper's; the sum starts at 0.1."""
+
+
+FREE = {"z": "momentum", "v": "velocity"}
+
+
+@spelling(
+    Form("schedule_free_keras", {**ADAM, "weight_decay": "weight_decay"}, {"weight_decay": True}, state=FREE),
+    Form("schedule_free_keras", ADAM, {"weight_decay": False}, state=FREE, fixed={"weight_decay": 0.0}),
+    wraps=(*CLIPPED, AVERAGED),
+    refuses={**REFUSES, "warmup_steps": (0, "a schedule goes where it runs, as in recipe.optax(lr=schedule)")},
+)
+def ScheduleFreeAdamW(
+    learning_rate: float = 0.0025,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-8,
+    warmup_steps: int = 0,
+    weight_decay: float | None = None,
+) -> None:
+    """Schedule-Free AdamW as Keras computes it with JAX; with TensorFlow and torch it trains the average of z."""
