@@ -162,6 +162,15 @@ def test_what_is_no_one_recipe_is_refused(name: str) -> None:
         convert.load(FILES / name, "optax", call)
 
 
+def test_numbers_get_the_names_of_the_model_in_the_file(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 2))
+    optimizer = torch.optim.Adafactor(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "a.pt")
+    assert list(convert.load(tmp_path / "a.pt", "torch").slots) == [n for n, _ in model.named_parameters()]
+
+
 def test_stacks_are_refused_by_name() -> None:
     p = torch.nn.Parameter(torch.ones(2, 3, 4))
     optimizer = torch.optim.Adafactor([("w", p)])

@@ -60,13 +60,13 @@ OLD_ADAM = {**ADAM, "amsgrad": False, "maximize": False, "foreach": None, "captu
 FOREIGN = {
     "timm's SGDW": (
         {"lr": 0.1, "momentum": 0.9, "dampening": 0, "weight_decay": 0.1, "nesterov": False, "caution": False},
-        "'caution', which no optimizer of the torch dialect has: it is one of timm's",
+        "'caution', which no optimizer of the torch dialect has .it is known from timm's",
     ),
     "timm's AdamWLegacy": ({**ADAM, "amsgrad": False, "caution": False}, "'caution'"),
     "timm's NAdamW": ({**ADAM, "corrected_weight_decay": False, "foreach": None}, "'corrected_weight_decay'"),
-    "timm's Lamb": ({**ADAM, "bias_correction": True, "grad_averaging": True}, "of LAMB|of apex's"),
-    "transformers' old AdamW": ({**ADAM, "correct_bias": True}, "of transformers' AdamW"),
-    "apex's FusedAdam": ({**ADAM, "bias_correction": True}, "of apex's"),
+    "timm's Lamb": ({**ADAM, "bias_correction": True, "grad_averaging": True}, "from apex's FusedLAMB and timm's Lamb"),
+    "transformers' old AdamW": ({**ADAM, "correct_bias": True}, "from transformers' AdamW"),
+    "apex's FusedAdam": ({**ADAM, "bias_correction": True}, "from apex's"),
     "torch 2.6's AdamW": (
         OLD_ADAM | {"fused": None},
         "lacks decoupled_weight_decay: it may be torch.Adam or torch.AdamW",

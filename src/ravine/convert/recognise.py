@@ -38,8 +38,9 @@ FOREIGN = {
     "corrected_weight_decay": "timm's optimizers",
     "clipping_threshold": "timm's optimizers",
     "decoupled_decay": "timm's optimizers",
-    "grad_averaging": "LAMB",
-    "trust_clip": "LAMB",
+    "grad_averaging": "apex's FusedLAMB and timm's Lamb",
+    "trust_clip": "timm's Lamb and Lars",
+    "schedule_decay": "timm's NAdamLegacy",
     "bias_correction": "apex's and NVIDIA's fused optimizers",
     "adam_w_mode": "apex's and NVIDIA's fused optimizers",
     "weight_lr_power": "Schedule-Free",
@@ -169,10 +170,10 @@ def _rmsprop_tf(known: Group) -> Recognised:
 def _strange(known: Group) -> str:
     """The complaint about a key that no class of torch's has; empty where there is none."""
     everywhere = frozenset[str]().union(*map(keys, _classes()))
-    strange = sorted(known.keys() - everywhere, key=lambda n: (n not in FOREIGN, n))
+    strange = sorted(known.keys() - everywhere, key=lambda n: ([*FOREIGN, n].index(n), n))
     if not strange:
         return ""
-    whose = f": it is one of {FOREIGN[strange[0]]}" if strange[0] in FOREIGN else ""
+    whose = f" (it is known from {FOREIGN[strange[0]]})" if strange[0] in FOREIGN else ""
     return (
         f"the parameter group has the key {strange[0]!r}, which no optimizer of the torch dialect has{whose}. If it "
         "computes what one of them does, say which (optimizer, as in torch.AdamW)"

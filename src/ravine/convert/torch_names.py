@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 Shape = tuple[int, ...]
 Entry = tuple[str, Shape]
 """A parameter's name and shape."""
@@ -81,7 +83,10 @@ def assigned(groups: Sequence[Sequence[Shape | None]], model: Sequence[Entry]) -
 def _shape(own: Mapping[str, Any] | None) -> Shape | None:
     """A parameter's shape, told by what is kept for it. One number may be a count beside, so it tells nothing."""
     shapes = [tuple(v.shape) for v in (own or {}).values() if hasattr(v, "shape")]
-    return max(shapes, key=len, default=None) or None
+    try:
+        return np.broadcast_shapes(*shapes) or None  # means over rows and columns tell it together
+    except ValueError:
+        return max(shapes, key=len, default=None) or None
 
 
 def _models(value: Any, optimizer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
