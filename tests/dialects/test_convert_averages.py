@@ -19,15 +19,18 @@ NAMES = [n.replace("/", "_") for n in RECORDER.SHAPES]
 
 def names(name: str) -> list[str]:
     """The file's names of the parameters, in the recorder's order."""
-    found = list(convert.load(FILES / name, "keras").slots)
+    found = list(convert.load(FILES / name, "keras", CALLS.get(name)).slots)
     return sorted(found, key=lambda n: next((i for i, own in enumerate(NAMES) if n.endswith(own)), 0))
 
 
-@pytest.mark.parametrize("name", ["ema.keras", "ema.h5", "ema-all.keras", "adafactor.keras"])
+CALLS = {"checkpoint-ema": "keras.Adafactor(0.3, use_ema=True, ema_momentum=0.7)"}
+
+
+@pytest.mark.parametrize("name", ["ema.keras", "ema.h5", "ema-all.keras", "adafactor.keras", "checkpoint-ema"])
 def test_the_average_goes_on_as_in_keras(name: str) -> None:
     """eval() puts the parameters where Keras's fit() leaves them."""
-    params = parameters(name)
-    optimizer: Any = convert.resume(FILES / name, zip(names(name), params, strict=True), "keras")
+    params, call = parameters(name), CALLS.get(name)
+    optimizer: Any = convert.resume(FILES / name, zip(names(name), params, strict=True), "keras", optimizer=call)
     same(trained(params, optimizer), name)
     optimizer.eval()
     same([p.detach().numpy() for p in params], name, "average")

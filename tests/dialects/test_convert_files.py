@@ -299,6 +299,11 @@ def _unknown(config: Any) -> Any:
     return config
 
 
+def _muon(config: Any) -> Any:
+    config["compile_config"]["optimizer"]["class_name"] = "Muon"
+    return config
+
+
 def _uncompiled(config: Any) -> Any:
     config["compile_config"] = None
     return config
@@ -317,6 +322,7 @@ BAD = {
     ),
     "schedule.keras": (lambda p: _config(p, _schedule), "is the schedule MyDecay, which is none of"),
     "unknown.keras": (lambda p: _config(p, _unknown), r"keras\.MyOptimizer, which no rule"),
+    "muon.keras": (lambda p: _config(p, _muon), "keeps Adam's averages for them: no one recipe goes on with both"),
     "uncompiled.keras": (lambda p: _config(p, _uncompiled), "doesn't say its optimizer"),
 }
 

@@ -89,14 +89,20 @@ def built(keras: Any, rate: Any, shapes: Any) -> Any:
 def checkpoint(out: Path, keep: Keep, gradients: Gradients, shapes: Any, before: int, steps: int) -> None:
     import keras
 
-    optimizer = keras.optimizers.AdamW(0.01, weight_decay=0.1)
-    model = built(keras, optimizer, shapes)
-    for t in range(steps):
-        if t == before:
-            tf.train.Checkpoint(net=model, opt=optimizer).save(str(out / "checkpoint" / "ckpt"))
-            keep("checkpoint", "saved", [v.numpy() for v in model.trainable_variables])
-        optimizer.apply([tf.constant(g) for g in gradients(t)], model.trainable_variables)
-    keep("checkpoint", "after", [v.numpy() for v in model.trainable_variables])
+    cases = {
+        "checkpoint": keras.optimizers.AdamW(0.01, weight_decay=0.1),
+        "checkpoint-ema": keras.optimizers.Adafactor(0.3, use_ema=True, ema_momentum=0.7),
+    }
+    for name, optimizer in cases.items():
+        model = built(keras, optimizer, shapes)
+        for t in range(steps):
+            if t == before:
+                tf.train.Checkpoint(net=model, opt=optimizer).save(str(out / name / "ckpt"))
+                keep(name, "saved", [v.numpy() for v in model.trainable_variables])
+            optimizer.apply([tf.constant(g) for g in gradients(t)], model.trainable_variables)
+        keep(name, "after", [v.numpy() for v in model.trainable_variables])
+        if optimizer.use_ema:
+            keep(name, "average", [v.numpy() for v in optimizer._model_variables_moving_average])
 
 
 def keras_2(out: Path, keep: Keep, gradients: Gradients, shapes: Any, before: int, steps: int) -> None:

@@ -12,8 +12,8 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,21 +103,45 @@ def _found(variables: Tensors | list[np.ndarray], call: str | None, told: Any, p
     if call is None and told is None:
         raise ValueError(f"{path} doesn't say its optimizer: give it, as in --optimizer 'keras.Adam(0.01)'")
     is_scaled = told is not None and told["class_name"].endswith("LossScaleOptimizer")
-    call, beside = apart(call or spelled(told["config"]["inner_optimizer"] if is_scaled else told))
+    call = call or spelled(told["config"]["inner_optimizer"] if is_scaled else told)
     if isinstance(variables, dict):
+        call, beside = _known(call)
         blocks = tuple(f"_{name}" for argument, name in KEPT_BESIDE.items() if argument in beside)
         left = sorted(n for n in variables if n.endswith(blocks))
         tensors = {n: v for n, v in variables.items() if n not in left and n not in SCALES}
+        found = _made(tensors, call, left, beside)
     else:
         # A schedule's rate is no variable.
-        has_rate = len(variables) > 1 and variables[1].shape == () and variables[1].dtype.kind == "f"
-        left = [name for argument, name in KEPT_BESIDE.items() if beside.get(argument)]
-        optimizer = kept(unscheduled(call)[0])
-        tensors = numbered(variables, optimizer, has_rate=has_rate, besides=len(left))
-    every = beside.get("gradient_accumulation_steps")
+        is_rate = len(variables) > 1 and variables[1].shape == () and variables[1].dtype.kind == "f"
+        found = by_number(variables, call, has_rate=is_rate and unscheduled(call)[1] is None)
+    return replace(found, beside=(*found.beside, *["LossScaleOptimizer"] * is_scaled))
+
+
+def by_number(variables: list[np.ndarray], call: str, *, has_rate: bool) -> Found:
+    """What numbered variables are, of the optimizer that is spelled so; the iteration is the first of them.
+
+    `has_rate` says whether the second is the learning rate. Raises ValueError for variables that are not this one's.
+    """
+    call, beside = _known(call)
+    left = [name for argument, name in KEPT_BESIDE.items() if beside.get(argument)]
+    tensors = numbered(variables, kept(unscheduled(call)[0]), has_rate=has_rate, besides=len(left))
+    return _made(tensors, call, left, beside)
+
+
+def _known(call: str) -> tuple[str, dict[str, object]]:
+    """The call without what is done beside the equation, and that. Raises ValueError for one that is two optimizers."""
+    if "keras.Muon" in call:
+        raise ValueError(
+            "keras.Muon steps all but matrices, and embeddings, by Adam and keeps Adam's averages for them: no one "
+            "recipe goes on with both"
+        )
+    return apart(call)
+
+
+def _made(tensors: Tensors, call: str, left: Sequence[str], beside: Mapping[str, object]) -> Found:
+    every = beside.get(ACCUMULATION)
     step = int(tensors["iteration"]) // every if isinstance(every, int) else None
-    words = [f"{n}={v!r}" for n, v in beside.items()] + ["LossScaleOptimizer"] * is_scaled
-    return Found(tensors, call, tuple(left), tuple(words), step)
+    return Found(tensors, call, tuple(left), tuple(f"{n}={v!r}" for n, v in beside.items()), step)
 
 
 def _value(dataset: Any, path: Path) -> np.ndarray:

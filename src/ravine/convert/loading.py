@@ -78,8 +78,9 @@ def load_groups(
     if (prefix := tensorflow_files.prefix(path)) is not None:
         call, follows = unscheduled(spelled(call, framework)) if call else (None, None)
         call = _own(path, call, framework) if call else None
-        tensors, call, counted = tensorflow_files.load(prefix, framework, call, key)
-        return [_follow(_loaded(tensors, Recognised(call, call), counted if step is None else step, {}), follows)]
+        own = tensorflow_files.load(prefix, framework, call, key)
+        loaded = _loaded(own.tensors, Recognised(own.call, own.call), own.step if step is None else step, {})
+        return [_follow(_with_beside(loaded, own.left, own.beside), follows)]
     in_orbax = orbax_files.folder(path)
     if path.is_dir() and in_orbax is None:
         raise ValueError(f"{path} is a folder with no checkpoint in it that is known: none of {', '.join(FOLDERS)}")
@@ -114,9 +115,14 @@ def load_groups(
     loaded = _loaded(
         tensors, Recognised(call, call if source.constructor else str(source.recipe)), step, metadata.get("types") or {}
     )
-    state = replace(loaded.state, left=(*loaded.state.left, *left), beside=beside)
-    loaded = replace(loaded, state=state)
+    loaded = _with_beside(loaded, left, beside)
+    state = loaded.state
     return [_follow(loaded if state.t is not None else replace(loaded, state=replace(state, t=known)), follows)]
+
+
+def _with_beside(loaded: Loaded, left: tuple[str, ...], beside: tuple[str, ...]) -> Loaded:
+    """With what the source kept and did beside the equation."""
+    return replace(loaded, state=replace(loaded.state, left=(*loaded.state.left, *left), beside=beside))
 
 
 def _follow(loaded: Loaded, schedule: Schedule | None) -> Loaded:
@@ -135,7 +141,7 @@ def _follow(loaded: Loaded, schedule: Schedule | None) -> Loaded:
 
 def _own(path: Path, call: str, framework: str) -> str:
     """The call, if it is the framework's. Raises ValueError otherwise."""
-    if (source := kept(call)).framework != framework:
+    if (source := kept(apart(call)[0])).framework != framework:
         raise ValueError(f"{path} is from {source}, not from {framework}")
     return call
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from ravine import dialects
 from ravine.convert import bundle, keras_files
-from ravine.convert.kept import kept
+from ravine.convert.keras_files import Found
 from ravine.convert.names import Tensors, join
 
 SLOTS = {
@@ -57,7 +57,7 @@ def prefix(path: Path) -> Path | None:
     return known[0] if known else None
 
 
-def load(path: Path, framework: str, call: str | None, key: str | None = None) -> tuple[Tensors, str, int | None]:
+def load(path: Path, framework: str, call: str | None, key: str | None = None) -> Found:
     """The optimizer's tensors by the framework's names, its call, and the step where a variable beside counts it.
 
     Values that the file has (`optimizer/learning_rate`, …) complete a call that doesn't give them. Raises ValueError
@@ -72,13 +72,13 @@ def load(path: Path, framework: str, call: str | None, key: str | None = None) -
         )
     if framework == "tensorflow":
         step = variables.get("global_step")
-        return _saved(path, variables, call), call, None if step is None else int(step)
+        return Found(_saved(path, variables, call), call, step=None if step is None else int(step))
     owners = {m["optimizer"] for n in variables for p in (SLOT, ITERATIONS) if (m := p.fullmatch(n))}
     owner = _owner(path, owners, key)
     own = {n.removeprefix(owner + "/").removesuffix(VALUE): v for n, v in variables.items() if n.startswith(owner)}
     if framework == "keras":
-        return _by_number(own, call), call, None
-    return _by_slot(variables, own, owner), _completed(call, own), None
+        return keras_files.by_number(_in_order(own), call, has_rate=False)
+    return Found(_by_slot(variables, own, owner), _completed(call, own))
 
 
 def _saved(path: Path, variables: Mapping[str, np.ndarray], call: str) -> Tensors:
@@ -115,10 +115,9 @@ def _owner(path: Path, owners: set[str], key: str | None) -> str:
     return next(iter(owners))
 
 
-def _by_number(own: Mapping[str, np.ndarray], call: str) -> Tensors:
+def _in_order(own: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     numbers = sorted(int(n.rpartition("/")[2]) for n in own if re.fullmatch(r"_variables/\d+", n))
-    rest = [own[f"_variables/{n}"] for n in numbers]
-    return keras_files.numbered([own["_iterations"], *rest], kept(call), has_rate=False)
+    return [own["_iterations"], *(own[f"_variables/{n}"] for n in numbers)]
 
 
 def _by_slot(variables: Mapping[str, np.ndarray], own: Mapping[str, np.ndarray], owner: str) -> Tensors:
