@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -50,5 +51,7 @@ def same(found: list[np.ndarray], name: str, when: str = "after") -> None:
 def goes_on(name: str, framework: str, names: list[str], shapes: Any = RECORDER.SHAPES, **how: Any) -> None:
     """Take the recorded file and parameters, and make the recorded run's next steps."""
     params = parameters(name)
-    optimizer = convert.resume(FILES / name, zip(names, params, strict=True), framework, **how)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "left behind")  # which has a test of its own
+        optimizer = convert.resume(FILES / name, zip(names, params, strict=True), framework, **how)
     same(trained(params, optimizer, shapes=shapes), name)

@@ -42,7 +42,8 @@ def test_overwriting_with_the_average_is_done_as_the_refusal_says() -> None:
     with pytest.raises(ValueError, match="put the average in the parameters' place after every so many steps"):
         dialects.keras.SGD(use_ema=True, ema_overwrite_frequency=3)
     params = parameters(name)
-    optimizer = convert.resume(FILES / name, zip(names(name), params, strict=True), "keras")
+    with pytest.warns(UserWarning, match="to be done beside the optimizer: ema_overwrite_frequency=3"):
+        optimizer = convert.resume(FILES / name, zip(names(name), params, strict=True), "keras")
     for t in STEPS:
         for p, g in zip(params, RECORDER.gradients(t), strict=True):
             p.grad = torch.tensor(g)

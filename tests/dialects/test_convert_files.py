@@ -75,6 +75,15 @@ def test_what_keras_keeps_and_does_beside_is_named(name: str) -> None:
         assert not state.left or "Left behind: " in notes
 
 
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_resume_does_not_go_on_with_is_warned_of(name: str) -> None:
+    left, beside = BESIDE[name]
+    with pytest.warns(
+        UserWarning, match=f"left behind, or to be done beside the optimizer: {', '.join((*left, *beside))}"
+    ):
+        convert.resume(FILES / name, zip("0123", parameters(name), strict=True), "keras")
+
+
 def test_an_accumulation_counts_updates_and_not_calls() -> None:
     state = convert.load(FILES / "accumulated.keras", "keras")
     assert state.t == RECORDER.BEFORE // 2
@@ -156,7 +165,8 @@ def test_a_scaled_loss_and_sums_of_gradients_are_done_as_the_refusals_say() -> N
     with pytest.raises(ValueError, match="unscale the gradients before the optimizer sees them"):
         dialects.keras.Adam(loss_scale_factor=8.0)
     params = parameters("factor.keras")
-    optimizer = convert.resume(FILES / "factor.keras", [(str(k), p) for k, p in enumerate(params)], "keras")
+    with pytest.warns(UserWarning, match="loss_scale_factor=8.0"):
+        optimizer = convert.resume(FILES / "factor.keras", zip("0123", params, strict=True), "keras")
     for t in STEPS:
         for p, g in zip(params, RECORDER.gradients(t), strict=True):
             p.grad = torch_parameter(g).detach() / 8.0
@@ -168,7 +178,8 @@ def test_a_scaled_loss_and_sums_of_gradients_are_done_as_the_refusals_say() -> N
         dialects.keras.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2)
     name = "accumulated.keras"
     params = parameters(name)
-    optimizer = convert.resume(FILES / name, [(str(k), p) for k, p in enumerate(params)], "keras")
+    with pytest.warns(UserWarning, match="gradient_accumulator, gradient_accumulation_steps=2"):
+        optimizer = convert.resume(FILES / name, zip("0123", params, strict=True), "keras")
     for t in range(RECORDER.BEFORE, RECORDER.BEFORE + RECORDER.AFTER, 2):  # the fifth gradient waits in the file
         for p, a, b in zip(params, RECORDER.gradients(t - 1), RECORDER.gradients(t), strict=True):
             p.grad = torch_parameter((a + b) / 2).detach()
@@ -218,6 +229,8 @@ WRAPPED = {
     "multi_transform": lambda optax, tx: optax.multi_transform({"all": tx}, {"w": "all", "b": "all"}),
     "apply_if_finite": lambda optax, tx: optax.apply_if_finite(tx, 3),
     "MultiSteps": lambda optax, tx: optax.MultiSteps(tx, 1).gradient_transformation(),
+    "named_chain": lambda optax, tx: optax.named_chain(("clip", optax.clip(9.0)), ("adam", tx)),
+    "behind another link": lambda optax, tx: optax.chain(optax.apply_every(1), tx),
     "chain of chains": lambda optax, tx: optax.chain(optax.clip(9.0), optax.chain(optax.identity(), tx)),
 }
 
@@ -237,11 +250,56 @@ def test_an_optimizer_is_found_inside_a_tree(wrapper: str) -> None:
     found = convert.read(convert.from_optax(state), "optax.adam(0.1)")
     assert found.t == 3
     assert sorted(found.slots) == ["b", "w"]
+    assert wrapper != "behind another link" or found.left == ("0.grad_acc.b", "0.grad_acc.w")
     again = convert.into_optax(convert.write(found), tx.init(x))
     grads = {n: jnp.full_like(v, -0.5) for n, v in x.items()}
     (first, _), (second, _) = tx.update(grads, state, x), tx.update(grads, again, x)
     for n in x:
         np.testing.assert_array_equal(first[n], second[n])
+
+
+def test_parts_of_a_tree_are_named_by_their_key(tmp_path: Path) -> None:
+    """multi_transform has a state for each label; --key says which, with the schedule in its own call."""
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    import jax.numpy as jnp
+
+    x = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    schedule = optax.linear_schedule(0.1, 0.0, 10)
+    tx = optax.multi_transform({"m": optax.adam(schedule), "v": optax.sgd(0.1, momentum=0.9)}, {"w": "m", "b": "v"})
+    _, state = tx.update(x, tx.init(x), x)
+    np.savez(tmp_path / "a.npz", **convert.from_optax(state))
+    calls = {"m": "optax.adam(optax.linear_schedule(0.1, 0.0, 10))", "v": "optax.sgd(0.1, momentum=0.9)"}
+    found = {
+        label: convert.load_groups(tmp_path / "a.npz", "optax", call, key=f"inner_states.{label}")[0].state
+        for label, call in calls.items()
+    }
+    assert [list(own.slots) for own in found.values()] == [["w"], ["b"]]
+    assert (found["m"].t, found["m"].recipe.hyper["lr"]) == (1, pytest.approx(0.09))
+    with pytest.raises(ValueError, match=r"unknown place of an optimizer's state 'inner_states\.x'"):
+        convert.load_groups(tmp_path / "a.npz", "optax", calls["v"], key="inner_states.x")
+
+
+def test_what_inject_hyperparams_keeps_must_be_what_the_call_says() -> None:
+    """A schedule's rate is another one at every step, and a constant one may have been changed by hand."""
+    optax = pytest.importorskip("optax", reason="optax is not installed")
+    import jax.numpy as jnp
+
+    x = {"w": jnp.ones((2, 2))}
+    for rate in (0.1, optax.linear_schedule(0.1, 0.0, 10)):
+        tx = optax.inject_hyperparams(optax.adamw)(learning_rate=rate, weight_decay=0.01)
+        state = tx.init(x)
+        for _ in range(3):
+            _, state = tx.update(x, state, x)
+        tensors = convert.from_optax(state)
+        found = convert.read(tensors, "optax.adamw(0.1, weight_decay=0.01)")
+        assert (found.t, found.left) == (3, ())
+        with pytest.raises(ValueError, match=r"the state is of weight_decay=0.01, and optax.adamw was given 0.0001"):
+            convert.read(tensors, "optax.adamw(0.1)")
+    tx = optax.inject_hyperparams(optax.adamw)(learning_rate=0.1)
+    state = tx.init(x)
+    state.hyperparams["learning_rate"] = jnp.asarray(0.03)
+    with pytest.raises(ValueError, match=r"the state is of learning_rate=0.03, and optax.adamw was given 0.1"):
+        convert.read(convert.from_optax(state), "optax.adamw(0.1)")
 
 
 def test_an_average_beside_an_optimizer_is_left_behind_by_name() -> None:

@@ -98,6 +98,7 @@ def load_groups(
         tensors = of_train_state(flax_files.load(path), key)
     else:
         tensors, metadata = files.load(path)
+        tensors = of_train_state(tensors, key) if framework == "optax" else tensors
     call = call or metadata.get("optimizer")
     if not isinstance(call, str):
         raise ValueError(

@@ -18,9 +18,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ravine import dialects
 from ravine.convert import shares
 from ravine.convert.kept import Kept, counts_steps, kept
-from ravine.convert.optax_tree import CONSTANT, inside
+from ravine.convert.optax_tree import constants, inside
 from ravine.convert.state import OptimizerState, Slots
 from ravine.dialects.table import Form
 from ravine.errors import unknown
@@ -108,8 +109,8 @@ def read(
     steps: dict[str, int] = {}
     left: tuple[str, ...] = ()
     if framework == "optax":
+        _check_constants(constants(tensors), call)
         tensors, left = inside(tensors, known_keys)
-        tensors = _without_constants(tensors, source)
     for name, value in tensors.items():
         if _is_global(framework, name, shared):
             scalars[_UNNAMED.sub("u_product", name) if framework == "keras" else name] = value
@@ -132,15 +133,13 @@ def read(
     return OptimizerState(call, t, params, dict(types or {}), own_steps, left)
 
 
-def _without_constants(tensors: Mapping[str, np.ndarray], source: Kept) -> Tensors:
-    """The tensors without an argument that optax keeps among them. Raises ValueError if the call has another value."""
-    for name in CONSTANT:
-        if name in tensors:
-            hyper = next(h for h, argument in source.form.names.items() if argument == name)
-            told, known = float(tensors[name]), source.recipe.hyper[hyper]
-            if not math.isclose(told, known, rel_tol=1e-6):
-                raise ValueError(f"the state is of {name}={told:g}, and {source} was given {known:g}")
-    return {n: v for n, v in tensors.items() if n not in CONSTANT}
+def _check_constants(told: Mapping[str, float], call: str) -> None:
+    """Raise ValueError where a state has another value for an argument than the call."""
+    constructor, given = dialects.parse(call)
+    for name, value in constructor.arguments(**given).items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and name in told and not math.isclose(told[name], value, rel_tol=1e-6):
+            raise ValueError(f"the state is of {name}={told[name]:g}, and {constructor} was given {value:g}")
 
 
 def _is_global(framework: str, name: str, shared: set[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ravine.convert.names import Tensors
-from ravine.convert.optax_tree import COUNT, ahead, is_beside, is_constant, own_leaf
+from ravine.convert.optax_tree import COUNT, ahead, constant, is_beside, own_leaf, place
 
 
 def from_optax(state: Any) -> Tensors:
@@ -34,18 +34,22 @@ def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
     if step is None:
         step = max(told, default=None)
 
+    paths = [path for path, _ in jax.tree_util.tree_flatten_with_path(like)[0]]
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path in paths]
+    places = {place(n) for n in names if (own_leaf(n) or n) in left}
+
     def fill(path: Any, leaf: Any) -> Any:
         name = jax.tree_util.keystr(path, simple=True, separator=".")
         if COUNT.fullmatch(name):
             if step is None:
                 raise ValueError(f"{name!r} counts steps, and the tensors don't say how many are done: give it (step)")
             return jnp.asarray(step + ahead(name), leaf.dtype)
-        place = own_leaf(name) or name
-        if place not in left:
-            if (own_leaf(name) is None and is_beside(name)) or is_constant(name):
+        own = own_leaf(name)
+        if (own or name) not in left:
+            if (own is None and (is_beside(name) or (places and place(name) not in places))) or constant(name):
                 return leaf
             raise ValueError(f"{name!r} is missing")
-        value = left.pop(place)
+        value = left.pop(own or name)
         if value.shape != leaf.shape:
             raise ValueError(f"{name!r} has shape {value.shape}, but the state has {leaf.shape}")
         return jnp.asarray(value, leaf.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,8 @@ def resume(
     Its arithmetic is that of the file's optimizer, whatever torch's class of that name computes. `params` are
     (name, tensor) pairs, as `model.named_parameters()`, or tensors, whose names are their numbers; the file's names are
     turned into theirs by `rename`, and matrices named in `transpose` turned round. The rest is as in `load_groups`.
-    Parameters that the file has no state for (frozen or new ones) start anew, in the first group, and are warned of.
+    Parameters that the file has no state for (frozen or new ones) start anew, in the first group, and are warned of; so
+    is what the source kept or did around the optimizer, which does not go on: sums of gradients, a scale of the loss.
     Raises ValueError as `load_groups` does, for a parameter of the file that is not among `params`, where groups follow
     different rules, and for an optimizer of Keras's or optax's that has a schedule in it: take `resume_scheduled`.
     """
@@ -111,6 +113,9 @@ def _resumed(
     made = from_recipe(groups, recipes[0])
     tensors: Tensors = {n: v for state in moved for n, v in write(state).items()}
     made.load_state_dict(into_torch(tensors, made.state_dict()))
+    if left := list(dict.fromkeys(n for state in moved for n in (*state.left, *state.beside) if n != SCHEDULER)):
+        listed = ", ".join(left[:5]) + ", …" * (len(left) > 5)
+        warnings.warn(f"left behind, or to be done beside the optimizer: {listed}", stacklevel=3)
     said = next((each.notes[-1] for each in loaded if SCHEDULER in each.state.left), "")
     return made, moved, said
 
