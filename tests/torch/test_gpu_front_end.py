@@ -180,6 +180,48 @@ def test_an_optimizer_is_captured_and_replayed(card: Card) -> None:
     assert optimizer.state[ours[0]]["step"].item() == 5.0
 
 
+@pytest.mark.parametrize("kind", ["from_recipe", "set", "Lion"])
+def test_optimizers_that_torch_lacks_are_captured_and_replayed(card: Card, kind: str) -> None:
+    """As many steps as without a capture give the same bits."""
+    card.has_counts = True
+
+    def made(params: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        if kind == "Lion":  # its equation counts no steps
+            return ravine.torch.Lion(params, lr=0.01)
+        if kind == "from_recipe":
+            return ravine.torch.from_recipe(params, "adan", capturable=True)
+        group = {"params": params, "recipe": ravine.recipe("ademamix")}
+        return ravine.torch.SetOptimizer([group], capturable=True)
+
+    captured, plain = parameters(), parameters()
+    on_card = made(captured)
+    card.optimizers.append(on_card)
+    train(on_card, 2)
+    card.cuda.capturing.add(0)
+    on_card.step()
+    card.cuda.capturing.clear()
+    for _ in range(3):
+        card.cuda.replay()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accelerator, "is_on", lambda p: False)
+        on_host = made(plain)
+        train(on_host, 2)
+        for _ in range(3):  # the capture itself did nothing
+            on_host.step()
+    assert all(map(same, [p.detach() for p in captured], [p.detach() for p in plain]))
+    for p, q in zip(captured, plain, strict=True):
+        assert all(same(on_card.state[p][key].float(), on_host.state[q][key].float()) for key in on_card.state[p])
+
+
+def test_a_capture_of_what_torch_lacks_needs_the_engine(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = [torch.nn.Parameter(torch.ones(3, device="meta"))]
+    ours[0].grad = torch.ones(3, device="meta")
+    monkeypatch.setattr(accelerator, "engine", lambda place: "RAVINE_GPU is off")
+    optimizer = ravine.torch.from_recipe(ours, "adan", capturable=True)
+    with pytest.raises(RuntimeError, match=r"capturable=True .* needs the GPU engine: RAVINE_GPU is off"):
+        optimizer.step()
+
+
 def test_counts_on_the_host_are_not_captured(card: Card) -> None:
     optimizer = ravine.torch.Adam(parameters())
     card.optimizers.append(optimizer)

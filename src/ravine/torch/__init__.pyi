@@ -47,6 +47,7 @@ class RuleOptimizer(Stepper):
         recipe: Recipe,
         state_dtype: torch.dtype | None = None,
         *,
+        capturable: bool = False,
         on_nonfinite: Literal["propagate", "skip", "error"] = "propagate",
         rounding: Literal["nearest", "stochastic", "remainder"] = "nearest",
         rounding_seed: int = 0,
@@ -407,5 +408,6 @@ def from_recipe(
     state_rounding: Literal["stochastic", "nearest"] = "stochastic",
     products: Literal["float32", "bfloat16"] = "float32",
     clip_global_norm: float | None = None,
+    capturable: bool = False,
     **hyper: float,
 ) -> RuleOptimizer: ...

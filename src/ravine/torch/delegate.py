@@ -61,6 +61,11 @@ def step(optimizer: torch.optim.Optimizer, group: dict[str, Any], *, is_divided:
     """
     kind = _kind(optimizer)
     if kind is torch.optim.Optimizer:
+        if is_captured(group, group["params"]):
+            place = next(p.device for p in group["params"] if p.device.type != "cpu")
+            raise RuntimeError(
+                f"capturable=True of an optimizer that torch lacks needs the GPU engine: {accelerator.engine(place)}"
+            )
         raise RuntimeError(f"{type(optimizer).__name__} does not support sparse gradients")
     twin: Any = object.__new__(kind)
     twin.__dict__.update(optimizer.__dict__)

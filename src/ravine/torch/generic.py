@@ -20,16 +20,23 @@ class RuleOptimizer(Stepper):
 
     A rule that looks ahead is stepped in the form for gradients taken at the stored parameter. `state_dtype` is what
     array slots are stored in, by default each parameter's own type; torch.bfloat16 moves fewer bytes in a step.
+    With `capturable` step counts lie beside parameters on a GPU, so that CUDA graphs can capture a step.
     """
 
     def __init__(
-        self, params: Iterable[Any], recipe: Recipe, state_dtype: torch.dtype | None = None, **guards: Any
+        self,
+        params: Iterable[Any],
+        recipe: Recipe,
+        state_dtype: torch.dtype | None = None,
+        *,
+        capturable: bool = False,
+        **guards: Any,
     ) -> None:
         if state_dtype is not None and (not isinstance(state_dtype, torch.dtype) or not state_dtype.is_floating_point):
             raise TypeError(f"state_dtype must be a floating torch.dtype such as torch.bfloat16, got {state_dtype!r}")
         self.state_dtype = state_dtype
         self.recipe = recipe
-        super().__init__(params, dict(recipe.hyper), **guards)
+        super().__init__(params, {**recipe.hyper, **({"capturable": True} if capturable else {})}, **guards)
 
     @property
     def recipe(self) -> Recipe:

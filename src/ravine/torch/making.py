@@ -28,6 +28,7 @@ def from_recipe(
     state_rounding: str = "stochastic",
     products: str = "float32",
     clip_global_norm: float | None = None,
+    capturable: bool = False,
     **hyper: float,
 ) -> RuleOptimizer:
     """An optimizer over `params` for a recipe, or for a rule (or its name) with hyperparameters.
@@ -39,9 +40,10 @@ def from_recipe(
     to a rule that has none (decoupled decay is a rule of its own: "decoupled_weight_decay(…)"), `maximize` goes uphill,
     `clip_global_norm` clips all gradients together to this norm.
     `state_dtype` stores all state in another type than the parameter's, for instance torch.bfloat16; `state`
-    ("float32", "bfloat16", "int8") that of parameters of at least 4,096 elements. The guards are those of every class
-    (see `Stepper`). Raises as `ravine.recipe` does, and TypeError for a state_dtype that is no
-    floating type.
+    ("float32", "bfloat16", "int8") that of parameters of at least 4,096 elements. `capturable` keeps step counts beside
+    parameters on a GPU, so that CUDA graphs can capture a step, as with torch's classes. The guards are those of
+    every class (see `Stepper`). Raises as `ravine.recipe` does, and TypeError for a state_dtype that is no floating
+    type.
     """
     chosen = recipe_or_rule if isinstance(recipe_or_rule, Recipe) else recipe(recipe_or_rule)
     rule, values = chosen.rule, dict(chosen.hyper)
@@ -59,4 +61,4 @@ def from_recipe(
     guards = {"on_nonfinite": on_nonfinite, "rounding": rounding, "rounding_seed": rounding_seed}
     stored = {"state": state, "state_rounding": state_rounding, "products": products}
     kind = ModesOptimizer if has_modes([chosen]) else RuleOptimizer
-    return kind(params, chosen, state_dtype, **guards, **stored)
+    return kind(params, chosen, state_dtype, capturable=capturable, **guards, **stored)

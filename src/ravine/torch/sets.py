@@ -25,13 +25,18 @@ class SetOptimizer(Stepper):
     """A `torch.optim.Optimizer` each of whose groups is stepped by a rule of its own.
 
     A group is given as {"params": …, "recipe": a Recipe} and has, as the optimizer's `param_groups` show it, the name
-    of the rule under "rule" and the hyperparameters under theirs. `state_dtype` and the guards are those of
-    `RuleOptimizer`. Raises ValueError for a group without a recipe, also in `add_param_group`, and TypeError for what
-    is no recipe.
+    of the rule under "rule" and the hyperparameters under theirs. `state_dtype`, `capturable` and the guards are those
+    of `RuleOptimizer`. Raises ValueError for a group without a recipe, also in `add_param_group`, and TypeError for
+    what is no recipe.
     """
 
     def __init__(
-        self, groups: Iterable[Mapping[str, Any]], state_dtype: torch.dtype | None = None, **guards: Any
+        self,
+        groups: Iterable[Mapping[str, Any]],
+        state_dtype: torch.dtype | None = None,
+        *,
+        capturable: bool = False,
+        **guards: Any,
     ) -> None:
         if state_dtype is not None and (not isinstance(state_dtype, torch.dtype) or not state_dtype.is_floating_point):
             raise TypeError(f"state_dtype must be a floating torch.dtype such as torch.bfloat16, got {state_dtype!r}")
@@ -39,7 +44,7 @@ class SetOptimizer(Stepper):
         self._methods: dict[Any, Method] = {}
         self._recipes: dict[Any, Recipe] = {}
         self._rows: tuple[tuple[str, ...], ...] = ()
-        super().__init__([dict(group) for group in groups], {}, **guards)
+        super().__init__([dict(group) for group in groups], {"capturable": True} if capturable else {}, **guards)
 
     @classmethod
     def assigned(cls, assignment: Assignment, **options: Any) -> SetOptimizer:
