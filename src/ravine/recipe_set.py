@@ -63,9 +63,10 @@ class RecipeSet(Mapping[str, Recipe]):
         lies between a parameter's and the output. `assign` gives the same as a table before anything is made.
 
         Or `params` maps every part to its tensors, or (name, tensor) pairs, whatever the parts' names; a part may be
-        empty. `options` are those of `ravine.torch.SetOptimizer`: `state_dtype`, `capturable` and the guards. Raises TypeError for
-        bare parameters; ValueError for a part that is unknown or missing, as `roles` does, for a method of matrices on
-        a vector, and where not all parts have the same `clip_global_norm`, which is for all parameters together.
+        empty. `options` are those of `ravine.torch.SetOptimizer`: `state_dtype`, `capturable` and the guards. Raises
+        TypeError for bare parameters; ValueError for a part that is unknown or missing, as `roles` does, for a method
+        of matrices on a vector, and where not all parts have the same `clip_global_norm`, which is for all parameters
+        together.
         """
         import torch
 
