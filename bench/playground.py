@@ -1,6 +1,7 @@
-"""How smoothly the playground plays, and that it doesn't grow: frames a second and script time in headless Chromium.
+"""How soon the page is seen, how smoothly it plays, and that it doesn't grow, in headless Chromium.
 
-Run `python bench/playground.py`. Frames are counted with twenty optimizers and both charts open, with and without the
+Run `python bench/playground.py`, with `--site out/site` for the pages that `make site` builds as well. The first paint of
+something to read is the browser's own record (first-contentful-paint), each page loaded several times. Frames are counted with twenty optimizers and both charts open, with and without the
 view in three dimensions, without a graphics card, so that a frame costs more than where there is one. Growth is that of
 the heap after a collection over as many frames as five minutes have, played as fast as they come, with a knob moved
 every second.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,7 @@ FLAGS += "--enable-unsafe-swiftshader --enable-precise-memory-info"
 FAMILY = next(p.link for p in PRESETS if p.name == "family")
 SECONDS = 6
 FRAMES = 5 * 60 * 60
+LOADS = 7
 
 COUNT = """
 const [seconds, done] = arguments;
@@ -95,12 +98,32 @@ def heap(browser: Any) -> float:
     return float(usage["usedSize"] + usage["backingStorageSize"]) / 1e6
 
 
+def painted(page: Path) -> None:
+    """Print how large a page is and after how long it shows something."""
+    first = "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    times = []
+    with opened("about:blank", "") as browser:
+        for _ in range(LOADS):
+            browser.get("about:blank")
+            browser.get(page.as_uri())
+            while (found := browser.execute_script(first)) is None:
+                time.sleep(0.02)
+            times.append(found)
+    size = page.stat().st_size / 1000
+    print(f"{page.name}: {size:.0f} KB, first paint after {sorted(times)[LOADS // 2]:.0f} ms, at most {max(times):.0f}")
+
+
 def main() -> None:
-    """Print both."""
+    """Print all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=FRAMES, help="how many frames the heap is watched for")
+    parser.add_argument("--site", type=Path, help="the folder of a built site")
     chosen = parser.parse_args()
-    address = write(Path(tempfile.mkdtemp()) / "page.html").as_uri()
+    file = write(Path(tempfile.mkdtemp()) / "page.html")
+    address = file.as_uri()
+    painted(file)
+    for name in ("index.html", "course/index.html", "course/when.html", "rules.html") if chosen.site else ():
+        painted((chosen.site / name).resolve())
     for name, more in (("charts", ""), ("charts and three dimensions", "&relief=30,40")):
         with opened(address, f"{FAMILY}&loop=1{more}") as browser:
             browser.execute_async_script("setTimeout(arguments[0], 1500)")
