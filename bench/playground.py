@@ -1,10 +1,10 @@
 """How soon the page is seen, how smoothly it plays, and that it doesn't grow, in headless Chromium.
 
-Run `python bench/playground.py`, with `--site out/site` for the pages that `make site` builds as well. The first paint of
-something to read is the browser's own record (first-contentful-paint), each page loaded several times. Frames are counted with twenty optimizers and both charts open, with and without the
-view in three dimensions, without a graphics card, so that a frame costs more than where there is one. Growth is that of
-the heap after a collection over as many frames as five minutes have, played as fast as they come, with a knob moved
-every second.
+Run `python bench/playground.py`, with `--site out/site` for the pages that `make site` builds as well. When there is
+first something to read is the browser's own record (first-contentful-paint), each page loaded several times. Frames
+are counted with twenty optimizers and both charts open, with and without the view in three dimensions, without a
+graphics card, so that a frame costs more than where there is one. Growth is that of the heap after a collection over
+as many frames as five minutes have, played as fast as they come, with a knob moved every second.
 """
 
 from __future__ import annotations

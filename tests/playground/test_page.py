@@ -707,6 +707,32 @@ def test_arrows_show_directions_and_bars_the_rate_of_each_axis(page: Page) -> No
     assert parts == [pytest.approx(1), pytest.approx(rates[1] / rates[0], rel=1e-3)]  # large gradients, a small rate
 
 
+@pytest.mark.parametrize("start", ["-4.5,1", "4.5,-1"])
+def test_an_arrow_s_name_is_within_a_small_picture(page: Page, start: str) -> None:
+    metrics = {"width": 360, "height": 640, "deviceScaleFactor": 2, "mobile": True}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.open(f"surface=oblong_bowl&start={start}&steps=60&opt=momentum_ema,lr=0.19,beta=0.5&arrows=1&t=0")
+    page.browser.execute_script(
+        """const { prototype } = CanvasRenderingContext2D, usual = prototype.fillText;
+        window.written = [];
+        prototype.fillText = function (text, x, y) {
+          const from = this.textAlign === "right" ? x - this.measureText(text).width : x;
+          if (text) window.written.push([from, from + this.measureText(text).width]);
+          usual.call(this, text, x, y);
+        };"""
+    )
+    for t in range(0, 60, 4):
+        page.browser.execute_script(
+            "const s = document.querySelector('.scrub'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));",
+            t,
+        )
+        page.settle()
+    stage = page.find(".stage").size["width"]
+    arrows = page.browser.execute_script("return window.written")
+    assert len(arrows) > 15
+    assert all(0 <= low < high <= stage for low, high in arrows)
+
+
 def test_a_rate_that_is_not_defined_is_said_to_be_so(page: Page) -> None:
     page.open("surface=oblong_bowl&steps=40&opt=adopt,lr=0.05&opt=rprop&sel=0&chart=rate&chart=loss&t=9")
     assert len(page.all(".slots .bar")) == 2

@@ -86,7 +86,7 @@ PRACTICE = (
         "infrequent",
         "Now y has a gradient in every tenth step only, as the weight of a rare word. How much longer does each "
         "optimizer take for y than for x?",
-        "Play it, and watch y in the left chart and the effective rate in the right one.",
+        "Play it, and watch y in the first chart and the effective rate in the second.",
         (
             "Gradient descent takes {gd_x} steps for x and {gd_y} for y, {gd:.3g} times as many: it moves both alike "
             "for each gradient.",

@@ -102,7 +102,7 @@ SLOPES = (
         "Averages that begin at zero",
         "bias_off",
         "Adam divides both of its averages by 1 − βᵗ. Without that, would its first steps be too short or too long?",
-        "Step forward one by one, and watch v in the left chart and v̂ in the right one.",
+        "Step forward one by one, and watch v in the first chart and v̂ in the second.",
         (
             "After a first gradient of one, m is {m:.3g} and v is {v:.2g}: both too small. Divided by 1 − βᵗ they are "
             "one, and the first step is {hat:.3g} times the learning rate.",

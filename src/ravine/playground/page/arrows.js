@@ -48,14 +48,13 @@ function draw(context, [x, y], { direction: [dx, dy], label, color, dash }, leng
   }
   strokeCased(context, context, head, { color, casing, width: 2.5 });
   context.font = "600 12px system-ui, sans-serif";
-  const outside = u + 8 + context.measureText(label).width > width; // of the picture, on the right
-  context.textAlign = ux < 0 || outside ? "right" : "left";
+  const long = context.measureText(label).width;
+  const left = ux < 0 ? u - 6 - long : u + 6 * Math.sign(ux);
   context.setLineDash([]);
   context.lineWidth = 3;
   context.strokeStyle = `rgb(${getComputedStyle(context.canvas).getPropertyValue("--low").trim()})`;
-  const place = [u + 6 * Math.sign(ux || 1), v + 4 + 8 * uy];
+  const place = [Math.max(2, Math.min(left, width - long - 2)), v + 4 + 8 * uy]; // in the picture
   context.strokeText(label, ...place);
   context.fillStyle = ink;
   context.fillText(label, ...place);
-  context.textAlign = "left";
 }

@@ -30,7 +30,7 @@ export class Inside {
     this.lines = rule.lines.map((line) => {
       const numbers = mathml(line.numbers);
       const value = el("span", { class: "value" });
-      const filled = el("span", { class: "filled" }, el("span", {}, math(numbers)), "=", value);
+      const filled = el("span", { class: "filled" }, el("span", {}, math(numbers)), el("span", { class: "result" }, "= ", value));
       const equals = () => el("span", { class: "equals" }, "=");
       const row = el(
         "div",

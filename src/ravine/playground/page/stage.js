@@ -35,7 +35,7 @@ export class Stage {
     this.legend = el("p", { class: "hint holes", hidden: true }, el("span", { class: "hatch" }), " the formula has no value here");
     const buttons = [button("+", "Zoom in", 0.7), button("−", "Zoom out", 1 / 0.7), button("fit", "Zoom to fit all paths", 0)];
     this.arrows = el("input", { type: "checkbox", onchange: () => setArrows(this.arrows.checked) });
-    const choice = el("label", { class: "hint" }, this.arrows, " arrows: gradient, momentum, step");
+    const choice = el("label", { class: "hint" }, this.arrows, el("span", {}, "arrows", el("span", { class: "more" }, ": gradient, momentum, step")));
     this.hollow = el("p", { class: "hint", hidden: true }, "○ what is evaluated");
     this.below = el("div", { class: "below" }, choice, this.hollow, this.legend, el("div", { class: "zoom" }, more, ...buttons));
     this.points.addEventListener("click", (event) => this.moveStart(this.toPoint(event.clientX, event.clientY), true));
