@@ -12,18 +12,19 @@ from ravine import State, dialects, recipe, rule, rules
 from recorded import FRAMEWORKS, Trace, about, all_traces, traces
 
 ULPS = {"float64": 2.0, "float32": 4.0}
-DRIFT = {"float64": 1e-12, "float32": 1e-5}
+DRIFT = {"float64": 1e-13, "float32": 3e-6}
 
 LOOSER = {
-    ("keras.Nadam", "float64"): (2e6, 1e-9),
+    ("keras.Nadam", "float64"): (1e6, 3e-10),
     # Keras turns the schedule's 0.96 into float32 before it computes in float64.
-    ("optax.contrib.madgrad", "float64"): (1e7, 1e-7),
+    ("optax.contrib.madgrad", "float64"): (5e6, 1e-8),
     # optax computes the root of the step count in float32.
-    ("optax.contrib.schedule_free_sgd", "float64"): (4.0, 1e-12),
+    ("optax.contrib.schedule_free_sgd", "float64"): (4.0, 1e-13),
     # The average is found by a division and a subtraction, in two orders.
-    ("keras.Ftrl", "float64"): (4.0, 1e-10),
-    ("keras.Ftrl", "float32"): (4.0, 2e-3),
-    # It forgets where a parameter started, here ten thousand times what it then is; that start's rounding stays.
+    ("keras.Ftrl", "float64"): (4.0, 3e-11),
+    ("keras.Ftrl", "float32"): (4.0, 1e-3),
+    # It forgets where a parameter started, here ten thousand times what it then is; that start's rounding, 6e-8 of it,
+    # stays in the sum z. Each step is within 3 ulp.
 }
 """Where a framework's own arithmetic is narrower than the parameter's: ulps of a step, and relative drift of a run."""
 
