@@ -44,7 +44,7 @@ BOUND = {"float32": 4e-6, "float64": 1e-14}
 RULES = [
     declare(every_way),
     *matrix_rules.REDUCING,
-    *(r for r in FAMILY if not multiplies(r) and "adafactor_" not in r.name),
+    *(r for r in FAMILY if not multiplies(r)),
 ]
 SHAPES = [
     (),
