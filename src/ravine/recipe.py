@@ -115,8 +115,8 @@ class Recipe:
     def update_(self, g: Any, state: State, x: Any, **overrides: float) -> State:
         """One step in place, at the speed of memory: x and the slots' arrays are written, nothing is allocated.
 
-        NumPy arrays only, and the bits of `update`. Returns the new state, which holds the same arrays. Raises as
-        `update` does, and ValueError for an array that is read-only.
+        NumPy arrays only, and the bits of `update`, which steps rules that multiply matrices itself. Returns the new
+        state, which holds the same arrays. Raises as `update` does, and ValueError for an array that is read-only.
         """
         from ravine.engines.fused import arrays
 

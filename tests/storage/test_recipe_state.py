@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ravine
+from ravine.engines.fused import arrays
 from ravine.engines.storage.step import Stored
 
 
@@ -34,6 +35,31 @@ def test_in_place_is_pure_is_torch(state: str, rounding: str, dtype: str) -> Non
             p.grad = torch.from_numpy(g)
             optimizer.step()
         np.testing.assert_array_equal(p.detach().numpy(), x)
+
+
+@pytest.mark.parametrize("state", ["bfloat16", "int8"])
+@pytest.mark.parametrize("name", ["lamb", "adafactor"])
+def test_rules_of_whole_matrices_in_place_are_pure(name: str, state: str) -> None:
+    """By the fused stages where the state has no scales and nothing is multiplied, else by the reference."""
+    recipe = ravine.recipe(name)
+    rng = np.random.default_rng(0)
+    for shape in ((65, 70), (5000,), (), (2, 70, 40)):
+        x = np.asarray(rng.standard_normal(shape)).astype("float32")
+        mine, given, own = x.copy(), recipe.init(x, state, seed=9), recipe.init(x, state, seed=9)
+        for _ in range(3):
+            g = np.asarray(rng.standard_normal(shape)).astype("float32")
+            x, given = recipe.update(g, given, x)
+            own = recipe.update_(g, own, mine)
+        np.testing.assert_array_equal(mine, x)
+        for slot, value in given.slots.items():
+            np.testing.assert_array_equal(np.asarray(own.slots[slot]), np.asarray(value))
+
+
+def test_rules_of_whole_matrices_in_place_are_fused() -> None:
+    recipe, made = ravine.recipe("lamb"), arrays._staged.cache_info().misses
+    x = np.ones((7, 5), np.float32)
+    recipe.update_(x.copy(), recipe.init(x), x)
+    assert arrays._staged.cache_info().misses == made + 1
 
 
 def test_errors_name_the_choice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,6 +13,7 @@ import numpy as np
 
 from ravine.engines.fused import jit
 from ravine.engines.fused.kernel import Table, hyper_values
+from ravine.engines.fused.staged import StagedTable
 from ravine.engines.fused.storage import SIZES, Storage
 from ravine.engines.storage.step import Stored, run_seed
 from ravine.engines.storage.step import step as narrow_step
@@ -23,9 +25,9 @@ def step(
 ) -> dict[str, float]:
     """One update of x and of its array slots in place. Returns the new scalar slots by name.
 
-    NumPy arrays of one shape, types float64, float32 or float16. Arrays that the kernel can't take as they are
-    (strided, or sharing memory) are stepped by the reference and copied back. `threads` is by default the number of
-    processors that this process may use.
+    NumPy arrays, types float64, float32 or float16. Arrays that the kernel can't take as they are (strided, or sharing
+    memory) are stepped by the reference and copied back, and so are rules that multiply matrices, whose bits hang on
+    the order in which that is done. `threads` is by default the number of processors that this process may use.
     """
     arrays = {n: a for n, a in slots.items() if not rule.slots[n].is_scalar}
     scalars = {n: float(v) for n, v in slots.items() if rule.slots[n].is_scalar}
@@ -36,15 +38,16 @@ def step(
         if not array.flags.writeable:
             raise ValueError(f"{name} is read-only, and an update in place writes to it")
     seed = run_seed(slots, t)
-    storage = _storage(x, g, tuple(arrays.values()), seed is not None) if rule.graph.is_elementwise else None
-    if storage is None:
+    storage = _storage(x, g, tuple(arrays.values()), seed is not None)
+    if storage is None or rule.graph.multiplies or (storage.scales and not rule.graph.is_elementwise):
         new_x, new = narrow_step(rule, x, g, slots, t, hyper, seed)
         x[...] = new_x
         for name, array in arrays.items():
             _copy(array, new[name])
         return {n: new[n] for n in scalars}
     own = (x, g, *list(written.values())[1:], *beside.values())
-    table = _table(rule, storage, x.size, tuple(map(_address, own)))
+    make = _table if rule.graph.is_elementwise else _staged
+    table = make(rule, storage, x.shape, tuple(map(_address, own)))
     if seed is not None:
         table.set_seeds([seed])
     values = hyper_values(rule, hyper)
@@ -53,9 +56,19 @@ def step(
 
 
 @lru_cache(maxsize=1024)
-def _table(rule: Rule, storage: Storage, length: int, addresses: tuple[int, ...]) -> Table:
+def _table(rule: Rule, storage: Storage, shape: tuple[int, ...], addresses: tuple[int, ...]) -> Table:
     """A table says nothing but its arguments, so one for the same addresses may be used again."""
-    return Table(rule, storage, [length], [addresses])
+    return Table(rule, storage, [math.prod(shape)], [addresses])
+
+
+@lru_cache(maxsize=8)  # each has work space as large as the array
+def _staged(rule: Rule, storage: Storage, shape: tuple[int, ...], addresses: tuple[int, ...]) -> StagedTable:
+    """The same for a rule that reads more than one element at a time."""
+    return StagedTable(rule, storage, [shape], [addresses], _no_products)
+
+
+def _no_products(*_: object) -> None:
+    raise AssertionError("rules that multiply matrices are the reference's")
 
 
 def _copy(array: Any, new: Any) -> None:
