@@ -11,7 +11,9 @@ import importlib
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 from typing import Any
@@ -65,8 +67,29 @@ def keras_files(found: dict[str, np.ndarray]) -> None:
         "clipvalue.keras": keras.optimizers.RMSprop(0.01, clipvalue=0.5),
         "factor.keras": keras.optimizers.Adam(0.01, loss_scale_factor=8.0),
         "accumulated.keras": keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2),
+        "free-tensorflow.h5": keras.optimizers.ScheduleFreeAdamW(0.02, weight_decay=0.1),
+        "free-tensorflow.keras": keras.optimizers.ScheduleFreeAdamW(0.02, weight_decay=0.1),
         "adafactor.keras": keras.optimizers.Adafactor(0.5, weight_decay=0.1, use_ema=True),
     }
+    record_keras(found, cases)
+
+
+def keras_jax_files(found: dict[str, np.ndarray]) -> None:
+    """ScheduleFreeAdamW computes otherwise with other backends, and a process has one."""
+    if os.environ["KERAS_BACKEND"] == "jax":
+        import keras
+
+        record_keras(found, {"free-jax.h5": keras.optimizers.ScheduleFreeAdamW(0.02, weight_decay=0.1)})
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "KERAS_BACKEND": "jax", "RECORDED": f"{folder}/found.npz"}
+        subprocess.run([sys.executable, __file__, "keras_jax_files"], env=environment, check=True)
+        found |= np.load(f"{folder}/found.npz", allow_pickle=False)
+
+
+def record_keras(found: dict[str, np.ndarray], cases: dict[str, Any]) -> None:
+    import keras
+
     for name, optimizer in cases.items():
         keras.utils.set_random_seed(1)
         layers = [keras.layers.Input((3,)), keras.layers.Dense(4, name="one"), keras.layers.Dense(2, name="two")]
@@ -168,13 +191,17 @@ def orbax_files(found: dict[str, np.ndarray]) -> None:
     orbax_files.record(OUT, functools.partial(keep, found), gradients, SHAPES, BEFORE, AFTER)
 
 
-RECORDERS = {f.__name__: f for f in (keras_files, optax_files, timm_files, torch_files, tensorflow_files, orbax_files)}
+RECORDERS = {
+    f.__name__: f
+    for f in (keras_files, keras_jax_files, optax_files, timm_files, torch_files, tensorflow_files, orbax_files)
+}
 
 
 def main() -> None:
     """Record all, or what is named: "torch_files" alone adds to the files that are there."""
     chosen = sys.argv[1:] or list(RECORDERS)
     found: dict[str, np.ndarray] = {}
+    out = Path(os.environ.get("RECORDED", OUT / "after.npz"))
     if sys.argv[1:]:
         found |= np.load(OUT / "after.npz", allow_pickle=False)
     else:
@@ -182,7 +209,7 @@ def main() -> None:
         OUT.mkdir(parents=True)
     for name in chosen:
         RECORDERS[name](found)
-    np.savez_compressed(OUT / "after.npz", **found)
+    np.savez_compressed(out, **found)
 
 
 if __name__ == "__main__":

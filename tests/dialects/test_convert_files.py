@@ -23,7 +23,7 @@ pytest.importorskip("msgpack", reason="msgpack is not installed")
 
 from recorded_files import FILES, RECORDER, STEPS, goes_on, parameters, same, trained, values
 
-NAMED = ("adamw.h5", "nadam.h5", "ema.h5")  # has the variables by name, as optax has
+NAMED = ("adamw.h5", "nadam.h5", "ema.h5", "free-jax.h5")  # has the variables by name, as optax has
 NAMES = [n.replace("/", "_") for n in RECORDER.SHAPES]
 
 
@@ -35,6 +35,8 @@ OTHERWISE = (
     "factor.keras",
     "ema-often.keras",
     "ema-sums.keras",
+    "free-tensorflow.h5",
+    "free-tensorflow.keras",
 )  # have tests of their own
 KERAS = sorted(p.name for p in FILES.iterdir() if p.suffix in keras_files.KINDS and p.name not in OTHERWISE)
 
@@ -53,6 +55,16 @@ def test_keras(name: str) -> None:
         names = list(convert.load(FILES / name, "keras").slots)
         names.sort(key=lambda n: next(i for i, own in enumerate(NAMES) if n.endswith(own)))
     goes_on(name, "keras", names, **how)
+
+
+def test_an_optimizer_that_hangs_on_kerass_backend_is_not_taken_for_another() -> None:
+    """With TensorFlow ScheduleFreeAdamW trains the plain average of z. A .keras file doesn't tell the backend."""
+    with pytest.raises(ValueError, match="was written with the backend tensorflow: there ScheduleFreeAdamW trains"):
+        convert.load(FILES / "free-tensorflow.h5", "keras")
+    with pytest.raises(ValueError, match="does not say with which backend it was written"):
+        convert.load(FILES / "free-tensorflow.keras", "keras")
+    said = convert.load(FILES / "free-tensorflow.keras", "keras", "keras.ScheduleFreeAdamW(0.02, weight_decay=0.1)")
+    assert said.recipe.rule.name == "schedule_free_keras"
 
 
 BESIDE = {

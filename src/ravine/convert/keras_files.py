@@ -50,6 +50,7 @@ LAYOUT = {
     "Ftrl": (("accumulator", "linear"),),
     "Lamb": (("momentum", "velocity"),),
     "Adafactor": (("r", "c", "velocity"),),
+    "ScheduleFreeAdamW": (("momentum", "velocity"),),
 }
 """The slots that a class's `build` makes together, in its order."""
 
@@ -89,13 +90,27 @@ def load(path: Path, call: str | None) -> Found:
         with h5py.File(weights, "r") as file:
             if "optimizer_weights" in file:
                 told = json.loads(file.attrs["training_config"])["optimizer_config"]
+                _check_backend(told if call is None else {}, str(file.attrs.get("backend", "")), path)
                 return _found(_named(file["optimizer_weights"], path), call, told, path)
+            _check_backend(told if call is None else {}, "", path)
             group = file.get("optimizer/inner_optimizer/vars", file.get("optimizer/vars"))  # inside a loss scale
             if group is None:
                 raise ValueError(f"{path} holds no optimizer's variables: was the model saved after a step?")
             return _found([_value(group[str(i)], path) for i in range(len(group))], call, told, path)
     except (OSError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path} is damaged, or not a file of Keras's: {error}") from error
+
+
+def _check_backend(told: Mapping[str, Any] | None, backend: str, path: Path) -> None:
+    """Raise ValueError for an optimizer whose arithmetic hangs on Keras's backend, where that may not be JAX."""
+    if told and str(told["class_name"]).rpartition(">")[2] == "ScheduleFreeAdamW" and backend != "jax":
+        which = (
+            f"was written with the backend {backend}" if backend else "does not say with which backend it was written"
+        )
+        raise ValueError(
+            f"{path} {which}: there ScheduleFreeAdamW trains the plain average of z, which no rule of Ravine's does, "
+            "and with JAX alone what it is meant to. To go on so, give it: --optimizer 'keras.ScheduleFreeAdamW(…)'"
+        )
 
 
 def _found(variables: Tensors | list[np.ndarray], call: str | None, told: Any, path: Path) -> Found:
