@@ -201,15 +201,15 @@ def main() -> None:
     """Record all, or what is named: "torch_files" alone adds to the files that are there."""
     chosen = sys.argv[1:] or list(RECORDERS)
     found: dict[str, np.ndarray] = {}
-    out = Path(os.environ.get("RECORDED", OUT / "after.npz"))
-    if sys.argv[1:]:
+    is_part = "RECORDED" in os.environ  # of another process
+    if sys.argv[1:] and not is_part:
         found |= np.load(OUT / "after.npz", allow_pickle=False)
-    else:
+    elif not is_part:
         shutil.rmtree(OUT, ignore_errors=True)
         OUT.mkdir(parents=True)
     for name in chosen:
         RECORDERS[name](found)
-    np.savez_compressed(out, **found)
+    np.savez_compressed(os.environ.get("RECORDED", OUT / "after.npz"), **found)
 
 
 if __name__ == "__main__":
