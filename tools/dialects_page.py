@@ -230,7 +230,8 @@ STATE is a file or a folder:
 | optax | flax's `.msgpack` and orbax's folders (tensorstore), a state by itself or a train state's `opt_state`; the optimizer is found inside chains, `inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps` and `apply_if_finite`, and what these keep beside is named as left behind |
 
 Nothing that could run code is unpickled: torch's files are read as tensors and plain values, a distributed checkpoint's
-`.metadata` by an unpickler that knows descriptions of tensors alone, TensorFlow's tables with their checksums. What a
+`.metadata` by an unpickler that knows descriptions of tensors alone, TensorFlow's tables and torch's archives with their
+checksums. HDF5 files whose numbers lie in other files are refused, and a name that is there twice. What a
 file doesn't say is asked for by name. bfloat16 is held in float32. The optimizer's call and the step go into the
 metadata. Groups with settings of their own become files of their own. The command first says what it took the file
 for. A parameter group is a torch class's only if it has just the keys that the class gives it from torch 2.7 on: an

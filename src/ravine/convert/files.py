@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,24 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
     check_size(sum(info.file_size for info in archive.infolist()), path)
 
 
+def check_sums(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise ValueError for an archive with bytes that are not those which were written, by its checksums."""
+    if (name := archive.testzip()) is not None:
+        raise ValueError(
+            f"{path} is damaged: {name!r} is not what was written, by its checksum. (torch writes none where "
+            "torch.serialization.set_crc32_options(False) was called.)"
+        )
+
+
+def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs, as for `json.loads`. Raises ValueError for a name that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(n for n in names if names.count(n) > 1)!r} twice")
+    return found
+
+
 def _check_headers(archive: zipfile.ZipFile) -> None:
     """Raise ValueError for an array that is said to be larger than its bytes."""
     for info in archive.infolist():
@@ -101,12 +120,22 @@ def _load_safetensors(path: Path) -> tuple[Tensors, dict[str, Any]]:
     deserialize: Callable[[bytes], Any] = safetensors.deserialize  # its stub has no types
 
     try:
+        _check_names(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
         arrays = {name: _array(own) for name, own in deserialize(path.read_bytes())}
     except (SafetensorError, TypeError) as error:
         raise ValueError(str(error)) from error
     return arrays, _object(metadata[METADATA]) if METADATA in metadata else {}
+
+
+def _check_names(path: Path) -> None:
+    """Raise ValueError for a tensor that a .safetensors file has twice. What is wrong otherwise its reader tells."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(min(length, path.stat().st_size))
+    with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+        json.loads(header, object_pairs_hook=unique)
 
 
 TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "V2", "I64": "<i8", "I32": "<i4", "I16": "<i2"}

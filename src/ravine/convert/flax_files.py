@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ravine.convert import files
 from ravine.convert.names import Tensors
 from ravine.errors import missing
 
@@ -23,9 +24,10 @@ def load(path: Path) -> Tensors:
     except ImportError as error:
         raise missing("reading flax's files", error) from error
     try:
-        tree = msgpack.unpackb(path.read_bytes(), ext_hook=_extension, raw=False, strict_map_key=False)
+        how = {"ext_hook": _extension, "object_pairs_hook": files.unique, "strict_map_key": False}
+        tree = msgpack.unpackb(path.read_bytes(), raw=False, **how)
     except (ValueError, TypeError, OSError, msgpack.UnpackException) as error:
-        raise ValueError(f"{path} is damaged, or not a file of flax's: {error or type(error).__name__}") from error
+        raise ValueError(f"{path} is damaged, or not a file of flax's: {str(error) or type(error).__name__}") from error
     if not isinstance(tree, dict):
         raise ValueError(f"{path} holds no tree of arrays")
     return dict(_leaves(tree))

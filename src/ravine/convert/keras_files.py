@@ -12,7 +12,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def load(path: Path, call: str | None) -> Found:
         else:
             weights, told = path, None
         with h5py.File(weights, "r") as file:
+            _check_links(file, ("optimizer_weights", "optimizer", "inner_optimizer", "vars"), path)
             if "optimizer_weights" in file:
                 told = json.loads(file.attrs["training_config"])["optimizer_config"]
                 _check_backend(told if call is None else {}, str(file.attrs.get("backend", "")), path)
@@ -96,6 +97,7 @@ def load(path: Path, call: str | None) -> Found:
             group = file.get("optimizer/inner_optimizer/vars", file.get("optimizer/vars"))  # inside a loss scale
             if group is None:
                 raise ValueError(f"{path} holds no optimizer's variables: was the model saved after a step?")
+            _check_links(group, [str(i) for i in range(len(group))], path)
             return _found([_value(group[str(i)], path) for i in range(len(group))], call, told, path)
     except (OSError, KeyError, EOFError, zipfile.BadZipFile, json.JSONDecodeError, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path} is damaged, or not a file of Keras's: {error}") from error
@@ -159,7 +161,20 @@ def _made(tensors: Tensors, call: str, left: Sequence[str], beside: Mapping[str,
     return Found(tensors, call, tuple(left), tuple(f"{n}={v!r}" for n, v in beside.items()), step)
 
 
+def _check_links(group: Any, names: Iterable[str], path: Path) -> None:
+    """Raise ValueError for a name, in a group or in those of these names inside, that leads to another file."""
+    import h5py
+
+    for name in names:
+        if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+            raise ValueError(f"{path} leads to another file, at {name!r}")
+        inside = group.get(name)
+        group = inside if isinstance(inside, h5py.Group) else group
+
+
 def _value(dataset: Any, path: Path) -> np.ndarray:
+    if dataset.external or dataset.is_virtual:
+        raise ValueError(f"{path} has its numbers in another file, at {dataset.name!r}")
     files.check_size(dataset.nbytes, path)
     return np.array(dataset)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ravine.convert import files
 from ravine.convert.names import Tensors
 from ravine.errors import missing
 
@@ -41,7 +42,7 @@ def load(path: Path) -> Tensors:
     except ImportError as error:
         raise missing("reading orbax's folders", error) from error
     try:
-        described = json.loads((path / METADATA).read_text())
+        described = json.loads((path / METADATA).read_text(), object_pairs_hook=files.unique)
         found: Tensors = {}
         for entry in described["tree_metadata"].values():
             name = ".".join(str(part["key"]) for part in entry["key_metadata"])

@@ -6,10 +6,14 @@ else; the shards are read as any of torch's files, tensors and plain values only
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
+import zipfile
 from pathlib import Path, PurePath
 from typing import Any
+
+from ravine.convert import files
 
 METADATA = ".metadata"
 STATE, GROUPS = "state.", "param_groups."
@@ -107,7 +111,11 @@ def _shard(folder: Path, place: Any) -> Any:
         raise ValueError(f"it names the file {place.relative_path!r} outside of the folder")
     with (folder / place.relative_path).open("rb") as file:
         file.seek(place.offset)
-        return torch.load(io.BytesIO(file.read(place.length)), map_location="cpu", weights_only=True)
+        slice_ = io.BytesIO(file.read(place.length))
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(slice_) as archive:
+        files.check_sums(archive, folder / place.relative_path)
+    slice_.seek(0)
+    return torch.load(slice_, map_location="cpu", weights_only=True)
 
 
 def _nested(flat: dict[tuple[str | int, ...], Any], place: str | int = "") -> Any:

@@ -142,6 +142,7 @@ def _unpickled(path: Path) -> Any:
     # What is no archive, or a damaged one, torch tells itself.
     with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         files.check_archive(archive, path)
+        files.check_sums(archive, path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its text tells the reader to load the file unsafely
