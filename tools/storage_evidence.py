@@ -37,8 +37,7 @@ Written by `make storage-evidence`. Do not edit. How narrow state is asked for, 
 
 Adam's second moment (β₂ = 0.999) under random gradients that fall tenfold after {steps:,} steps: the mean of √v over
 {elements:,} elements, relative to float32. An average that moves by less than half a unit in the last place of what it
-is stored in does not move at all. Rounded at random, it follows on average. (With 8-bit codes to the nearest the
-block's scale, which is not rounded, still pulls the block along.)
+is stored in does not move at all. Rounded at random, it follows on average.
 
 ![√v relative to float32, with a tenfold fall of the gradients](storage/freezing.svg)
 
@@ -109,7 +108,10 @@ def keep(results: Path, task: str, name: str) -> None:
     """Keep the summary of a comparison."""
     given = json.loads(results.read_text(encoding="utf-8"))
     kept = {key: given[key] for key in ("task", "protocol", "environment")}
-    rows = [{key: row[key] for key in ("name", "loss", "best", "scored")} for row in given["summary"]["rows"]]
+    rows = [
+        {key: row[key] for key in ("name", "loss", "best", "scored", "scored_finished")}
+        for row in given["summary"]["rows"]
+    ]
     KEPT.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**kept, "rows": rows, "pairs": given["summary"]["pairs"]}, indent=1)
     (KEPT / f"{task}-{name}.json").write_text(text + "\n", encoding="utf-8")
@@ -125,7 +127,11 @@ def training(file: Path) -> str:
         row = by_state[state]
         loss = row["loss"]
         verdict = "" if state == "float32" else against(given["pairs"], row, wide)
-        lines.append(f"| {state} | {loss['value']:.4g} | {loss['low']:.4g} to {loss['high']:.4g} | {verdict} |")
+        if loss["value"] is None:
+            found = f"none | {row['scored_finished']} of {row['scored']} stayed finite"
+        else:
+            found = f"{loss['value']:.4g} | {loss['low']:.4g} to {loss['high']:.4g}"
+        lines.append(f"| {state} | {found} | {verdict} |")
     title, seeds = given["task"]["title"], given["protocol"]["seeds"]
     return f"\n### {title}: {file.stem.rpartition('-')[2]}, {seeds} repetitions\n\n" + "\n".join(lines) + "\n"
 
@@ -133,8 +139,10 @@ def training(file: Path) -> str:
 def against(pairs: list[dict[str, Any]], row: dict[str, Any], wide: dict[str, Any]) -> str:
     """What the comparison says of two contenders."""
     pair = next(p for p in pairs if {p["a"], p["b"]} == {row["name"], wide["name"]})
-    ratio = row["loss"]["value"] / wide["loss"]["value"]
-    return f"separated: {ratio:.3f} × the loss" if pair["separated"] else f"not separated ({ratio:.3f} × the loss)"
+    verdict = "separated" if pair["separated"] else "not separated"
+    if row["loss"]["value"] is None:
+        return verdict
+    return f"{verdict} ({row['loss']['value'] / wide['loss']['value']:.3f} × the loss)"
 
 
 def page() -> None:

@@ -5,19 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ravine.engines.storage.codes import (
-    BIAS,
-    BLOCK,
-    HALF,
-    INFINITY,
-    MAGNITUDE,
-    NAN,
-    NORMAL,
-    SHIFT,
-    SMALLEST,
-    TOP,
-    blocks,
-)
+from ravine.engines.storage.codes import BLOCK, INFINITY, LAST, MAGNITUDE, NAN, SHIFT, TOP, blocks
 from ravine.engines.storage.noise import MIX, OFFSET, PLACE, STRIDE, WORD, slot_seed
 
 KINDS = {torch.int8: "int8", torch.uint8: "uint8"}
@@ -31,24 +19,22 @@ def encode(values: Tensor, kind: str, seed: int | None = None, slot: int = 0) ->
     are rounded at random, or to the nearest."""
     flat = values.detach().to(torch.float32).contiguous().view(-1)
     n = flat.numel()
-    scale = _scales(flat)
-    unit = _finite(scale)
-    inverse = torch.where(unit == 0, 0.0, torch.ones_like(unit) / unit)
-    magnitude = flat.abs()
-    y = magnitude * inverse.repeat_interleave(BLOCK)[:n]
-    bits = _bits(y)
+    scale = _scales(flat, kind)
+    signed = _bits(flat)
+    bits, first = signed & MAGNITUDE, _places(scale, kind, n)
+    magnitude, smallest = flat.abs(), _single(first + 1 << SHIFT)
     if seed is None:
         add = (1 << SHIFT - 1) - 1 + (bits >> SHIFT & 1)
-        is_up = y * 2 >= SMALLEST[kind]
+        is_up = magnitude * 2 >= smallest
     else:
         add = _draw_by_block(flat, *slot_seed(seed, slot))
-        is_up = y * torch.tensor(2**SHIFT / SMALLEST[kind], dtype=torch.float32, device=y.device) > add.float()
+        is_up = magnitude > add.float() * (smallest * 2.0**-SHIFT)
     if kind == "uint8":
-        is_up = magnitude != 0
-    code = (bits + add >> SHIFT) - BIAS[kind]
-    code = torch.where(code < 1, is_up.to(torch.int64), code).clamp(max=TOP[kind])
+        is_up = bits != 0
+    code = (torch.maximum(bits + add >> SHIFT, first + is_up) - first).clamp(max=TOP[kind])
     if kind == "int8":
-        code = torch.where(flat < 0, code | TOP[kind] + 1, code)
+        code |= signed >> 24 & TOP[kind] + 1
+    code[scale.isnan().repeat_interleave(BLOCK)[:n]] = TOP[kind]
     return code.to(torch.uint8).view(DTYPES[kind]).view(values.shape), scale
 
 
@@ -57,10 +43,8 @@ def decode(codes: Tensor, scale: Tensor) -> Tensor:
     kind = KINDS[codes.dtype]
     whole = codes.detach().contiguous().view(-1).view(torch.uint8).to(torch.int64)
     size = whole & TOP[kind]
-    half = torch.where(scale.isinf(), HALF, 0).repeat_interleave(BLOCK)[: whole.numel()]
-    bits = torch.where(size == 0, 0, (size + BIAS[kind] << SHIFT) + half) | whole - size << 24
-    value = _single(bits) * _finite(scale).repeat_interleave(BLOCK)[: whole.numel()]
-    return value.view(codes.shape)
+    bits = torch.where(size == 0, 0, size + _places(scale, kind, whole.numel()) << SHIFT) | whole - size << 24
+    return _single(bits).view(codes.shape)
 
 
 def words(places: Tensor, seed: int) -> Tensor:
@@ -83,16 +67,17 @@ def _draw_by_block(flat: Tensor, seed: int, is_lower: bool) -> Tensor:
     return cut(h.view(-1)[: flat.numel()], SHIFT, is_lower=is_lower)
 
 
-def _scales(flat: Tensor) -> Tensor:
+def _scales(flat: Tensor, kind: str) -> Tensor:
     padded = torch.cat([flat, flat.new_zeros(-flat.numel() % BLOCK)]).view(-1, BLOCK)
     bits = _bits(padded) & MAGNITUDE
     top = bits.amax(dim=1) if bits.numel() else bits.new_zeros(0)
-    top = torch.where(top > INFINITY, NAN, top)
-    return _single(torch.where((top > 0) & (top < NORMAL), NORMAL, top))
+    finite = (top + (1 << SHIFT) - 1 >> SHIFT).clamp(TOP[kind], LAST) << SHIFT
+    return _single(torch.where(top > INFINITY, NAN, torch.where(top == INFINITY, INFINITY, finite)))
 
 
-def _finite(scale: Tensor) -> Tensor:
-    return torch.where(scale.isinf(), torch.finfo(torch.float32).max, scale)
+def _places(scale: Tensor, kind: str, n: int) -> Tensor:
+    """For each of n elements the place on the grid that code 0 would have."""
+    return ((_bits(scale) & MAGNITUDE) >> SHIFT).sub(TOP[kind]).clamp(min=0).repeat_interleave(BLOCK)[:n]
 
 
 def _bits(values: Tensor) -> Tensor:

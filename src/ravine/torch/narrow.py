@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,12 +29,12 @@ def is_coded(state: Mapping[str, Any], key: str) -> bool:
 
 
 def made(method: Method, name: str, p: Tensor, key: str, start: float) -> Entries:
-    """New codes of a slot that holds `start` everywhere, and their scales; the sign of a zero is the scales'."""
+    """New codes of a slot that holds `start` everywhere, and their scales."""
     kind = method.slot_dtype(name, p)
     own = local.part(p)
     array = torch.full_like(p, 0, dtype=kind, requires_grad=False, memory_format=torch.contiguous_format)
-    scale = torch.full((blocks(own.numel()),), start, dtype=torch.float32, device=own.device)
-    if start:
+    scale = torch.zeros(blocks(own.numel()), dtype=torch.float32, device=own.device)
+    if start or math.copysign(1.0, start) < 0:  # the codes of 0 are zeros, those of −0 are not
         values = torch.full(own.shape, start, dtype=torch.float32, device=own.device)
         coded, scale = codes.encode(values, codes.KINDS[array.dtype])
         local.part(array).copy_(coded)
@@ -74,10 +75,7 @@ def fitted(method: Method, p: Tensor, saved: Mapping[str, Any], key: str, name: 
     if wanted not in codes.KINDS:
         return {key: value.to(p.device, wanted or p.dtype)}
     new = made(method, name, p, key, 0.0)
-    values = local.part(value).to(p.device)
-    coded, scale = codes.encode(values, codes.KINDS[new[key].dtype])
-    if wanted is torch.int8:  # what was rounded to zero from below is the code of −0, and shall be so again
-        coded = torch.where((values == 0) & values.signbit(), torch.iinfo(torch.int8).min, coded)
+    coded, scale = codes.encode(local.part(value).to(p.device), codes.KINDS[new[key].dtype])
     local.part(new[key]).copy_(coded)
     return {key: new[key], scale_key(key): scale}
 
@@ -86,8 +84,8 @@ def float32_state(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """A state dict of an optimizer of `ravine.torch` as torch's class of the same name, and any of ours, loads it: all
     state in float32, and no option that torch lacks. Nothing given is changed.
 
-    A narrow optimizer's `load_state_dict` takes what this gives, and stores each number as the nearest it has: the
-    codes that it came from, unless their block's scale is below 1e-28.
+    A narrow optimizer's `load_state_dict` takes what this gives, and stores each number as the nearest it has: exactly
+    those that came from one of the same kind.
     """
     from ravine.torch import guards
 

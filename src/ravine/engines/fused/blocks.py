@@ -1,245 +1,209 @@
-"""The loop over elements where some slots are in 8-bit codes (`ravine.engines.storage.codes`): block by block, a block
-is read, decoded and stepped, its new scales are found, and it is encoded, all while it is in the nearest cache.
+"""The loop over elements where some slots are in 8-bit codes (`ravine.engines.storage.codes`): block by block, each in
+several passes while it is in the nearest cache.
+
+New values are encoded in a later pass than the one that finds them, since a scale is known only when its whole block
+is stepped. And in no pass does a division or a root wait for another: a processor has some hundred instructions under
+way, and among those that decode and encode too few iterations of a long chain find room. What later passes need waits
+in buffers.
 """
 
 from __future__ import annotations
 
-import ctypes
-import math
-import struct
+from collections.abc import Iterator
 
-import numpy as np
+from ravine.engines.fused.coding import DECLARATIONS, Coding
+from ravine.engines.fused.lower import array_slots, leaf
+from ravine.engines.fused.storage import CODED, MEMORY, SIZES, Storage
+from ravine.engines.storage.codes import BLOCK
+from ravine.trace.graph import CONDITIONS, Graph, Node
 
-from ravine.engines.fused.lower import Elements, array_slots
-from ravine.engines.fused.storage import CODED, MEMORY, Storage
-from ravine.engines.storage.codes import BIAS, BLOCK, HALF, INFINITY, MAGNITUDE, NAN, NORMAL, SHIFT, SMALLEST, TOP
-from ravine.engines.storage.noise import OFFSET, SLOT, STRIDE
-from ravine.trace.graph import Graph
+SLOW = ("div", "sqrt")
+"""The operations that take long."""
+
+HINT = """\
+!0 = distinct !{!0, !1, !2}
+!1 = !{!"llvm.loop.vectorize.width", i32 16}
+!2 = !{!"llvm.loop.interleave.count", i32 1}"""
+"""Sixteen elements at a time: two vectors of most processors, which share the packing of codes."""
 
 
-class Blocks(Elements):
-    """The function that updates a run of elements of one tensor, from the first of a block on.
-
-    A block is stepped in one loop and encoded in a second, since a scale is known only when all of it is stepped; new
-    values wait in a buffer. (One loop that encodes a block while it steps the next is no faster.)
-    """
+class Blocks(Coding):
+    """The function that updates a run of elements of one tensor, from the first of a block on."""
 
     def __init__(self, graph: Graph, storage: Storage) -> None:
         super().__init__(graph, storage)
-        self._strides: dict[tuple[str, int], str] = {}
+        slots = array_slots(graph)
+        self._numbers = {n: k for k, n in enumerate(graph.array_nodes)}
+        self._leaves = {leaf(name): name for name in self.registers}
+        self._found = self._when_found()
+        self._coded = {k: graph.slots[slots[k]] for k in storage.scales}
+        self._encoded = self._when_encoded()
+        self._stored = self._when_stored()
+        self._last = max(*self._encoded.values(), *self._stored.values())
+        self._kept = self._to_keep()
+        self._now = 0
+
+    def _when_found(self) -> dict[Node, int]:
+        """The pass that finds each node's value: as many go before as slow operations stand before its last one."""
+        slow = dict.fromkeys(self._leaves, 0)
+        for n in self.graph.array_nodes:
+            slow[n] = max(slow[arg] for arg in n.args if arg.is_array) + (n.op in SLOW)
+        return {n: max(count - 1, 0) for n, count in slow.items()}
+
+    def _when_encoded(self) -> dict[int, int]:
+        """The pass that encodes each slot: of those between its new value and the step the one with the least to do."""
+        found: dict[int, int] = {}
+        for k, n in self._coded.items():
+            first = self._found[n] + 1
+            choice = range(first, max(first, self._found.get(self.graph.step, 0)) + 1)
+            found[k] = min(choice, key=lambda now: list(found.values()).count(now))
+        return found
+
+    def _when_stored(self) -> dict[str, int]:
+        """The pass that stores what is written without a code, by the array: none after it reads the old values."""
+        slots = array_slots(self.graph)
+        new = {"x": self.graph.step, **{name: self.graph.slots[name] for name in slots}}
+        found = {name: self._found.get(n, 0) for name, n in new.items() if self.kinds[name] not in CODED}
+        for n in self.graph.array_nodes:
+            for name in found.keys() & {arg.name for arg in n.args if arg in self._leaves}:
+                found[name] = max(found[name], self._read(n))
+        return found | ({"g": 0} if self.storage.is_scaled else {})
+
+    def _read(self, n: Node) -> int:
+        """The last pass that may compute a node: conditions are not kept, but computed where they are needed."""
+        return max(self._found.values()) if n.op in CONDITIONS else self._found[n]
+
+    def _to_keep(self) -> dict[Node, str]:
+        """The nodes that wait in buffers for later passes, and the buffers' names."""
+        found: dict[Node, None] = {}
+
+        def need(n: Node, now: int) -> None:
+            if not n.is_array or self._is_at_hand(n):
+                return
+            if self._found[n] < now and n.op not in CONDITIONS:
+                found[n] = None
+            else:
+                for arg in n.args:
+                    need(arg, now)
+
+        for now in range(self._last, -1, -1):
+            for n in [*self._results(now), *(n for n in found if self._found[n] == now)]:
+                need(n, now)
+        return {n: f"kept{k}" for k, n in enumerate(found)}
+
+    def _is_at_hand(self, n: Node) -> bool:
+        """Whether each pass reads it anew: what lies in memory as it is needed."""
+        name = self._leaves.get(n)
+        return name is not None and self.kinds[name] not in CODED and not (name == "g" and self.storage.is_scaled)
+
+    def _results(self, now: int) -> Iterator[Node]:
+        """What a pass stores or finds the scale of."""
+        yield from (n for n in self._coded.values() if self._found[n] == now)
+        for name in (name for name, when in self._stored.items() if when == now):
+            yield self.graph.step if name == "x" else self.graph.slots.get(name, leaf(name))
 
     def function(self) -> str:
-        return "\n\n".join([self._begin(), self._finish(), self._elements()])
+        passes = [self._pass(now) for now in range(self._last + 1)]
+        return "\n\n".join([DECLARATIONS, *passes, self._elements(), HINT])
 
-    @property
-    def _coded(self) -> dict[int, str]:
-        """The registers of the coded slots by the slot's number."""
-        return {k: f"slot{k}" for k in self.storage.scales}
+    def _pass(self, now: int) -> str:
+        """A function that takes n elements of a block through one pass."""
+        self._now, self.values, self.hashes, self.places = now, {}, {}, {}
+        lines = [f"define internal void @pass{now}({self._parameters()}, {self._buffers()}) alwaysinline {{", "entry:"]
+        lines += self._load_coefficients()
+        new = [k for k, n in self._coded.items() if self._found[n] == now]
+        encoded = [k for k, when in self._encoded.items() if when == now]
+        for k in self._coded:
+            self._old_window(k)
+        for k in encoded:
+            self._new_window(k)
+        lines += self._taken()
+        before, top = self._count_beginnings() if self.storage.is_seeded else ([], [])
+        noise_before, noise_top = self._count_noise(encoded)
+        lines += [*before, *noise_before, "  br label %loop", "loop:"]
+        lines += ["  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
+        lines += [f"  %slot{k}.top = phi i32 [ 0, %entry ], [ %slot{k}.top.next, %loop ]" for k in new]
+        lines += [*top[:1], *noise_top, *top[1:], *self._work(now, new, encoded)]
+        lines += ["  %i.next = add nuw nsw i64 %i, 1", "  %again = icmp slt i64 %i.next, %n"]
+        lines += ["  br i1 %again, label %loop, label %end, !llvm.loop !0", "end:"]
+        for k in new:
+            self._rescale(k)
+        for k in encoded:
+            self._finish(k)
+        return "\n".join([*lines, *self._taken(), "  ret void", "}"])
 
-    def _begin(self) -> str:
-        """Step n elements of a block into the buffers, and store their new scales."""
-        head = [f"define internal void @begin({self._parameters()}, {self._buffers()}) alwaysinline {{", "entry:"]
-        head += [*self._before_steps(), "  br label %loop", "loop:", "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
-        return "\n".join([*head, *self._tops(), *self._steps(), *_end("%n"), *self._after_steps(), "  ret void", "}"])
+    def _work(self, now: int, new: list[int], encoded: list[int]) -> list[str]:
+        """Lines for one element."""
+        for n, name in self._kept.items():
+            if self._found[n] == now:
+                self._keep(name, self._value(n), self.storage.compute)
+        for k in new:
+            value = self._convert(f"slot{k}.single", self._value(self._coded[k]), self.storage.compute, "float32")
+            self._keep(f"new{k}", value, "float32")
+            self._top(k, value)
+        stored = [name for name, when in self._stored.items() if when == now]
+        written = {name: self._value(self.graph.slots.get(name, leaf(name))) for name in stored if name != "x"}
+        self._store(({"x": self._new_x()} if "x" in stored else {}) | written, "%i")
+        for k in encoded:
+            self._encode(k, self._waiting(f"new{k}", "float32"), "%i")
+        return self._taken()
 
-    def _finish(self) -> str:
-        """Encode n elements of a block from the buffers."""
-        head = [f"define internal void @finish({self._before()}, {self._buffers()}, i64 %n, i64 %seed) alwaysinline {{"]
-        head += ["entry:", *self._before_codes(), "  br label %loop"]
-        head += ["loop:", "  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
-        return "\n".join([*head, *self._codes(), *_end("%n"), "  ret void", "}"])
+    def _keep(self, name: str, value: str, kind: str) -> None:
+        at = self._emit(f"{name}.to", f"getelementptr {MEMORY[kind]}, ptr %{name}, i64 %i")
+        self.lines.append(f"  store {MEMORY[kind]} {value}, ptr {at}, align {SIZES[kind]}")
+
+    def _waiting(self, name: str, kind: str) -> str:
+        at = self._emit(f"{name}.from", f"getelementptr {MEMORY[kind]}, ptr %{name}, i64 %i")
+        return self._emit(f"{name}.value", f"load {MEMORY[kind]}, ptr {at}, align {SIZES[kind]}")
+
+    def _value(self, n: Node) -> str:
+        """A node's value in the pass that is being written, found when it is first asked for."""
+        if n not in self.values and n.op != "const":
+            self.values[n] = self._find(n)
+        return super()._value(n)
+
+    def _find(self, n: Node) -> str:
+        if n in self._kept and self._found[n] < self._now:
+            return self._waiting(self._kept[n], self.storage.compute)
+        if n not in self._leaves:
+            return self._operation(f"v{self._numbers[n]}", n)
+        name = self._leaves[n]
+        value = self._load_one(name, "%i")
+        return self._unscaled(value) if name == "g" and self.storage.is_scaled else value
+
+    def _memory(self) -> dict[str, str]:
+        """The buffers and what lies in them."""
+        found = dict.fromkeys(self._kept.values(), f"[{BLOCK} x {self.scalar}]")
+        for k in self._coded:
+            found |= {f"new{k}": f"[{BLOCK} x float]", f"slot{k}.scale.at": "i32"}
+        return found
+
+    def _buffers(self) -> str:
+        return ", ".join(f"ptr noalias %{name}" for name in self._memory())
 
     def _elements(self) -> str:
         """Whole blocks, whose length is a constant to the compiler, then what is left."""
         lines = [f"define internal void @elements({self._parameters()}) noinline {{", "entry:"]
-        lines += [f"  %{slot}.buffer = alloca [{BLOCK} x float], align 64" for slot in self._coded.values()]
+        lines += [f"  %{name} = alloca {kind}, align 64" for name, kind in self._memory().items()]
         lines += [f"  %whole = udiv i64 %n, {BLOCK}", f"  %rest = urem i64 %n, {BLOCK}"]
         lines += ["  %some = icmp sgt i64 %whole, 0", "  br i1 %some, label %loop, label %last"]
         lines += ["loop:", "  %b = phi i64 [ 0, %entry ], [ %b.next, %loop ]"]
-        lines += [*self._begin_at("next", "%b", str(BLOCK)), *self._finish_at("done", "%b", str(BLOCK))]
+        lines += self._block("next", "%b", str(BLOCK))
         lines += ["  %b.next = add nuw nsw i64 %b, 1", "  %more = icmp slt i64 %b.next, %whole"]
         lines += ["  br i1 %more, label %loop, label %last"]
         lines += ["last:", "  %is.rest = icmp sgt i64 %rest, 0", "  br i1 %is.rest, label %short, label %end", "short:"]
-        lines += [*self._begin_at("short", "%whole", "%rest"), *self._finish_at("rest", "%whole", "%rest")]
+        lines += self._block("short", "%whole", "%rest")
         return "\n".join([*lines, "  br label %end", "end:", "  ret void", "}"])
 
-    def _begin_at(self, name: str, block: str, n: str) -> list[str]:
-        at, pointers = self._pointers(name, block)
-        buffers = [f"ptr %{slot}.buffer" for slot in self._coded.values()]
-        arguments = [*pointers, f"ptr %c, i64 {n}, i64 %{name}.place, i64 %seed", *buffers]
-        return [*at, f"  call void @begin({', '.join(arguments)})"]
-
-    def _finish_at(self, name: str, block: str, n: str) -> list[str]:
-        at, pointers = self._pointers_before(name, block)
-        buffers = [f"ptr %{slot}.buffer" for slot in self._coded.values()]
-        return [*at, f"  call void @finish({', '.join([*pointers, *buffers, f'i64 {n}, i64 %seed'])})"]
-
-    def _buffers(self) -> str:
-        return ", ".join(f"ptr noalias %{slot}.buffer" for slot in self._coded.values())
-
-    def _before(self) -> str:
-        """The block to encode: where its codes and scales lie, and its number."""
-        pointers = [f"ptr noalias %{slot}.before, ptr noalias %{slot}.scale.before" for slot in self._coded.values()]
-        return ", ".join([*pointers, "i64 %block"])
-
-    def _pointers(self, name: str, block: str) -> tuple[list[str], list[str]]:
-        """Lines that find a block of a number, and the pointers to it as arguments."""
+    def _block(self, name: str, block: str, n: str) -> list[str]:
+        """Lines that take a block of a number through all passes."""
         lines = [f"  %{name}.at = mul i64 {block}, {BLOCK}", f"  %{name}.place = add i64 %start, %{name}.at"]
         kinds = [MEMORY[kind] for kind in (*self.storage.arrays, *self.storage.beside)]
         registers = (*self.registers.values(), *self.beside)
         for register, kind in zip(registers, kinds, strict=True):
             at = block if register.startswith("scale") else f"%{name}.at"
             lines.append(f"  %{name}.{register} = getelementptr {kind}, ptr %{register}.base, i64 {at}")
-        return lines, [f"ptr %{name}.{register}" for register in registers]
-
-    def _pointers_before(self, name: str, block: str) -> tuple[list[str], list[str]]:
-        lines = [f"  %{name}.from = mul i64 {block}, {BLOCK}", f"  %{name}.first = udiv i64 %start, {BLOCK}"]
-        arguments = []
-        for k, slot in self._coded.items():
-            lines.append(f"  %{name}.codes{k} = getelementptr i8, ptr %{slot}.base, i64 %{name}.from")
-            lines.append(f"  %{name}.scale{k}.at = getelementptr float, ptr %scale{k}.base, i64 {block}")
-            arguments.append(f"ptr %{name}.codes{k}, ptr %{name}.scale{k}.at")
-        lines.append(f"  %{name}.number = add i64 %{name}.first, {block}")
-        return lines, [*arguments, f"i64 %{name}.number"]
-
-    def _before_steps(self) -> list[str]:
-        lines = self._load_coefficients()
-        for k, slot in self._coded.items():
-            scale = self._emit(f"{slot}.stored.scale", f"load float, ptr %scale{k}.base, align 4")
-            is_infinite = self._finite(f"{slot}.scale", scale)
-            bias = BIAS[self.storage.slots[k]] << SHIFT
-            self._emit(f"{slot}.bias", f"select i1 {is_infinite}, i32 {bias + HALF}, i32 {bias}")
-        return [*lines, *self._taken()]
-
-    def _finite(self, name: str, scale: str) -> str:
-        """Register `name` is what codes are relative to. Returns whether the scale is infinite."""
-        is_infinite = self._emit(f"{name}.is.infinite", f"fcmp oeq float {scale}, {_float(math.inf)}")
-        self._emit(name, f"select i1 {is_infinite}, float {LARGEST_FLOAT}, float {scale}")
-        return is_infinite
-
-    def _tops(self) -> list[str]:
-        return [f"  %{s}.top = phi i32 [ 0, %entry ], [ %{s}.top.next, %loop ]" for s in self._coded.values()]
-
-    def _steps(self) -> list[str]:
-        return self.body("%i")
-
-    def _after_steps(self) -> list[str]:
-        for k, slot in self._coded.items():
-            self._rescale(slot, f"%scale{k}.base")
-        return self._taken()
-
-    def _before_codes(self) -> list[str]:
-        """The inverses of the new scales, and the noise's strides."""
-        for slot in self._coded.values():
-            stored = self._emit(f"{slot}.scale.stored", f"load float, ptr %{slot}.scale.before, align 4")
-            self._finite(f"{slot}.scale.new", stored)
-            scale = f"%{slot}.scale.new"
-            none = self._emit(f"{slot}.is.zero", f"fcmp oeq float {scale}, {_float(0.0)}")
-            inverse = self._emit(f"{slot}.divided", f"fdiv float {_float(1.0)}, {scale}")
-            self._emit(f"{slot}.inverse", f"select i1 {none}, float {_float(0.0)}, float {inverse}")
-        if self.storage.is_state_stochastic:
-            place = self._emit("block.place", "trunc i64 %block to i32")
-            for pair in dict.fromkeys(self.narrow.index(k) // 2 for k in self._coded):
-                for name, more in (("stride", STRIDE), ("offset", OFFSET)):
-                    self._strides[name, pair] = self._hash(f"{name}{pair}", place, (pair + 1) * SLOT + more)
-        return self._taken()
-
-    def _codes(self) -> list[str]:
-        for k, slot in self._coded.items():
-            self._encode(k, slot)
-        return self._taken()
-
-    def _widen(self, register: str, value: str, kind: str, index: str) -> str:
-        if kind not in CODED:
-            return super()._widen(register, value, kind, index)
-        whole = self._emit(f"{register}.whole", f"sext i8 {value} to i32")
-        size = self._emit(f"{register}.size", f"and i32 {whole}, {TOP[kind]}")
-        upper = self._emit(f"{register}.upper", f"shl i32 {size}, {SHIFT}")
-        bits = self._emit(f"{register}.bits", f"add i32 {upper}, %{register}.bias")
-        zero = self._emit(f"{register}.zero", f"icmp eq i32 {size}, 0")
-        bits = self._emit(f"{register}.safe", f"select i1 {zero}, i32 0, i32 {bits}")
-        if kind == "int8":
-            sign = self._emit(f"{register}.sign", f"and i32 {whole}, {-1 << 31}")
-            bits = self._emit(f"{register}.both", f"or i32 {bits}, {sign}")
-        value = self._emit(f"{register}.relative", f"bitcast i32 {bits} to float")
-        value = self._emit(f"{register}.decoded", f"fmul float {value}, %{register}.scale")
-        return self._convert(f"{register}.old", value, "float32", self.storage.compute)
-
-    def _store(self, new: dict[str, str], index: str) -> None:
-        """What has no code is stored; of what has one the largest magnitude is found, and it waits in a buffer."""
-        slots = array_slots(self.graph)
-        coded = {slots[k]: f"slot{k}" for k in self.storage.scales}
-        super()._store({name: value for name, value in new.items() if name not in coded}, index)
-        for name, slot in coded.items():
-            value = self._convert(f"{slot}.single", new[name], self.storage.compute, "float32")
-            self._emit(f"{slot}.buffer.at", f"getelementptr float, ptr %{slot}.buffer, i64 {index}")
-            self.lines.append(f"  store float {value}, ptr %{slot}.buffer.at, align 4")
-            bits = self._emit(f"{slot}.new.bits", f"bitcast float {value} to i32")
-            size = self._emit(f"{slot}.new.size", f"and i32 {bits}, {MAGNITUDE}")
-            above = self._emit(f"{slot}.above", f"icmp ugt i32 {size}, %{slot}.top")
-            self._emit(f"{slot}.top.next", f"select i1 {above}, i32 {size}, i32 %{slot}.top")
-
-    def _rescale(self, slot: str, address: str) -> None:
-        """Store the scale that the largest magnitude makes."""
-        top = f"%{slot}.top.next"
-        for number, (test, bound, value) in enumerate((("ugt", INFINITY, NAN), ("ult", NORMAL, NORMAL))):
-            is_it = self._emit(f"{slot}.is{number}", f"icmp {test} i32 {top}, {bound}")
-            top = self._emit(f"{slot}.top{number}", f"select i1 {is_it}, i32 {value}, i32 {top}")
-        none = self._emit(f"{slot}.none", f"icmp eq i32 %{slot}.top.next, 0")
-        top = self._emit(f"{slot}.top.bits", f"select i1 {none}, i32 0, i32 {top}")
-        self.lines.append(f"  store i32 {top}, ptr {address}, align 4")
-
-    def _encode(self, k: int, slot: str) -> None:
-        """The code of a value in the buffer, by the inverse of the new scale."""
-        kind = self.storage.slots[k]
-
-        def emit(name: str, text: str) -> str:
-            return self._emit(f"{slot}.last.{name}", text)
-
-        emit("from", f"getelementptr i32, ptr %{slot}.buffer, i64 %i")
-        value = emit("value", f"load i32, ptr %{slot}.last.from, align 4")
-        size = emit("bits", f"and i32 {value}, {MAGNITUDE}")
-        y = emit("y", f"fmul float {emit('magnitude', f'bitcast i32 {size} to float')}, %{slot}.inverse")
-        bits = emit("y.bits", f"bitcast float {y} to i32")
-        if self.storage.is_state_stochastic:
-            add = self._draw_by_block(f"{slot}.last", self.narrow.index(k))
-            share = emit("share", f"fmul float {y}, {_float(2**SHIFT / SMALLEST[kind])}")
-            is_up = f"fcmp ogt float {share}, {emit('chance', f'sitofp i32 {add} to float')}"
-        else:
-            odd = emit("odd", f"and i32 {emit('last', f'lshr i32 {bits}, {SHIFT}')}, 1")
-            add = emit("half", f"add i32 {odd}, {(1 << SHIFT - 1) - 1}")
-            is_up = f"fcmp oge float {emit('twice', f'fmul float {y}, {_float(2.0)}')}, {_float(SMALLEST[kind])}"
-        if kind == "uint8":
-            is_up = f"icmp ne i32 {size}, 0"
-        low = emit("low", f"zext i1 {emit('is.up', is_up)} to i32")
-        upper = emit("upper", f"lshr i32 {emit('moved', f'add i32 {bits}, {add}')}, {SHIFT}")
-        code = emit("code", f"sub i32 {upper}, {BIAS[kind]}")
-        code = emit("some", f"select i1 {emit('is.low', f'icmp slt i32 {code}, 1')}, i32 {low}, i32 {code}")
-        is_high = emit("is.high", f"icmp sgt i32 {code}, {TOP[kind]}")
-        code = emit("legal", f"select i1 {is_high}, i32 {TOP[kind]}, i32 {code}")
-        if kind == "int8":
-            below = f"fcmp olt float {emit('single', f'bitcast i32 {value} to float')}, {_float(0.0)}"
-            sign = emit("sign", f"select i1 {emit('below', below)}, i32 {TOP[kind] + 1}, i32 0")
-            code = emit("both", f"or i32 {code}, {sign}")
-        emit("to", f"getelementptr i8, ptr %{slot}.before, i64 %i")
-        self.lines.append(f"  store i8 {emit('byte', f'trunc i32 {code} to i8')}, ptr %{slot}.last.to, align 1")
-
-    def _draw_by_block(self, slot: str, number: int) -> str:
-        """Random bits for the slot of a number among the narrow ones: where a stride has come to."""
-        stride, offset = (self._strides[name, number // 2] for name in ("stride", "offset"))
-        step = self._emit(f"{slot}.step", f"mul i32 {self._emit(f'{slot}.i', 'trunc i64 %i to i32')}, {stride}")
-        h = self._emit(f"{slot}.h", f"add i32 {step}, {offset}")
-        return self._cut(slot, h, is_lower=number % 2 == 1, bits=SHIFT)
-
-
-def _end(n: str) -> list[str]:
-    """The end of a loop over %i, and what follows it."""
-    lines = ["  %i.next = add nuw nsw i64 %i, 1", f"  %again = icmp slt i64 %i.next, {n}"]
-    return [*lines, "  br i1 %again, label %loop, label %end", "end:"]
-
-
-def _float(value: float) -> str:
-    return f"0x{struct.unpack('<Q', struct.pack('<d', ctypes.c_float(value).value))[0]:016X}"
-
-
-LARGEST_FLOAT = _float(float(np.finfo(np.float32).max))
+        pointers = [f"ptr %{name}.{register}" for register in registers]
+        buffers = [f"ptr %{buffer}" for buffer in self._memory()]
+        arguments = ", ".join([*pointers, f"ptr %c, i64 {n}, i64 %{name}.place, i64 %seed", *buffers])
+        return [*lines, *(f"  call void @pass{now}({arguments})" for now in range(self._last + 1))]

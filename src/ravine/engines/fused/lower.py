@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from functools import cached_property
 
 from ravine.engines.fused.rounding import Rounding, Shape
 from ravine.engines.fused.storage import MEMORY, Storage
@@ -54,11 +55,17 @@ class Elements(Rounding):
         self.values: dict[Node, str] = {}
         self.scale = "%scale"
 
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The storage type of each array."""
+        return dict(zip(self.registers, self.storage.arrays, strict=True))
+
     def function(self) -> str:
         head = f"define internal void @elements({self._parameters()}) noinline {{"
         before = ["entry:", *self._load_coefficients(), "  %some = icmp sgt i64 %n, 0"]
-        before += ["  br i1 %some, label %loop, label %end", "loop:"]
-        before += ["  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
+        before_hash, top = self._count_beginnings() if self.storage.is_seeded else ([], [])
+        before += [*before_hash, "  br i1 %some, label %loop, label %end", "loop:"]
+        before += ["  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]", *top]
         body = self.body("%i")
         after = ["  %i.next = add nuw nsw i64 %i, 1", "  %more = icmp slt i64 %i.next, %n"]
         after += ["  br i1 %more, label %loop, label %end", "end:", "  ret void", "}"]
@@ -95,39 +102,52 @@ class Elements(Rounding):
 
     def body(self, index: str) -> list[str]:
         """Lines that update the elements from number `index`, a register, on."""
-        self.hashes = {}
+        self.hashes, self.places = {}, {}
         self._load(index)
-        self._store(self._compute(), index)
+        self._compute()
+        self._store(self._new(), index)
         return self._taken()
 
     def _load(self, index: str) -> None:
         """Every array's elements in the compute type."""
-        for (name, register), kind in zip(self.registers.items(), self.storage.arrays, strict=True):
-            at = self._at(register, kind, index)
-            load = f"load {self.shape.many(MEMORY[kind])}, {at}, align {self.shape.alignment(kind)}"
-            self.values[_leaf(name)] = self._widen(register, self._emit(f"{register}.stored", load), kind, index)
+        for name in self.registers:
+            self.values[leaf(name)] = self._load_one(name, index)
         if self.storage.is_scaled:
-            scaled = self._value(_leaf("g"))
-            self.values[_leaf("g")] = self._emit("g.unscaled", f"fdiv {self.type} {scaled}, {self.scale}")
+            self.values[leaf("g")] = self._unscaled(self.values[leaf("g")])
 
-    def _compute(self) -> dict[str, str]:
-        """The new values of what is written, by name."""
+    def _load_one(self, name: str, index: str) -> str:
+        """The elements of an array in the compute type."""
+        register, kind = self.registers[name], self.kinds[name]
+        load = f"load {self.shape.many(MEMORY[kind])}, {self._at(register, kind, index)}"
+        stored = self._emit(f"{register}.stored", f"{load}, align {self.shape.alignment(kind)}")
+        return self._widen(register, stored, kind, index)
+
+    def _unscaled(self, g: str) -> str:
+        return self._emit("g.unscaled", f"fdiv {self.type} {g}, {self.scale}")
+
+    def _compute(self) -> None:
         for number, n in enumerate(self.graph.array_nodes):
             self.values[n] = self._operation(f"v{number}", n)
-        x = self._emit("x.new", f"fadd {self.type} {self._value(_leaf('x'))}, {self._value(self.graph.step)}")
-        new = {"x": x, **{name: self._value(self.graph.slots[name]) for name in array_slots(self.graph)}}
+
+    def _new(self) -> dict[str, str]:
+        """The new values of what is written, by name."""
+        new = {name: self._value(self.graph.slots[name]) for name in array_slots(self.graph)}
         if self.storage.is_scaled:
-            new["g"] = self._value(_leaf("g"))
-        return new
+            new["g"] = self._value(leaf("g"))
+        return {"x": self._new_x(), **new}
+
+    def _new_x(self) -> str:
+        return self._emit("x.new", f"fadd {self.type} {self._value(leaf('x'))}, {self._value(self.graph.step)}")
 
     def _store(self, new: dict[str, str], index: str) -> None:
-        for (name, register), kind in zip(self.registers.items(), self.storage.arrays, strict=True):
+        for name, register in self.registers.items():
             if name in new:
+                kind = self.kinds[name]
                 if name == "x" and self.storage.has_remainder:
                     value = self._split(new[name], index)
                 else:
                     value = self._narrow(register, new[name], kind, self._bias(register, index))
-                at = f"{self.shape.pointer} %{self.shape.prefix}{register}.at"
+                at = self._at(register, kind, index)
                 stored = f"{self.shape.many(MEMORY[kind])} {value}"
                 self.lines.append(f"  store {stored}, {at}, align {self.shape.alignment(kind)}")
 
@@ -171,5 +191,6 @@ class Elements(Rounding):
         raise NotImplementedError(f"the fused engine has no code for the operation {n.op!r}")
 
 
-def _leaf(name: str) -> Node:
+def leaf(name: str) -> Node:
+    """The node of an array by its name."""
     return node("array", name=name)

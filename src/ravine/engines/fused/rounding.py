@@ -49,6 +49,8 @@ class Rounding:
         self.storage, self.shape = storage, shape
         self.narrow = [k for k, kind in enumerate(storage.slots) if kind in NARROW]
         self.hashes: dict[int, str] = {}
+        self.places: dict[str, str] = {}
+        self.begun = ""
         self.lines: list[str] = []
 
     def _emit(self, name: str, text: str) -> str:
@@ -76,8 +78,10 @@ class Rounding:
     def _at(self, register: str, kind: str, index: str) -> str:
         """Where the elements from number `index` on lie, with the type of the address."""
         pointer = self.shape.pointer
-        text = f"getelementptr {MEMORY[kind]}, {pointer} %{register}.base, i64 {index}"
-        return f"{pointer} {self._emit(f'{register}.at', text)}"
+        if register not in self.places:
+            text = f"getelementptr {MEMORY[kind]}, {pointer} %{register}.base, i64 {index}"
+            self.places[register] = f"{pointer} {self._emit(f'{register}.at', text)}"
+        return self.places[register]
 
     def _widen(self, register: str, value: str, kind: str, index: str) -> str:
         """A stored value in the compute type."""
@@ -107,7 +111,7 @@ class Rounding:
         nan = self._emit("x.r3", f"fcmp uno {single} {value}, {value}")
         whole = self._emit("x.r4", f"select {truth} {nan}, {i32} {same('i32', 0x7FC000)}, {i32} {whole}")
         lower = self._emit("x.r5", f"trunc {i32} {whole} to {i8}")  # modulo 256, what it lacks of the nearest
-        at = f"{self.shape.pointer} %{self.shape.prefix}remainder.at"
+        at = self._at("remainder", "int8", index)
         self.lines.append(f"  store {i8} {lower}, {at}, align {self.shape.alignment('int8')}")
         nearer = self._emit("x.r6", f"add {i32} {whole}, {same('i32', 128)}")
         upper = self._emit("x.r7", f"lshr {i32} {nearer}, {same('i32', 8)}")
@@ -154,13 +158,28 @@ class Rounding:
         """So many random bits as an integer: for the parameter, or for a slot by its number among the narrow ones."""
         k = 0 if slot is None else slot // 2 + 1
         if k not in self.hashes:
-            place = self._emit(f"h{k}.at", f"add i64 %start, {index}")
-            low = self._spread(f"h{k}.low", self._emit(f"h{k}.low", f"trunc i64 {place} to i32"), "i32")
-            if self.shape.lanes > 1:
-                numbers = ", ".join(f"i32 {lane}" for lane in range(self.shape.lanes))
-                low = self._emit(f"h{k}.places", f"add {self.shape.many('i32')} {low}, <{numbers}>")
-            self.hashes[k] = self._hash(f"h{k}", low, k * SLOT)
+            self.hashes[k] = self._mix(f"h{k}", self._beginning(k, index))
         return self._cut(register, self.hashes[k], is_lower=slot is not None and slot % 2 == 1, bits=bits)
+
+    def _beginning(self, k: int, index: str) -> str:
+        """Where the hash number k begins, as %begun has it where the loop counts that along, or from the place."""
+        if self.begun:
+            return self._emit(f"h{k}.start", f"add i32 {self.begun}, {signed(k * SLOT & WORD)}")
+        place = self._emit(f"h{k}.at", f"add i64 %start, {index}")
+        low = self._spread(f"h{k}.low", self._emit(f"h{k}.low", f"trunc i64 {place} to i32"), "i32")
+        if self.shape.lanes > 1:
+            numbers = ", ".join(f"i32 {lane}" for lane in range(self.shape.lanes))
+            low = self._emit(f"h{k}.places", f"add {self.shape.many('i32')} {low}, <{numbers}>")
+        return self._start(f"h{k}", low, k * SLOT)
+
+    def _count_beginnings(self) -> tuple[list[str], list[str]]:
+        """Lines before a loop over %i and at its top, by which a hash's beginning is counted along: what comes to it
+        from one element to the next is always the same."""
+        self.begun = "%begun"
+        before = ["  %start.low = trunc i64 %start to i32", f"  %start.mixed = mul i32 %start.low, {signed(PLACE)}"]
+        before += ["  %seed.low = trunc i64 %seed to i32", "  %begun.first = add i32 %start.mixed, %seed.low"]
+        top = "  %begun = phi i32 [ %begun.first, %entry ], [ %begun.next, %loop ]"
+        return before, [top, f"  %begun.next = add i32 %begun, {signed(PLACE)}"]
 
     def _cut(self, register: str, h: str, *, is_lower: bool, bits: int) -> str:
         i32, same = self.shape.many("i32"), self._same
@@ -169,13 +188,19 @@ class Rounding:
 
     def _hash(self, name: str, place: str, distance: int) -> str:
         """32 random bits for each lane: a place and the seed, mixed as `ravine.engines.storage.noise` has it."""
+        return self._mix(name, self._start(name, place, distance))
+
+    def _start(self, name: str, place: str, distance: int) -> str:
         i32, same = self.shape.many("i32"), self._same
         seed = self._emit(f"{name}.seed", "trunc i64 %seed to i32")
         if distance:
             seed = self._emit(f"{name}.own", f"add i32 {seed}, {signed(distance & WORD)}")
         seed = self._spread(f"{name}.seed", seed, "i32")
         mixed = self._emit(f"{name}.mixed", f"mul {i32} {place}, {same('i32', signed(PLACE))}")
-        h = self._emit(f"{name}.start", f"add {i32} {mixed}, {seed}")
+        return self._emit(f"{name}.start", f"add {i32} {mixed}, {seed}")
+
+    def _mix(self, name: str, h: str) -> str:
+        i32, same = self.shape.many("i32"), self._same
         for step, (shift, factor) in enumerate(MIX):
             shifted = self._emit(f"{name}.shift{step}", f"lshr {i32} {h}, {same('i32', shift)}")
             h = self._emit(f"{name}.xor{step}", f"xor {i32} {h}, {shifted}")
