@@ -93,6 +93,7 @@ EQUIVALENT = {
         "div(add(mul(…, …), mul(…, …)), sub(1, power(…, …))) → mul(add(mul(…, …), mul(…, …)), sub(1, power(…, …)))",
         f"div(add(mul(…, …), mul(…, …)), sub(1, power(…, …))) → {_AVERAGE}",
     ),
+    **_slips("normuon", _ZERO, *_of_one("where(gt(norm(…), 0), norm(div(…, …)), 1)")),
     **_slips("muonh", _ZERO, *_of_one("where(gt(norm(…), 0), norm(mul(…, …)), 1)")),
     **_slips("muonh", _LENGTH, *(f"in neg(lr), lr → {other}" for other in ("beta", "a", "c", "steps", "eps"))),
     **_slips("muonh", _LENGTH, *(f"{_SIDES} → {other}" for other in ("mul(r, c)", "r", "c"))),

@@ -14,6 +14,8 @@ from evidence import DROP, STEPS, X0, Evidence, Sizes, Trace, optax_follows, rul
 WIDE, TALL = (2, 3), (3, 2)
 SMALL = (1e-3, 1.0)
 """Gradients so small that ε counts where a norm is divided by."""
+TINY = (1e-5, 1.0)
+"""Gradients of which ε leaves little."""
 
 
 def evidence() -> list[Evidence]:
@@ -122,7 +124,7 @@ def _muon() -> Iterator[Evidence]:
     ours = {"lr": 0.3, "beta": 0.8, "a": 3.3, "b": -4.6, "c": 2.1, "steps": 4.0, "eps": 0.5}
     theirs = {"lr": 0.3, "momentum": 0.8, "ns_coefficients": (3.3, -4.6, 2.1), "ns_steps": 4, "eps": 0.5}
     kept = {"m": "momentum_buffer"}
-    for shape, sizes in ((WIDE, (1.0, 1.0)), (TALL, (1.0, 1.0)), (WIDE, SMALL)):
+    for shape, sizes in ((WIDE, (1.0, 1.0)), (TALL, (1.0, 1.0)), (WIDE, SMALL), (WIDE, TINY), (WIDE, (0.0, 1.0))):
         where: dict[str, Any] = {"shape": shape, "sizes": sizes}
         for name, more in {
             "muon": {},
@@ -157,7 +159,7 @@ def normuon_by_hand(shape: tuple[int, int], sizes: Sizes) -> Callable[[], Trace]
             o = _newton_schulz(m / max(np.linalg.norm(m), 0.07), 3.3, -4.6, 2.1, 4)
             v = 0.7 * v + 0.3 * np.mean(o**2, axis=1, keepdims=True)
             o = o / (np.sqrt(v) + 0.07)
-            x = x - 0.2 * lr * np.sqrt(x.size) / np.linalg.norm(o) * o
+            x = x - 0.2 * lr * np.sqrt(x.size) / (np.linalg.norm(o) or 1) * o
             points.append(x.ravel())
         return Trace(np.stack(points), {"m": m, "v": v})
 
@@ -211,7 +213,7 @@ def _by_hand() -> Iterator[Evidence]:
     schulz = {"a": 3.3, "b": -4.6, "c": 2.1, "steps": 4.0, "eps": 0.07}
     adam = {"beta1": 0.8, "beta2": 0.95, "eps": 0.07}
     kept = {"m": "m", "v": "v"}
-    for shape, sizes in ((WIDE, (1.0, 1.0)), (TALL, (1.0, 1.0)), (WIDE, SMALL)):
+    for shape, sizes in ((WIDE, (1.0, 1.0)), (TALL, (1.0, 1.0)), (WIDE, SMALL), (WIDE, TINY), (WIDE, (0.0, 1.0))):
         where: dict[str, Any] = {"shape": shape, "sizes": sizes}
         norm = {"lr": 0.3, "beta": 0.8, "beta2": 0.7, **schulz}
         paper = f"the paper's algorithm {shape} {sizes}"

@@ -1,4 +1,4 @@
-"""Gradients so large that their square overflows, and so steady that their variance is a rounding error."""
+"""Gradients so large that their square overflows, so steady that their variance is a rounding error, and zero."""
 
 from __future__ import annotations
 
@@ -60,3 +60,15 @@ def test_a_steady_gradient_gives_no_nan(name: str, dtype: Any, rho: float, steps
     assert np.isfinite(points[-1]).all()
     s, a = states[-1]["s"].astype(np.float64), states[-1]["a"].astype(np.float64)
     assert (s < a * a).any()  # or this test would say nothing
+
+
+@pytest.mark.parametrize("name", ravine.rules())
+def test_gradients_of_zero_do_no_harm(name: str) -> None:
+    """As those of a unit that is dead, or of a factor of LoRA in the first step; then others come."""
+    recipe = ravine.recipe(stored_at_look_ahead(ravine.rule(name)))
+    for shape in ((3, 2), (2,)):
+        x = np.ones(shape, np.float32)
+        state = recipe.init(x)
+        for size in (0.0, 0.0, 1e-3, 0.0, 1.0):
+            x, state = recipe.update(np.full_like(x, size), state, x)
+        assert np.isfinite(x).all()

@@ -24,7 +24,7 @@ def adafactor(x, g, row, col, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_scale=0.0
     beta = 1 - power(t, -decay)
     row = ema_square(row, rms(g, axis=1), beta) + (1 - beta) * eps
     col = ema_square(col, rms(g, axis=0), beta) + (1 - beta) * eps
-    u = g / sqrt(row * col / mean(row, axis=0))
+    u = g / (sqrt(row / mean(row, axis=0)) * sqrt(col))
     return scaled_step(x, u, minimum(lr, 1 / sqrt(t)), eps_scale, threshold), row, col
 
 
@@ -34,7 +34,7 @@ def adafactor_optax(x, g, row, col, *, t, lr=0.01, decay=0.8, eps=1e-30, eps_sca
     beta = 1 - power(t, -decay)
     row = ema_square(row, rms(g, axis=1), beta) + (1 - beta) * eps
     col = ema_square(col, rms(g, axis=0), beta) + (1 - beta) * eps
-    u = g / sqrt(row * col / mean(row, axis=0))
+    u = g / (sqrt(row / mean(row, axis=0)) * sqrt(col))
     return scaled_step(x, u, lr, eps_scale, threshold), row, col
 
 

@@ -1,7 +1,7 @@
 """Muon: momentum made orthogonal, so that a step turns all directions of a matrix alike. For hidden matrices only."""
 
 from ravine.hyperparameter import FRACTION, NON_NEGATIVE
-from ravine.math import columns, ema, maximum, mean, newton_schulz, norm, rows, sqrt
+from ravine.math import columns, ema, maximum, mean, newton_schulz, norm, rows, sqrt, where
 from ravine.registry import register, rule
 from ravine.transforms import hyperball, named
 
@@ -58,7 +58,8 @@ def normuon(g, m, v, *, lr=0.001, beta=0.95, beta2=0.95, a=3.4445, b=-4.775, c=2
     o = newton_schulz(m / maximum(norm(m), eps), a, b, c, steps)
     v = ema(v, mean(o * o, axis=1), beta2)
     u = o / (sqrt(v) + eps)
-    return -lr * 0.2 * sqrt(rows(g) * columns(g)) / norm(u) * u, m, v
+    size = where(norm(u) > 0, norm(u), 1)
+    return -lr * 0.2 * sqrt(rows(g) * columns(g)) / size * u, m, v
 
 
 muonh = register(
