@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,10 @@ def test_paper_gets_the_still_and_the_answer(site: Path, browser: Any) -> None:
         assert browser.find_element("css selector", "figure").is_displayed()
         assert not browser.find_element("css selector", "iframe").is_displayed()
         assert answer.rect["height"] > 10
+        for lesson in LESSONS:  # on one page each
+            browser.get((site / "course" / f"{lesson.name}.html").as_uri())
+            paper = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})["data"]
+            assert len(re.findall(rb"/Type\s*/Page\b", base64.b64decode(paper))) == 1, lesson.name
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 

@@ -231,6 +231,11 @@ def test_paper_gets_the_picture_in_light_colours_and_no_controls(page: Page) -> 
     assert page.find(".story").is_displayed()
     assert [e for e in page.all(".play, .zoom, .knob, .add, .top button") if e.is_displayed()] == []
     assert len(page.all(".card .choose")) == 4
+    sizes = (
+        "const c = document.querySelector('.stage canvas'); return [c.width, c.height, c.clientWidth, c.clientHeight]"
+    )
+    width, height, *shown = page.browser.execute_script(sizes)
+    assert [width, height] == shown  # or paper, to which a picture is drawn anew, gets it in another size
     colors = page.browser.execute_script(
         "const c = document.querySelector('.stage canvas'), g = c.getContext('2d');"
         "const d = g.getImageData(0, 0, c.width, c.height).data, s = new Set();"

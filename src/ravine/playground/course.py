@@ -42,7 +42,10 @@ figcaption, .note { font-size: .9rem; color: light-dark(#5d666f, #9aa3ab); }
 ol { padding-left: 1.4rem; }
 li { margin: .35rem 0; }
 @media print {
-  iframe { display: none; }
+  body { font-size: 10.5pt; line-height: 1.5; padding: 0; }
+  iframe, nav, .note { display: none; }
+  h2 { break-after: avoid; }
+  h2:last-of-type + p { break-after: avoid; }
   figure[hidden] { display: block !important; }
   details::details-content { content-visibility: visible; }
   summary { list-style: none; }

@@ -45,7 +45,7 @@ export class Stage {
 
   // Take over a new situation. What is the same object as before is not drawn again.
   show({ surface, view, runs, looks, start, steps, selected, theme, arrowsOf = null }) {
-    const { width, height } = this.picture.getBoundingClientRect();
+    const { clientWidth: width, clientHeight: height } = this.picture; // within its border
     this.flat = surface.dimensions === 2;
     this.arrows.checked = Boolean(arrowsOf);
     this.arrows.parentElement.hidden = !this.flat;
@@ -90,7 +90,7 @@ export class Stage {
   }
 
   toPoint(clientX, clientY) {
-    const box = this.picture.getBoundingClientRect();
+    const box = this.points.getBoundingClientRect();
     const [x0, x1, y0, y1] = this.view;
     const u = clamp((clientX - box.left) / box.width, 0, 1);
     const v = clamp((clientY - box.top) / box.height, 0, 1);
