@@ -81,6 +81,8 @@ LINES: list[tuple[str, Recipe]] = [
         "optimizer = tf.keras.optimizers.legacy.SGD(lr, 0.9, nesterov=True)".replace("lr", "0.1"),
         keras_legacy.SGD(0.1, 0.9, nesterov=True),
     ),
+    ("model.compile(optimizer=keras.optimizers.Adam(learning_rate=3e-4), loss='mse')", keras.Adam(3e-4)),
+    ("net.compile(loss=loss, optimizer=SGD(learning_rate=0.5, clipnorm=1.0))", keras.SGD(0.5, clipnorm=1.0)),
     # TensorFlow 1
     ("train_op = tf.train.AdamOptimizer(1e-4).minimize(loss)", tensorflow.AdamOptimizer(1e-4)),
     (
@@ -108,6 +110,8 @@ LINES: list[tuple[str, Recipe]] = [
     ("tx = optax.lion(jnp.float32(0.5))", optax.lion(0.5)),
     ("tx = optax.lion(jnp.float32(0.1))", optax.lion(float(np.float32(0.1)))),
     ("opt = optax.adagrad(learning_rate=1.0)", optax.adagrad(1.0)),
+    ("state = TrainState.create(apply_fn=f, params=params, tx=optax.adam(1e-3))", optax.adam(1e-3)),
+    ("optimizer = nnx.Optimizer(model, optax.adamw(1e-3, 0.8), wrt=nnx.Param)", optax.adamw(1e-3, 0.8)),
 ]
 
 
@@ -149,6 +153,8 @@ REFUSED = [
     ("opt = optim.Adam(**config)", "must be written out, not unpacked"),
     ("opt = optim.Adam(*args)", "must be written out, not unpacked"),
     ("optim.Adam(model.parameters(), lr=10 ** 10 ** 10)", "exponent .* too large"),
+    ("model.compile(optimizer='adam', loss='mse')", "'adam' is an optimizer with its defaults: write it as a call"),
+    ("model.compile(loss='mse')", "unknown framework 'model'"),
     ("optim.Adam(model.parameters(), lr=1 / 0)", "has no value: division by zero"),
     ("optim.Adam(model.parameters(), lr=(-8) ** 0.5)", "no real number"),
     ("optim.Adam(model.parameters(), lr='a' * 3)", "'a' must be a number"),

@@ -66,12 +66,13 @@ def parse(call: str, let: lines.Names | None = None) -> tuple[Constructor, Argum
     """A constructor and the arguments given to it, from text such as "torch.RMSprop(lr=0.01, momentum=0.9)".
 
     The text may be a line of a program as it stands, `opt = torch.optim.RMSprop(model.parameters(), 1 / 256)`; torch's
-    parameters are passed over, whatever they are. All other arguments must be literals, arithmetic of numbers, scalars
-    of NumPy, torch, TensorFlow or JAX, or names whose numbers `let` gives. Without its module a name is that of the
-    only framework that takes these arguments. A schedule of Keras's or optax's becomes a `ravine.schedules.Schedule`, a
-    chain of optax's a constructor of its own (`chains`). Nothing is run. Raises ValueError for anything else.
+    parameters are passed over, whatever they are, and so is what takes the optimizer (`model.compile(optimizer=…)`).
+    All other arguments must be literals, arithmetic of numbers, scalars of NumPy, torch, TensorFlow or JAX, or names
+    whose numbers `let` gives. Without its module a name is that of the only framework that takes these arguments. A
+    schedule of Keras's or optax's becomes a `ravine.schedules.Schedule`, a chain of optax's a constructor of its own
+    (`chains`). Nothing is run. Raises ValueError for anything else.
     """
-    tree = lines.call(call)
+    tree = lines.opened(lines.call(call))
     if not isinstance(tree, ast.Call):
         return find(call), {}
     chains.check_parted(tree)

@@ -97,6 +97,29 @@ def call(line: str) -> ast.expr:
     return value
 
 
+HELD_BY_NAME = ("optimizer", "tx")
+HELD_BY_PLACE = {"nnx.Optimizer": 1, "nnx.ModelAndOptimizer": 1}
+"""Where a call that makes something else has an optimizer in it: `model.compile(optimizer=…)`, a train state's `tx`."""
+
+
+def opened(tree: ast.expr) -> ast.expr:
+    """The optimizer's call in a call that takes one; else the expression itself. Raises ValueError for one by a name
+    in quotes, which is one with all its defaults."""
+    if not isinstance(tree, ast.Call):
+        return tree
+    held: list[ast.expr] = [k.value for k in tree.keywords if k.arg in HELD_BY_NAME]
+    at = HELD_BY_PLACE.get(ast.unparse(tree.func).removeprefix("flax."))
+    held += tree.args[at : at + 1] if at is not None else []
+    for inside in held:
+        if isinstance(inside, ast.Constant) and isinstance(inside.value, str):
+            raise ValueError(
+                f"{inside.value!r} is an optimizer with its defaults: write it as a call, as in keras.optimizers.Adam()"
+            )
+        if isinstance(inside, ast.Call):
+            return inside
+    return tree
+
+
 def is_line(text: str, known: Mapping[str, Mapping[str, Constructor]]) -> bool:
     """Whether a text is a framework's optimizer, by its module or its class's name, and not a rule of Ravine's."""
     try:
