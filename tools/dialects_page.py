@@ -254,7 +254,7 @@ others not, no one recipe goes on.
 **Names and layouts.** torch numbers parameters group by group, those with weight decay first in many programs. Where a
 model's state dict is in the same file or folder, the numbers get its names, if order and shape tell them in just one
 way (for transformers' models `config.json` tells the order); `resume` takes the live model's. `--rename` takes `OLD=NEW`, `'encoder.*=enc.*'`, or a file of such lines or of
-JSON. `--like MODEL.pt` (or .safetensors, .npz) takes a model's names by shape and order, shows them in a table and asks
+JSON. `--like MODEL.pt` (or .safetensors, .npz) takes a model's names by shape, name and order, shows them in a table and asks
 (`--yes`). `--transpose NAME` turns matrices and kernels round: torch has (out, in, height, width), Keras and most JAX
 libraries (height, width, in, out).
 

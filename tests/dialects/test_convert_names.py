@@ -120,6 +120,23 @@ def test_a_model_in_torch_gives_its_names(is_square: bool, tmp_path: Path) -> No
     np.testing.assert_array_equal(found["conv.weight"]["delta"], slots["conv/kernel_momentum"].transpose(3, 2, 0, 1))
 
 
+def test_parameters_of_one_shape_are_told_by_their_names() -> None:
+    """flax has norm.bias before norm.scale, torch the weight first: by order alone the two would change places."""
+    names = ["conv.bias", "conv.kernel", "head.bias", "head.kernel", "norm.bias", "norm.scale"]
+    tensors = {f"0.trace.{n}": np.ones((4, 4) if "kernel" in n else 4, np.float32) for n in names}
+    state = convert.read(tensors, "optax.sgd(0.1, momentum=0.9)")
+    model = [
+        (f"{layer}.{own}", (4, 4)[: 2 if own == "weight" and layer != "norm" else 1])
+        for layer in ("head", "norm", "conv")
+        for own in ("weight", "bias")
+    ]
+    told = {"conv.kernel": "conv.weight", "head.kernel": "head.weight", "norm.scale": "norm.weight"}
+    assert {p.old: p.new for p in renaming.by_shape([state], model)} == {n: told.get(n, n) for n in names}
+    other = [(f"net.{k}.{own}", shape) for k, (name, shape) in enumerate(model) for own in [name.rpartition(".")[2]]]
+    found = {p.old: p.new for p in renaming.by_shape([state], other)}
+    assert all(("bias" in new) == ("bias" in old) for old, new in found.items())
+
+
 def test_an_optimizer_alone_is_no_model() -> None:
     from recorded_files import FILES
 

@@ -85,7 +85,8 @@ class Pair:
 
 
 def by_shape(states: Sequence[OptimizerState], model: Sequence[Entry]) -> list[Pair]:
-    """Each parameter with the model's of the same shape, kernels and matrices either way round, in order.
+    """Each parameter with the model's of the same shape, kernels and matrices either way round: the one of the same
+    name, but for what frameworks call a layer's own; else in order, weights with weights and biases with biases.
 
     Square ones are turned round if all others are, embeddings excepted. Raises ValueError where a shape is not as often
     in the model as in the states.
@@ -102,7 +103,7 @@ def by_shape(states: Sequence[OptimizerState], model: Sequence[Entry]) -> list[P
                 f"{len(ours)} parameters have a shape of {kind or 'one number'} ({_listed(ours)}), but "
                 f"{len(theirs)} of the model's ({_listed([n for n, _ in theirs])}): give their names (rename)"
             )
-        for old, (new, shape) in zip(ours, theirs, strict=True):
+        for old, (new, shape) in zip(ours, _alike(ours, theirs), strict=True):
             turns = shape != shapes[old]
             if turns and np.empty(shapes[old], "u1").ndim > 1 and _turned(shapes[old], is_torch) != shape:
                 raise ValueError(f"{old} {shapes[old]} does not become {new} {shape} when it is turned round")
@@ -112,6 +113,31 @@ def by_shape(states: Sequence[OptimizerState], model: Sequence[Entry]) -> list[P
         square = [p for p in pairs if len(p.shape) > 1 and p not in clear and "embed" not in p.new.lower()]
         pairs = [Pair(p.old, p.new, p.shape, True) if p in square else p for p in pairs]
     return sorted(pairs, key=lambda p: names.index(p.old))
+
+
+ROLES = {
+    **dict.fromkeys(("weight", "kernel", "scale", "gamma", "embedding", "embeddings"), "weight"),
+    **dict.fromkeys(("bias", "beta"), "bias"),
+}
+"""What a layer's own parameters are called in torch, by what they are called elsewhere."""
+
+
+def _alike(ours: Sequence[str], theirs: Sequence[Entry]) -> list[Entry]:
+    """The entry for each name: by ever less of the name, as far as as many on either side have that."""
+    found: dict[str, Entry] = {}
+    for part in (_words, lambda name: _words(name)[-1:], lambda name: ()):
+        taken = {new for new, _ in found.values()}
+        for key in dict.fromkeys(part(n) for n in ours if n not in found):
+            olds = [n for n in ours if n not in found and part(n) == key]
+            news = [e for e in theirs if e[0] not in taken and part(e[0]) == key]
+            found |= dict(zip(olds, news, strict=True)) if len(olds) == len(news) else {}
+    return [found[n] for n in ours]
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """A name's parts, the last as torch calls it."""
+    *layer, own = re.split(r"[./_]", name)
+    return (*layer, ROLES.get(own, own))
 
 
 def model(path: Path) -> list[Entry]:
