@@ -277,7 +277,7 @@ optimizer = ravine.convert.resume(
 ```
 
 `--from ravine` and `resume(…, "ravine")` take the files of Ravine's own optimizers as well: `ravine.torch.Lion`, and
-any rule's with `--optimizer rmsprop_momentum`.
+any rule's with `--optimizer rmsprop_momentum`, written by torch or, for `recipe.optax()`, by flax or orbax.
 
 In Python, `ravine.convert` has `from_torch`, `groups`, `into_torch`, `from_optax`, `into_optax`, `read`, `move`,
 `write`, `load`, `load_groups`, `save`, `resume` and `resume_scheduled`. `into_optax` sets every count of the tree, a

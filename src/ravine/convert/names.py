@@ -19,8 +19,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ravine import dialects
-from ravine.convert import shares
-from ravine.convert.kept import Kept, counts_steps, kept
+from ravine.convert import rule_state, shares
+from ravine.convert.kept import RAVINE, Kept, counts_steps, kept
 from ravine.convert.optax_tree import constants, inside
 from ravine.convert.state import OptimizerState, Slots
 from ravine.dialects.table import Form
@@ -111,6 +111,8 @@ def read(
     if framework == "optax":
         _check_constants(constants(tensors), call)
         tensors, left = inside(tensors, known_keys)
+    elif framework == RAVINE and rule_state.is_inside(tensors):
+        tensors, left = rule_state.own_names(tensors)
     for name, value in tensors.items():
         if _is_global(framework, name, shared):
             scalars[_UNNAMED.sub("u_product", name) if framework == "keras" else name] = value
