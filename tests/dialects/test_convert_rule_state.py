@@ -14,7 +14,7 @@ optax = pytest.importorskip("optax", reason="optax is not installed")
 
 import jax.numpy as jnp
 
-RULES = ("nadam", "clip_global_norm(adam)", "schedule_free_sgd", "nesterov", "adafactor")
+RULES = ("nadam", "schedule_free_sgd", "nesterov")
 WRAPPED: dict[str, Any] = {
     "alone": lambda tx: tx,
     "in a chain": lambda tx: optax.chain(optax.clip(9.0), tx),
@@ -55,15 +55,15 @@ def test_it_goes_on_in_torch_and_back(name: str, way: str) -> None:
     optimizer = chosen.torch(params.items())
     moved = convert.write(convert.move(found, "ravine").state)
     optimizer.load_state_dict(convert.into_torch(moved, optimizer.state_dict()))
-    for t in range(4, 8):
+    for t in range(4, 6):
         for n, g in flat(gradients(t)).items():
             params[n].grad = torch.tensor(g)
         optimizer.step()
-    _, there = stepped(tx, state, x, range(4, 8))
+    _, there = stepped(tx, state, x, range(4, 6))
     for n, v in flat(there).items():
         np.testing.assert_allclose(params[n].detach(), v, rtol=2e-6, atol=1e-7)
     again = convert.into_optax(moved, tx.init(start))
-    _, resumed = stepped(tx, again, x, range(4, 8))
+    _, resumed = stepped(tx, again, x, range(4, 6))
     for n, v in flat(resumed).items():
         np.testing.assert_array_equal(v, flat(there)[n])
 

@@ -24,9 +24,9 @@ def into_optax(tensors: Tensors, like: Any, step: int | None = None) -> Any:
 
     The optimizer may be one of optax's, or `recipe.optax()` with the tensors of a state for ravine. It may be inside a
     chain or a wrapper (`inject_hyperparams`, `masked`, `multi_transform`, `MultiSteps`, …); what these keep beside
-    stays as in `like`. A schedule counts steps of its own, whatever the optimizer counts: it goes on from `step`, by default
-    what the tensors say. Raises ValueError for an array that is missing, left over, or of another shape, and where the
-    state counts steps but their number is not known.
+    stays as in `like`. A schedule counts steps of its own, whatever the optimizer counts: it goes on from `step`, by
+    default what the tensors say. Raises ValueError for an array that is missing, left over, or of another shape, and
+    where the state counts steps but their number is not known.
     """
     import jax
     import jax.numpy as jnp
