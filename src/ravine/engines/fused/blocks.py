@@ -2,9 +2,9 @@
 several passes while it is in the nearest cache.
 
 New values are encoded in a later pass than the one that finds them, since a scale is known only when its whole block
-is stepped. And in no pass does a division or a root wait for another: a processor has some hundred instructions under
-way, and among those that decode and encode too few iterations of a long chain find room. What later passes need waits
-in buffers.
+is stepped. And in no pass do more than two divisions or roots wait for each other: a processor has some hundred
+instructions under way, and among those that decode and encode too few iterations of a long chain find room. What later
+passes need waits in buffers. (More passes, or a first pass ahead of the block before, gained nothing.)
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Blocks(Coding):
         self._now = 0
 
     def _when_found(self) -> dict[Node, int]:
-        """The pass that finds each node's value: as many go before as slow operations stand before its last one."""
+        """The pass that finds each node's value: every second slow operation on the way to it begins another."""
         slow = dict.fromkeys(self._leaves, 0)
         for n in self.graph.array_nodes:
             slow[n] = max(slow[arg] for arg in n.args if arg.is_array) + (n.op in SLOW)
-        return {n: max(count - 1, 0) for n, count in slow.items()}
+        return {n: count // 2 for n, count in slow.items()}
 
     def _when_encoded(self) -> dict[int, int]:
         """The pass that encodes each slot: of those between its new value and the step the one with the least to do."""
