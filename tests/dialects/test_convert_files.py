@@ -291,6 +291,18 @@ def test_parts_of_a_tree_are_named_by_their_key(tmp_path: Path) -> None:
         convert.load_groups(tmp_path / "a.npz", "optax", calls["v"], key="inner_states.x")
 
 
+def test_what_a_train_state_keeps_beside_is_named(tmp_path: Path) -> None:
+    """Averages of the parameters and a scale of the loss, as flax's programs keep them in their train states."""
+    own = {"step": np.array(3), "params.w": np.ones(2), "ema_params.w": np.ones(2), "dynamic_scale.scale": np.ones(())}
+    state = {"0.count": np.array(3), "0.mu.w": np.ones(2, "f4"), "0.nu.w": np.ones(2, "f4")}
+    np.savez(tmp_path / "a.npz", **own, **{f"opt_state.{n}": v for n, v in state.items()})
+    found = convert.load(tmp_path / "a.npz", "optax", "optax.adam(0.1)")
+    assert (found.t, found.left) == (3, ("ema_params", "dynamic_scale"))
+    assert "Left behind: ema_params, dynamic_scale." in convert.move(found, "torch").notes
+    with pytest.warns(UserWarning, match="left behind, .*: ema_params, dynamic_scale"):
+        convert.resume(tmp_path / "a.npz", [("w", torch_parameter(np.ones(2)))], "optax", optimizer="optax.adam(0.1)")
+
+
 def test_what_inject_hyperparams_keeps_must_be_what_the_call_says() -> None:
     """A schedule's rate is another one at every step, and a constant one may have been changed by hand."""
     optax = pytest.importorskip("optax", reason="optax is not installed")

@@ -42,6 +42,7 @@ def test_every_constructor_is_documented_and_its_recipe_survives_json(constructo
 
 REFUSED: list[tuple[Callable[[], Recipe], str]] = [
     (lambda: keras.SGD(use_ema=True, ema_overwrite_frequency=9), "put the average in the parameters' place"),
+    (lambda: keras.ScheduleFreeAdamW(use_ema=True), "use_ema=True is not supported: its own average is what is"),
     (lambda: keras.SGD(use_ema=True, ema_momentum=2.0), r"ema_momentum=2.0 is not legal: it must be in \[0, 1\]"),
     (lambda: keras.SGD(gradient_accumulation_steps=4), "gradient_accumulation_steps=4"),
     (lambda: optax.adam(0.1, mu_dtype="bfloat16"), "mu_dtype='bfloat16' is not supported"),

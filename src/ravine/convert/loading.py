@@ -10,7 +10,7 @@ from typing import Any
 from ravine.convert import files, flax_files, keras_files, orbax_files, sharded, tensorflow_files, torch_files
 from ravine.convert.kept import RAVINE, apart, at_rate, kept, spelled, unscheduled
 from ravine.convert.names import Tensors, read, write
-from ravine.convert.optax_tree import of_train_state
+from ravine.convert.optax_tree import beside_train_state, of_train_state
 from ravine.convert.recognise import Recognised
 from ravine.convert.state import SCHEDULER, OptimizerState, Outcome, move
 from ravine.convert.torch_names import Entry, named
@@ -93,12 +93,14 @@ def load_groups(
         tensors, call, left, beside = own.tensors, own.call, own.left, own.beside
         step = own.step if step is None else step
     elif in_orbax is not None:
-        tensors = of_train_state(orbax_files.load(in_orbax), key)
+        tensors = orbax_files.load(in_orbax)
     elif path.suffix in flax_files.KINDS:
-        tensors = of_train_state(flax_files.load(path), key)
+        tensors = flax_files.load(path)
     else:
         tensors, metadata = files.load(path)
-        tensors = of_train_state(tensors, key) if framework == "optax" else tensors
+    if framework in ("optax", RAVINE):
+        left = () if key else beside_train_state(tensors)
+        tensors = of_train_state(tensors, key)
     call = call or metadata.get("optimizer")
     if not isinstance(call, str):
         raise ValueError(

@@ -125,6 +125,16 @@ TRAIN_STATE = "opt_state"
 """What flax's train states call the optimizer's."""
 
 
+KNOWN = (TRAIN_STATE, "params", "step")
+"""What a train state has beside nothing else: the model's parameters, and steps that the optimizer counts too."""
+
+
+def beside_train_state(tensors: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """What else a train state keeps, as averages of the parameters or a scale of the loss."""
+    parts = dict.fromkeys(n.partition(".")[0] for n in tensors)
+    return tuple(n for n in parts if n not in KNOWN) if TRAIN_STATE in parts else ()
+
+
 def of_train_state(tensors: Mapping[str, np.ndarray], key: str | None) -> dict[str, np.ndarray]:
     """The tensors of the state at `key`, by default a train state's "opt_state"; all where there is none.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ravine.dialects.keras_names import ADAM, AVERAGED, BEFORE, CLIPPED, LR, MOMENTS, REFUSES, spelling
+from ravine.dialects.keras_names import ADAM, BEFORE, CLIPPED, LR, MOMENTS, REFUSES, spelling
 from ravine.dialects.table import Form
 
 
@@ -82,8 +82,12 @@ FREE = {"z": "momentum", "v": "velocity"}
 @spelling(
     Form("schedule_free_keras", {**ADAM, "weight_decay": "weight_decay"}, {"weight_decay": True}, state=FREE),
     Form("schedule_free_keras", ADAM, {"weight_decay": False}, state=FREE, fixed={"weight_decay": 0.0}),
-    wraps=(*CLIPPED, AVERAGED),
-    refuses={**REFUSES, "warmup_steps": (0, "a schedule goes where it runs, as in recipe.optax(lr=schedule)")},
+    wraps=CLIPPED,
+    refuses={
+        **REFUSES,
+        "use_ema": (False, "its own average is what is evaluated"),
+        "warmup_steps": (0, "a schedule goes where it runs, as in recipe.optax(lr=schedule)"),
+    },
 )
 def ScheduleFreeAdamW(
     learning_rate: float = 0.0025,
