@@ -415,6 +415,10 @@ def test_the_name_of_a_scenario_alone_is_a_link_to_it(page: Page) -> None:
         ("surface=formula&f=" + "x%2B" * 200 + "x&opt=adam", "300 characters"),
         ("opt=adam&map=foo,bar", "map"),
         ("opt=adam&map=lr,lr", "map must name two knobs, such as lr,mu; not “lr,lr”"),
+        (
+            "opt=adam&stps=50&depth=3&stps=9",
+            "“stps”, “depth” are no keys of a link (there are preset, surface, f, start",
+        ),
         ("opt=adam&stps=50", "“stps” is no key of a link (there are preset, surface, f, start"),
         ("opt=adam&steps=50&steps=60", "steps stands twice, the first one counts"),
         ("opt=adam&steps=50.5", "steps must be a whole number, not 50.5"),
@@ -818,6 +822,19 @@ def test_what_a_teacher_wants(page: Page) -> None:
     assert [g.get_attribute("label") for g in groups] == ["Basic", "All"]
     assert len(groups[1].find_elements("css selector", "option")) == len(family())
     assert 5 < len(groups[0].find_elements("css selector", "option")) < 12
+
+
+def test_what_is_pressed_can_be_read_under_the_pointer(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.open("preset=bowl&relief=30,40&hide=1&t=5")
+    pressed = [e for e in page.all('[aria-pressed="true"]') if e.is_displayed()]
+    assert {e.text for e in pressed} == {"3-D", "Hide answers", "x"}
+    colors = "const s = getComputedStyle(arguments[0]); return [s.color, s.backgroundColor]"
+    for button in pressed:
+        ActionChains(page.browser, duration=0).move_to_element(button).perform()
+        ink, ground = page.browser.execute_script(colors, button)
+        assert ink != ground, button.text
 
 
 def test_picture_film_and_numbers_can_be_saved(page: Page, tmp_path: Path) -> None:

@@ -107,9 +107,11 @@ class Reader {
   // Complain of keys that mean nothing, and of a second value where there is room for one.
   keys() {
     const seen = new Set();
+    const unknown = [...new Set(this.fields.keys())].filter((key) => !KEYS.includes(key)).map(quoted);
+    const are = unknown.length > 1 ? "are no keys" : "is no key";
+    if (unknown.length) this.problems.push(`${unknown.join(", ")} ${are} of a link (there are ${KEYS.join(", ")})`);
     for (const key of this.fields.keys()) {
-      if (!KEYS.includes(key)) this.problems.push(`${quoted(key)} is no key of a link (there are ${KEYS.join(", ")})`);
-      else if (seen.has(key) && !SEVERAL.includes(key)) this.problems.push(`${key} stands twice, the first one counts`);
+      if (KEYS.includes(key) && seen.has(key) && !SEVERAL.includes(key)) this.problems.push(`${key} stands twice, the first one counts`);
       seen.add(key);
     }
   }
