@@ -24,7 +24,8 @@ type they drown at once."""
 class Multiplier(Protocol):
     """What a library supplies; arrays are stacks of matrices, (n, r, c).
 
-    It may multiply in a narrower type than that of the arrays in work space; `is_exact` says that it doesn't.
+    It may multiply in a narrower type than that of the arrays in work space; `is_exact` says that it doesn't. `square`
+    is memory that it keeps: where each step asks for some and lets it go, glibc's allocator leaves more and more holes.
     """
 
     is_exact: bool
@@ -41,8 +42,11 @@ class Multiplier(Protocol):
     def copy(self, a: Any) -> Any:
         """a in the type of products, in memory of its own."""
 
-    def identity(self, like: Any, value: float) -> Any:
-        """A number times the identity, of the size of a square matrix."""
+    def square(self, like: Any, place: int) -> Any:
+        """Memory for a square matrix of as many rows as each of a stack has; `place` tells apart what is in use."""
+
+    def add_to_diagonal(self, a: Any, value: float) -> None:
+        """Add a number times the identity to square matrices in place."""
 
 
 def multiply(
@@ -103,14 +107,19 @@ def newton_schulz(library: Multiplier, x: Any, out: Any, a: float, b: float, c: 
 
 def _factor(library: Multiplier, x: Any, a: float, b: float, c: float, steps: int) -> Any:
     """What several steps multiply x by, from its Gram matrix; of one step all but a times the identity."""
-    gram = library.product(x, x.swapaxes(-1, -2))
+    gram, factor, whole, spare = (library.square(x, place) for place in range(4))
+    library.product(x, x.swapaxes(-1, -2), out=gram)
     if steps == 1:
-        return library.update(gram, gram, gram, b, c)
-    whole = None
+        return library.update(gram, gram, gram, b, c, out=factor)
     for left in reversed(range(steps)):
-        factor = library.update(gram, gram, gram, b, c)
-        factor += library.identity(gram, a)
-        whole = factor if whole is None else library.product(factor, whole)
+        library.update(gram, gram, gram, b, c, out=factor)
+        library.add_to_diagonal(factor, a)
+        if left == steps - 1:
+            whole[...] = factor
+        else:
+            library.product(factor, whole, out=spare)
+            whole, spare = spare, whole
         if left:
-            gram = library.product(library.product(factor, gram), factor)
+            library.product(factor, gram, out=spare)
+            library.product(spare, factor, out=gram)
     return whole

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ class _Torch:
     def __init__(self, dtype: torch.dtype | None = None) -> None:
         self.dtype = dtype
         self.is_exact = dtype is None
+        self._squares: dict[int, Tensor] = {}
 
     def operand(self, a: Tensor) -> Tensor:
         return a if self.dtype is None else a.to(self.dtype)
@@ -39,13 +39,22 @@ class _Torch:
         into = None if out is None else out[0]
         return torch.addmm(c[0], a[0], b[0], beta=beta, alpha=alpha, out=into).unsqueeze(0)
 
-    def identity(self, like: Tensor, value: float) -> Tensor:
-        return value * torch.eye(like.shape[-1], dtype=like.dtype)
+    def square(self, like: Tensor, place: int) -> Tensor:
+        count, rows = like.shape[:2]
+        found = self._squares.get(place)
+        if found is None or found.numel() < count * rows * rows or found.dtype != like.dtype:
+            found = self._squares[place] = torch.empty(count * rows * rows, dtype=like.dtype)
+        return found[: count * rows * rows].view(count, rows, rows)
+
+    def add_to_diagonal(self, a: Tensor, value: float) -> None:
+        a.diagonal(dim1=-2, dim2=-1).add_(value)
 
 
-@cache
 def multiplier(kind: str) -> Multiply:
-    """What computes products in "float32", which means the type of the arrays, or in "bfloat16"."""
+    """What computes products in "float32", which means the type of the arrays, or in "bfloat16".
+
+    It keeps memory for what lies between, so whoever steps at the same time has one of their own.
+    """
     library = _Torch(torch.bfloat16 if kind == "bfloat16" else None)
 
     def multiply(made: Cut, nodes: Sequence[Node], arrays: Mapping[Node, Any], values: Mapping[Node, float]) -> None:
