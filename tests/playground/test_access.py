@@ -18,6 +18,8 @@ STATES = {
     "holes": "surface=formula&f=" + quote("log(x) + y^2") + "&start=1,1&opt=gd,lr=0.5&steps=20&t=20",
     "a wrong link": "opt=adam,lr=-1&opt=adamm&stps=3",
     "nobody": "surface=oblong_bowl&t=0",
+    "what is evaluated": "surface=oblong_bowl&opt=schedule_free_sgd,lr=0.09&opt=rprop&chart=evaluated,log&t=10",
+    "no rate": "surface=oblong_bowl&opt=schedule_free_sgd,lr=0.09&opt=rprop&sel=1&t=10",
     "compared, with arrows and hidden answers": "preset=average&versus=0&arrows=1&hide=1&t=10",
     "data in three dimensions": "preset=network&noise=batches,10,1&t=10&relief=30,40",
 }
@@ -33,6 +35,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_no_rule_of_wcag_is_broken(still: Any, axe: str, address: str, state: str) -> None:
     still.show(f"{address}#{state}", "light")
     assert faults(still, axe, "light") == []
+    still.turn("dark")
+    assert faults(still, axe, "dark") == []
+
+
+def test_no_rule_of_wcag_is_broken_in_a_frame(still: Any, axe: str, address: str) -> None:
+    still.show(f"{address}?embed#preset=average&t=10", "light")
+    assert [
+        f for f in faults(still, axe, "light") if f[0] != "page-has-heading-one"
+    ] == []  # the lesson around it has one
     still.turn("dark")
     assert faults(still, axe, "dark") == []
 
