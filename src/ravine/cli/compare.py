@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from contextlib import closing
@@ -138,6 +139,7 @@ def compare_one(
         from ravine.lab import report
         from ravine.lab.store import Store
 
+        gc.freeze()  # what is imported stays: to look through it for garbage again and again takes a second in all
         found: Any = tasks_find(task)
         asked = {n: given[n] for n in ("trials", "seeds", "schedule", "warmup", "clip_norm", "search", "target")}
         asked["prune"] = bool(given["prune"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing as mp
 import os
 import signal
@@ -212,6 +213,7 @@ def _work(pipe: Connection, environment: Mapping[str, str]) -> None:
 
     torch.set_num_threads(1)
     _leave_compiler_out(torch.optim.Optimizer)
+    gc.freeze()  # or what is imported is looked through for garbage again and again
     while True:
         try:
             batch, rivals = pipe.recv()
