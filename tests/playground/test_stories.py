@@ -54,6 +54,19 @@ def down_the_middle(s: Scene) -> bool:
     return bounces and swings and creeps
 
 
+SHARP, FLAT = -0.953347783024502, 2.988782086794161
+
+
+def bend(r: Run, x: float) -> float:
+    """The curvature at a point."""
+    left, right = r.surface.gradient(np.array([[x - 1e-4], [x + 1e-4]]))[:, 0]
+    return float((right - left) / 2e-4)
+
+
+def at_rest(r: Run, x: float) -> bool:
+    return bool(np.all(abs(r.x[-10:, 0] - x) < 0.03))
+
+
 def overshoots(s: Scene) -> bool:
     return [r.rule.name for r in s if along_and_across(r)[0].max() > 0] == ["rmsprop_momentum"]
 
@@ -236,6 +249,19 @@ CLAIMS: dict[str, dict[str, Callable[[Scene], bool] | str]] = {
         ),
         "Rules that rescale each coordinate leave within 15 steps; the others take 40.": lambda s: (
             all(40 <= leaves(r) < 50 for r in s[:2]) and all(leaves(r) <= 15 for r in s[2:])
+        ),
+    },
+    "heavy": {
+        "A narrow pit in the side of a wide valley: a sharp minimum on the way to a flat one.": lambda s: (
+            bend(s[0], SHARP) > 50 * bend(s[0], FLAT) > 0 and s[0].x[0, 0] < SHARP < FLAT
+        ),
+        "Gradient descent and RMSprop end in the pit.": lambda s: all(abs(r.x[-1, 0] - SHARP) < 0.05 for r in s[:2]),
+        "Momentum, a heavy ball with friction, rolls over it and comes to rest in the flat minimum.": lambda s: (
+            s[2].rule.name == "momentum" and at_rest(s[2], FLAT)
+        ),
+        "So does Adam with lr 0.1, whose average of gradients is such a ball; with half of that it ends in the pit, "
+        "too.": lambda s: (
+            s[3].hyper["lr"] == 0.1 == 2 * s[4].hyper["lr"] and at_rest(s[3], FLAT) and at_rest(s[4], SHARP)
         ),
     },
     "family": {

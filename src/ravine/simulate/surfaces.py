@@ -115,6 +115,21 @@ def constant_slope(x: Any, *, slope: float = 1.0) -> Any:
 
 
 @_declare(
+    title="Sharp and flat",
+    view=((-4.5, 5.5),),
+    domain=((-10.0, 10.0),),
+    start=(-4.0,),
+    minima=((2.988782086794161,),),
+    minimum=-0.002243654128336265,
+    traits=("one-dimensional", "a sharp minimum at −0.95 lies on the way to a flat one at 2.99, which is lower"),
+)
+def sharp_and_flat(x: Any) -> Any:
+    """0.05·(x − 3)² − 0.4 / (1 + ((x + 1) / 0.3)²): a wide valley, with a narrow pit in its side."""
+    pit = (x + 1) / 0.3
+    return 0.05 * ((x - 3) * (x - 3)) - 0.4 / (1 + pit * pit)
+
+
+@_declare(
     title="Oblong bowl",
     view=((-5.0, 5.0), (-2.5, 2.5)),
     domain=((-10.0, 10.0), (-10.0, 10.0)),

@@ -46,6 +46,27 @@ GROUND = (
         ),
     ),
     Preset(
+        "heavy",
+        "A heavy ball and a flat minimum",
+        "A narrow pit in the side of a wide valley: a sharp minimum on the way to a flat one. Gradient descent and "
+        "RMSprop end in the pit. Momentum, a heavy ball with friction, rolls over it and comes to rest in the flat "
+        "minimum. So does Adam with lr 0.1, whose average of gradients is such a ball; with half of that it ends in the "
+        "pit, too.",
+        link(
+            "sharp_and_flat",
+            [
+                ("gd", {"lr": 0.05}),
+                ("rmsprop", {"lr": 0.05}),
+                ("momentum", {"lr": 0.02, "mu": 0.9}),
+                ("adam", {"lr": 0.1}),
+                ("adam", {"lr": 0.05}),
+            ],
+            steps="250",
+            speed="30",
+            sel="2",
+        ),
+    ),
+    Preset(
         "family",
         "Twenty at once",
         "Twenty of the family on one surface, with one learning rate.",
