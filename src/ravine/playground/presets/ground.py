@@ -50,8 +50,8 @@ GROUND = (
         "A heavy ball and a flat minimum",
         "A narrow pit in the side of a wide valley: a sharp minimum on the way to a flat one. Gradient descent and "
         "RMSprop end in the pit. Momentum, a heavy ball with friction, rolls over it and comes to rest in the flat "
-        "minimum. So does Adam with lr 0.1, whose average of gradients is such a ball; with half of that it ends in the "
-        "pit, too.",
+        "minimum. So does Adam with lr 0.1, whose average of gradients is such a ball; with half of that it ends in "
+        "the pit, too.",
         link(
             "sharp_and_flat",
             [
