@@ -104,7 +104,7 @@ def test_what_is_damaged_or_foreign_is_compiled_again(folder: Path, compilations
         ("writable by the group", "is writable by others (mode 775)"),
         ("relative", "is no absolute path"),
         ("of nobody known", "home directory"),
-        ("a null byte", "null byte"),
+        ("a null byte", "embedded null "),
         ("a surrogate", "surrogates not allowed"),
     ],
 )
