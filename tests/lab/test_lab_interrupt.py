@@ -1,10 +1,17 @@
-"""Ctrl-C where Python can only print it."""
+"""What a comparison does to the process that it runs in: Ctrl-C where Python can only print it, and garbage."""
 
 import contextlib
+import gc
 import weakref
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+pytest.importorskip("torch", reason="the lab needs torch")
+pytest.importorskip("sklearn", reason="the lab needs scikit-learn")
+
+from ravine.cli import group
 from ravine.lab import interrupt
 from ravine.lab.pool import Pool
 
@@ -40,3 +47,11 @@ def test_other_errors_that_are_lost_are_told_as_always(monkeypatch: pytest.Monke
         lose(ValueError("lost"))
         interrupt.raise_lost()
     assert [str(e) for e in told] == ["lost"]
+
+
+def test_a_comparison_leaves_no_garbage_unseen_behind(tmp_path: Path):
+    args = ["compare", "breast-cancer", "--optimizers", "gd", "--steps", "5", "--trials", "1", "--seeds", "2"]
+    assert gc.get_freeze_count() == 0
+    invoked = CliRunner().invoke(group, [*args, "--workers", "1", "--out", str(tmp_path)])
+    assert invoked.exit_code == 0, invoked.output
+    assert gc.get_freeze_count() == 0

@@ -51,6 +51,7 @@ def compare(ctx: click.Context, /, task: str, **given: Any) -> None:
     Ctrl-C, or any other end, loses no run that has ended: the same command goes on where it stopped.
     """
     began = time.monotonic()
+    ctx.call_on_close(gc.unfreeze)  # what compare_one freezes
     if task.endswith(".toml"):
         task = configured(ctx, Path(task), given)
     from ravine.lab.tasks import with_options
