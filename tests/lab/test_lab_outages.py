@@ -67,6 +67,26 @@ def test_connections_that_are_cut_at_every_turn(server):  # noqa: F811
     check_complete(comparison, store)
 
 
+@pytest.mark.filterwarnings("ignore:Caught an error from sqlalchemy")
+def test_a_connection_that_is_cut_between_the_queries_of_one_call(server):  # noqa: F811
+    """Optuna tries another query in the transaction that is lost, and that one fails in a way of its own."""
+    from sqlalchemy import event
+
+    store, cuts = Store(server.url), []
+    (entry, *_) = entries(header("gd,adam", protocol=PROTOCOL))
+    study = store.enter(entry)
+    store.fill(study, entry)
+
+    @event.listens_for(store.engine, "before_cursor_execute")
+    def cut(connection, cursor, statement, *rest):
+        if "FROM trial_params" in statement and not cuts:
+            cuts.append(statement)
+            server.cut()
+
+    assert len(store.storage.get_all_trials(study, deepcopy=False)) == RUNS // 2 - PROTOCOL.seeds
+    assert cuts
+
+
 def test_runs_that_end_while_the_database_is_down_are_kept(server):  # noqa: F811
     comparison = header("gd,adam", protocol=PROTOCOL)
     store = Store(server.url)

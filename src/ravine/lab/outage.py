@@ -67,10 +67,12 @@ class Patient:
 def is_outage(error: BaseException) -> bool:
     """Whether the database can't be reached or used for now: what a restart, a cut, a lock or a full server looks
     like. SQLite's errors are final, but for a file that others keep locked."""
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, PendingRollbackError
 
     while error.__cause__ is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
+    if isinstance(error, PendingRollbackError):  # Optuna asked on in a transaction that was lost with its connection
+        return True
     if not isinstance(error, DBAPIError):
         return False
     if type(error.orig).__module__ == "sqlite3":

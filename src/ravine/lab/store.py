@@ -70,7 +70,7 @@ class Store:
         import optuna
 
         self.owner = owner.name(host)
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warning of a cut connection is a traceback
         self.url, self.heartbeat, self.grace = url, heartbeat, grace
         self._database = open_storage(url, heartbeat, grace)
         self.storage = Patient(Storage(self._database), patience)
