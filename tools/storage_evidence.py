@@ -57,8 +57,8 @@ SPEED = """
 ## What a step costs
 
 Milliseconds for 16.8 million float32 parameters on {threads} threads of two cores of an {processor}, from
-`bench/results/storage.json` (`chrt -f 20 python bench/storage_speed.py 2 9 9`: at real-time priority, because the
-machine had other work): the median over {rounds} rounds, each in new memory. How fast memory is depends on the minute
+`bench/results/storage.json` (`python bench/storage_speed.py 2 9`, on a machine with nothing else to do): the median
+over the rounds ({rounds} of them), each in new memory. How fast memory is depends on the minute
 and on where pages lie, so look at the ratios: of each round the time over the floor's, a kernel that moves the same
 bytes, and over torch's fused float32 Adam; their median, with the least and the largest. The last column is what the
 arithmetic alone takes in a core's own caches, as milliseconds for as many parameters on as many cores.
@@ -70,9 +70,8 @@ arithmetic alone takes in a core's own caches, as milliseconds for as many param
 PROFILE = """
 State in few bits saves memory, and time only where memory is slow. Of Adam's step the bytes fall from 28 to 16 a
 parameter, but the arithmetic grows, and by the last column that is what bounds most rules with narrow state here: no
-arrangement of memory goes below it. In minutes in which these two cores got 44 GB/s instead of the 65 of this table,
-torch's fused Adam took 11.2 ms, ours 8.8 with bfloat16 state and 8.6 with 8-bit state. Within this table the same
-float32 kernel took 7.8 ms in two of nine rounds and 10.6 in the others, beside a floor of 7.4 whose pages lay better.
+arrangement of memory goes below it. Where memory is faster, the ratios are worse: beside other work, when the floor of
+float32 took 7.4 to 8.1 ms, Adam's were 0.91 with bfloat16 state and 1.05 with 8-bit state.
 
 For eight parameters, Adam with 8-bit state takes some 80 instructions and 24 cycles in cache, with float32 state 20
 and 15.5. The three divisions and the root alone keep the divider busy for 15.5, most of it beside the rest; without any
