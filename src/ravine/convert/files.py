@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -74,13 +74,16 @@ def check_archive(archive: zipfile.ZipFile, path: Path) -> None:
     check_size(sum(info.file_size for info in archive.infolist()), path)
 
 
-def check_sums(archive: zipfile.ZipFile, path: Path) -> None:
-    """Raise ValueError for an archive with bytes that are not those which were written, by its checksums."""
-    if (name := archive.testzip()) is not None:
-        raise ValueError(
-            f"{path} is damaged: {name!r} is not what was written, by its checksum. (torch writes none where "
-            "torch.serialization.set_crc32_options(False) was called.)"
-        )
+def check_torch(file: Path | IO[bytes], path: Path) -> None:
+    """Raise ValueError as `check_archive` for what torch wrote to a file, and for bytes in it that are not those which
+    were written, by its checksums. What is no archive, or a damaged one, torch tells itself."""
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(file) as archive:
+        check_archive(archive, path)
+        if (name := archive.testzip()) is not None:
+            raise ValueError(
+                f"{path} is damaged: {name!r} is not what was written, by its checksum. (torch writes none where "
+                "torch.serialization.set_crc32_options(False) was called.)"
+            )
 
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

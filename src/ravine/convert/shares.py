@@ -41,12 +41,6 @@ def shares(rule: Rule) -> dict[str, Shape]:
     return {n: rule.graph.input(n).shape or WHOLE for n in arrays}
 
 
-def keys(source: Kept) -> tuple[str, ...]:
-    """What is kept of a parameter by the framework's names, without signs: the slots, and what may stand for them."""
-    slots = [source.form.state[n].lstrip("-") for n in source.recipe.rule.slots if n in source.form.state]
-    return (*slots, *filter(None, (source.form.whole, *source.form.idle)))
-
-
 def taken(source: Kept, param: str, stored: Mapping[str, np.ndarray]) -> Arrays:
     """The slots of a parameter that are among arrays by the framework's names.
 

@@ -6,10 +6,8 @@ are folders with a file for each; distributed ones (`sharded`) are folders of sh
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,10 +137,7 @@ def _unpickled(path: Path) -> Any:
 
     if not path.is_file():
         raise ValueError(f"no such file: {path}")
-    # What is no archive, or a damaged one, torch tells itself.
-    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-        files.check_archive(archive, path)
-        files.check_sums(archive, path)
+    files.check_torch(path, path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # its text tells the reader to load the file unsafely
