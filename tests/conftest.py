@@ -6,7 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -30,12 +30,16 @@ if "RAVINE_CACHE_DIR" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["RAVINE_CACHE_DIR"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _rules_at_first() -> Mapping[str, ravine.Rule]:
+    """Those that are there before any fixture of a module registers one."""
+    return ravine.rules()
+
+
 @pytest.fixture(autouse=True)
-def _rules_of_one_test_are_not_seen_by_another() -> Iterator[None]:
-    before = ravine.rules()
-    yield
+def _rules_of_one_test_are_not_seen_by_another(_rules_at_first: Mapping[str, ravine.Rule]) -> None:
     registry._registry.clear()
-    registry._registry.update(before)
+    registry._registry.update(_rules_at_first)
 
 
 @pytest.fixture(scope="module")
