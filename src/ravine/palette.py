@@ -7,6 +7,7 @@ brown that can be read on white and on black; dashes tell apart the rules that s
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 COLORS = {
@@ -39,6 +40,9 @@ class Style(NamedTuple):
 
 SOLID, DASHED, DOTTED, DASHDOT = (), (5.0, 2.0), (1.5, 1.5), (6.0, 2.0, 1.5, 2.0)
 DASHES = (SOLID, DASHED, DOTTED, DASHDOT)
+
+_ALL = [Style(color, dash) for dash in (DASHED, DOTTED, DASHDOT) for color in COLORS.values()]
+"""What names without a style of their own are given; solid lines are for those that have one."""
 
 _CHOSEN = {
     "gd": ("grey", SOLID),
@@ -76,9 +80,20 @@ def style(name: str) -> Style:
     if name in _CHOSEN:
         color, dash = _CHOSEN[name]
         return Style(COLORS[color], dash)
-    number = zlib.crc32(name.encode())
-    dashes = (DASHED, DOTTED, DASHDOT)
-    return Style(list(COLORS.values())[number % len(COLORS)], dashes[number // len(COLORS) % len(dashes)])
+    return _ALL[zlib.crc32(name.encode()) % len(_ALL)]
+
+
+def styles(names: Sequence[str]) -> dict[str, Style]:
+    """The styles of what is seen together. As each has alone, but those whose style comes from a hash give way: to a
+    colour that nobody has, or where all are taken to dashes that nobody has in that colour."""
+    found = {n: style(n) for n in names if n in _CHOSEN}
+    for name in names:
+        if name not in found:
+            first = _ALL.index(style(name))
+            free = [s for s in _ALL[first:] + _ALL[:first] if s not in found.values()]
+            colors = {s.color for s in found.values()}
+            found[name] = next((s for s in free if s.color not in colors), free[0] if free else style(name))
+    return found
 
 
 def contrast(color: str, ground: str = "#FFFFFF") -> float:

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from ravine.palette import CASING, COLORS, LEAST_CONTRAST, Style, contrast, on_paper
+from ravine.palette import CASING, COLORS, LEAST_CONTRAST, Style, contrast, on_paper, style, styles
 
 # What is left of linear RGB without one kind of cone: Machado, Oliveira & Fernandes 2009, severity 1.
 SIGHT = {
@@ -46,3 +46,15 @@ def test_a_line_on_paper_or_its_casing_stands_out(color):
     effects = on_paper(Style(color, ())).get("path_effects", [])
     assert contrast(color) >= LEAST_CONTRAST or contrast(effects[0]._gc["foreground"]) >= LEAST_CONTRAST
     assert bool(effects) == (contrast(color) < LEAST_CONTRAST)
+
+
+def test_what_is_seen_together_looks_different():
+    names = ["AdamWScheduleFree", "adamw", "Muon"]
+    assert style("AdamWScheduleFree") == style("adamw"), "the example is no longer one"
+    found = styles(names)
+    assert list(map(len, map(set, zip(*found.values(), strict=True)))) == [3, 2]  # three colours
+    assert found["adamw"] == style("adamw")  # who has a look keeps it
+    assert found == styles(["adamw", "AdamWScheduleFree", "Muon"])
+    many = [f"mine{i}" for i in range(24)]
+    assert len(set(styles(many).values())) == 24
+    assert styles([*many, "another"])["another"] == style("another")

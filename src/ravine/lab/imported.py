@@ -116,7 +116,7 @@ def _method(
             }
     whole = {p.name for p in others if isinstance(p.default, int)}
     build = partial(_build, factory, dict(options), tuples, frozenset(whole), rest)
-    title = (inspect.getdoc(factory) or name).strip().partition("\n")[0][:120]
+    title = (inspect.getdoc(factory) or name).strip().partition("\n")[0][:120].rstrip(".")
     told = "".join(f", {n}={v!r}" for n, v in options.items())
     beside = f"; parameters other than hidden matrices by {known.rest}" if known.rest else ""
     return Method(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -115,10 +116,11 @@ def space(results: Results, name: str) -> Space:
 
 
 def look(results: Results, name: str) -> palette.Style:
-    """Colour and dashes: the rule's, or where contenders share a rule, each one's own."""
+    """Colour and dashes: the rule's, or where contenders share a rule, each one's own; no two alike if it can be."""
     rules = {c["name"]: c["rule"] for c in results.contenders}
-    shared = list(rules.values()).count(rules[name]) > 1
-    return palette.style(name if shared else rules[name].rpartition(":")[2])
+    shared = Counter(rules.values())
+    known = {n: n if shared[rule] > 1 else rule.rpartition(":")[2] for n, rule in rules.items()}
+    return palette.styles(list(known.values()))[known[name]]
 
 
 def style(results: Results, name: str) -> dict[str, Any]:
