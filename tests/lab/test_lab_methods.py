@@ -193,7 +193,7 @@ def test_a_factory_of_a_file(tmp_path):
         """
     file.write_text(textwrap.dedent(body))
     (c,) = parse(f"{file}:factory", ["lr", "momentum"])
-    assert (c.name, c.method.title) == ("factory", "Mine.")
+    assert (c.name, c.method.title) == ("factory", "Mine")
     assert (c.space["lr"].low, c.space["lr"].high) == pytest.approx((0.25 * 10**-1.5, 0.25 * 10**2.5))
     assert tuple(c.space["momentum"]) == (0.0, 0.95, "log of 1 - value")
     before = c.method.equation
