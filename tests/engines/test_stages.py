@@ -12,6 +12,7 @@ import pytest
 import matrix_rules
 import ravine
 from family import MATRIX
+from ravine.engines import products as engine_products
 from ravine.engines import stages
 from ravine.engines.fused import frame, openmp, staged
 from ravine.engines.fused.kernel import hyper_values
@@ -143,6 +144,14 @@ def test_products_are_within_their_bound(rule: Rule) -> None:
     hold_to_the_reference(rule, "float32", WITH_PRODUCTS, bound=BOUND["float32"], **hyper)
     stacked = replace(rule, view="stack")
     hold_to_the_reference(stacked, "float64", [(3, 4, 9), (3, 4), (2, 2, 4, 4)], bound=BOUND["float64"], **hyper)
+
+
+def test_half_of_a_symmetric_product_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of equal and of unequal numbers of rows, mirrored at the diagonal, as large matrices are multiplied."""
+    shapes = [(24, 130), (130, 24), (33, 34), (40, 60), (61, 40), (9, 4)]
+    monkeypatch.setattr(engine_products, "STRIP", 8)
+    for kind in ("float32", "float64"):
+        hold_to_the_reference(ravine.rule("muon"), kind, shapes, bound=BOUND[kind], lr=1.0)
 
 
 @pytest.mark.parametrize("steps", [0.0, 1.0, 2.0, 4.0, 7.0])
