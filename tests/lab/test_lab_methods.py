@@ -147,6 +147,24 @@ def test_what_can_not_step_the_model_is_refused_before_anything_runs(optimizers,
         prepare("digits", parse(optimizers), Protocol(steps=1))
 
 
+def test_state_is_what_the_task_s_model_has_of_it():
+    """In bytes for each of its 4810 parameters, matrices of 64 × 64 and 10 × 64, and vectors of 64 and 10."""
+    names = "adam,adafactor,[hidden=muon,rest=adamw],torch.optim:Adafactor,torch.optim:Muon,torch.optim:SGD"
+    header = prepare("digits", parse(names), Protocol(steps=1))
+    state = {c["rule"]: c["state_bytes"] * 4810 for c in header.contenders}
+    factored = 4 * (64 + 64 + 10 + 64 + 64 + 10)
+    assert state == pytest.approx(
+        {
+            "adam": 8 * 4810,
+            "adafactor": factored + 4 * 2,  # a column has a mean of its own
+            "[hidden=muon,rest=adamw]": 4 * 64 * 64 + 8 * (64 + 10 * 64 + 10),
+            "torch.optim:Adafactor": factored,
+            "torch.optim:Muon": 4 * 64 * 64 + 8 * (64 + 10 * 64 + 10),
+            "torch.optim:SGD": 0,
+        }
+    )
+
+
 def test_several_go_on_from_their_state():
     def make():
         torch.manual_seed(0)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ravine
 from ravine.lab import batched, tasks
@@ -25,6 +25,9 @@ from ravine.lab.results import Results
 from ravine.lab.store import Claim, Store
 from ravine.lab.task import Task
 
+if TYPE_CHECKING:
+    from torch import nn
+
 OnRecord = Callable[[Record | None, int], None]
 """Called with each record as it comes, or None at the start, and the number of runs that are done."""
 
@@ -36,22 +39,28 @@ def prepare(spec: str, contenders: Sequence[Contender], protocol: Protocol) -> R
     """Results without records: everything that is known before the first run. Raises ValueError where a rule can't step
     a parameter of the task's model, or a set has no rule for it."""
     task: Any = tasks.find(spec)
-    if isinstance(task, Task):
-        _check(task, contenders)
+    model = _model(task) if isinstance(task, Task) else None
+    if model is not None:
+        _check(task, model, contenders)
     described = {"spec": spec, "digest": tasks.digest(spec), "files": [_relative(f) for f in tasks.covered(spec)]}
     described |= {n: getattr(task, n) for n in ("name", "title", "about", "batch_size", "evaluations")}
-    return Results(described, protocol, [c.describe() for c in contenders], environment())
+    return Results(described, protocol, [c.describe(model) for c in contenders], environment())
 
 
-def _check(task: Task, contenders: Sequence[Contender]) -> None:
+def _model(task: Task) -> nn.Module | None:
+    """The model of a task; None where it can't be made: a run will tell why."""
+    with suppress(Exception):
+        model = task.model()
+        next(model.parameters()).shape  # noqa: B018 - a lazy module's have none yet
+        return model
+    return None
+
+
+def _check(task: Task, model: nn.Module, contenders: Sequence[Contender]) -> None:
     """Raise ValueError where a contender can't step the task's model."""
     from ravine.lab.making import build
 
     choosy = [c for c in contenders if c.method.is_choosy]
-    try:
-        model = task.model() if choosy else None
-    except Exception:  # whatever it is, a run will tell
-        return
     for contender in choosy:
         try:
             build(contender.method, contender.fixed, model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ravine import spelling
 from ravine.errors import unknown
@@ -14,6 +14,9 @@ from ravine.lab.lookup import find, is_call
 from ravine.lab.method import Method
 from ravine.lab.schedule import SHAPES
 from ravine.lab.space import Span, given_span
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DEFAULT = ("gd", "momentum", "nesterov", "adagrad", "rmsprop", "rmsprop_momentum", "adadelta", "adam", "adamw")
 """Whom `ravine compare` compares unless told otherwise."""
@@ -49,8 +52,9 @@ class Contender:
         wanted = [n for n in self.method.hyperparameters if n in self.given or (n in self.tune and n not in self.fixed)]
         return {n: self.given[n] if n in self.given else self.method.span(n) for n in wanted}
 
-    def describe(self) -> dict[str, Any]:
-        """What the report shows of it, so that the report needs not the rule."""
+    def describe(self, model: nn.Module | None = None) -> dict[str, Any]:
+        """What the report shows of it, so that the report needs not the rule. State is counted for a model's
+        parameters."""
         found, space = self.method, self.space
         return {
             "name": self.name,
@@ -61,7 +65,7 @@ class Contender:
             "paper": found.paper,
             "equation": found.equation,
             "mathml": found.mathml,
-            "state_bytes": found.state_bytes,
+            "state_bytes": found.state_bytes(model),
             "defaults": {n: h.default for n, h in found.hyperparameters.items() if n in found.own or n in space},
             **({"parts": dict(found.parts)} if found.parts else {}),
             "space": {n: list(span) for n, span in space.items()},

@@ -51,6 +51,13 @@ def in_groups(params: Any) -> list[Group]:
     return listed
 
 
+def marked_as(own: nn.Parameter, other: Tensor) -> nn.Parameter:
+    """The parameter, a hidden matrix if the other one is."""
+    if hasattr(other, HIDDEN):
+        setattr(own, HIDDEN, getattr(other, HIDDEN))
+    return own
+
+
 def _mark(model: nn.Module) -> None:
     """Tell hidden matrices from all else, where the model says what its parameters are for."""
     with contextlib.suppress(ValueError):

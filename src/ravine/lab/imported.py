@@ -8,11 +8,12 @@ import hashlib
 import importlib
 import importlib.metadata
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ravine import userfile
 from ravine.errors import unknown
@@ -20,6 +21,9 @@ from ravine.hyperparameter import DECAY, Hyperparameter, is_number, usual_range
 from ravine.lab.method import Method
 from ravine.lab.schedule import CONSTANT
 from ravine.lab.space import Span
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _method(
     return Method(
         *(spec, name, title, f"{where}{told}{beside}", f"{where}{told}{beside}", "", numbers),
         build=build,
-        state_bytes=_state_bytes(build),
+        state_bytes=partial(_state_bytes, build),
         spans=known.spans,
         schedule=known.schedule,
         arguments=frozenset(names),
@@ -154,20 +158,33 @@ def _build(
     return Several([*parts, *([rest(others, shared)] if others else [])])
 
 
-def _state_bytes(build: Callable[[Any, Mapping[str, float]], Any]) -> int | None:
-    """Bytes of state for each float32 parameter, measured on a small matrix; None where that doesn't go."""
+SIDES = (3, 5, 7, 11, 13, 17, 19, 23)
+"""Lengths of an array's dimensions by which those of its state are recognised."""
+
+
+def _state_bytes(build: Callable[[Any, Mapping[str, float]], Any], model: nn.Module | None) -> float | None:
+    """Bytes of state for each float32 parameter of a model (None: of a matrix of 1024 × 1024): measured in a step of
+    small arrays, one for each of its parameters, and enlarged. None where that doesn't go. Numbers aren't counted."""
     import torch
 
+    from ravine.lab.groups import in_groups, marked_as
+
     with contextlib.suppress(Exception):
-        p = torch.nn.Parameter(torch.ones(16, 16))
-        optimizer = build([p], {})
+        given = in_groups([torch.empty(1024, 1024, device="meta")] if model is None else model)[0]["params"]
+        small: dict[Any, dict[int, int]] = {}  # an array, and what the lengths of its dimensions stand for
+        for p in given:
+            sides = [1 if n == 1 else SIDES[k] for k, n in enumerate(p.shape)]
+            own = marked_as(torch.nn.Parameter(torch.ones(sides)), p)
+            own.grad = torch.full_like(own, 0.5)
+            small[own] = dict(zip(sides, p.shape, strict=True))
+        optimizer = build(list(small), {})
         if callable(getattr(optimizer, "train", None)):
             optimizer.train()
-        p.grad = torch.full_like(p, 0.5)
         optimizer.step()
-        inner = getattr(optimizer, "parts", [optimizer])
-        tensors = [v for o in inner for v in o.state[p].values() if torch.is_tensor(v) and v.numel() == p.numel()]
-        return round(sum(v.numel() * v.element_size() for v in tensors) / p.numel())
+        states = [item for o in getattr(optimizer, "parts", [optimizer]) for item in o.state.items()]
+        tensors = [(v, small[p]) for p, state in states for v in state.values() if torch.is_tensor(v) and v.ndim]
+        found = sum(v.element_size() * math.prod(large.get(n, n) for n in v.shape) for v, large in tensors)
+        return found / max(sum(p.numel() for p in given), 1)
     return None
 
 

@@ -6,8 +6,8 @@ import ast
 import math
 import re
 from collections.abc import Iterable
-from functools import cache
-from typing import Any, cast
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, cast
 
 import ravine
 from ravine import spelling
@@ -18,9 +18,12 @@ from ravine.lab.method import Method
 from ravine.lab.space import default_span
 from ravine.trace import mathml
 
+if TYPE_CHECKING:
+    from torch import nn
+
 CALL = re.compile(r"(?P<target>[^()]+)(?:\((?P<options>.*)\))?")
 TYPICAL = (1024, 1024)
-"""The shape of the matrix for which state is counted by parameter."""
+"""The shape of the matrix for which state is counted where no model is known."""
 
 
 @cache
@@ -70,9 +73,14 @@ def _from_rule(spec: str) -> Method:
     return Method(
         *(spec, rule.name, rule.title, rule.paper, rule.equation(), mathml.equation(rule), rule.hyperparameters),
         build=lambda params, values: chosen.replace(**values).torch(params),
-        state_bytes=round(rule.state_bytes(TYPICAL) / math.prod(TYPICAL)),
+        state_bytes=partial(_state_bytes, rule),
         is_choosy=rule.graph.multiplies,
     )
+
+
+def _state_bytes(rule: ravine.Rule, model: nn.Module | None) -> float:
+    shapes = [TYPICAL] if model is None else [tuple(p.shape) for p in model.parameters() if p.requires_grad]
+    return sum(map(rule.state_bytes, shapes)) / max(sum(map(math.prod, shapes)), 1)
 
 
 def _from_dialect(spec: str) -> Method:

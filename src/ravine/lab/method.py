@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ravine.errors import unknown
 from ravine.hyperparameter import NON_NEGATIVE, Hyperparameter, Range
 from ravine.lab.space import LOG, Span, default_span
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TRAINING = {
     "warmup": Hyperparameter(0.0, NON_NEGATIVE),
@@ -29,13 +32,19 @@ SPANS = {
 """Where these are searched unless told otherwise."""
 
 
+def _unknown(model: nn.Module | None) -> None:
+    """No number of bytes."""
+
+
 @dataclass(frozen=True)
 class Method:
     """An optimizer that can be entered. `spec` finds it again; `hyperparameters` are its own, and those of TRAINING.
 
     `build(params, values)` makes it, over parameters or groups, with values for some of its own. `equation` is a text
     that changes when its numbers may. `spans` say where hyperparameters are searched, where that does not follow from
-    their defaults; `schedule` the one that it is used with, if it is bound to one. `state_bytes` is None if unknown.
+    their defaults; `schedule` the one that it is used with, if it is bound to one. `state_bytes(model)` is how many
+    bytes of state it keeps for each float32 parameter of a model, on average (None: of a matrix of 1024 × 1024), or
+    None if that is unknown.
     `arguments` are what its constructor takes besides, `group_keys` what a group of parameters may hold besides.
     `parts`, of a set of recipes, says what each is for; then `build` takes the model, and the roles that don't decay.
     `is_choosy` says that it refuses parameters of some shapes or roles as soon as it is made.
@@ -49,7 +58,7 @@ class Method:
     mathml: str
     own: Mapping[str, Hyperparameter]
     build: Callable[[Any, Mapping[str, float]], Any]
-    state_bytes: int | None = None
+    state_bytes: Callable[[nn.Module | None], float | None] = _unknown
     spans: Mapping[str, Span] = field(default_factory=dict)
     schedule: str = ""
     arguments: frozenset[str] = frozenset()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ravine import spelling
 from ravine.errors import unknown
@@ -14,6 +15,9 @@ from ravine.lab.space import Span, default_span, given_span
 from ravine.recipe import Recipe, recipe
 from ravine.recipe_set import recipes
 from ravine.trace import mathml
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "hidden": ("hidden matrices", "convolutions"),
@@ -74,6 +78,13 @@ def from_set(spec: str) -> Method:
     def build(model: Any, values: Mapping[str, float], no_decay: tuple[str, ...] = ()) -> Any:
         return recipes(**dict(_valued(by_part, free, values))).torch(model, no_decay=no_decay)
 
+    def state_bytes(model: nn.Module | None) -> float | None:
+        if model is None:
+            return None
+        given = [(a.recipe.rule, tuple(a.place.shape)) for a in recipes(**by_part).assign(model).assigned]
+        elements = sum(math.prod(shape) for _, shape in given)
+        return sum(rule.state_bytes(shape) for rule, shape in given) / max(elements, 1)
+
     name = spec.rpartition(":")[2] if not spec.startswith("[") else "+".join(r.rule.name for r in by_part.values())
     titles = [f"{chosen.rule.title} for {' and '.join(ROLES[part])}" for part, chosen in by_part.items()]
     equations = [f"{', '.join(ROLES[part])}: {chosen}\n{chosen.rule.equation()}" for part, chosen in by_part.items()]
@@ -82,6 +93,7 @@ def from_set(spec: str) -> Method:
     return Method(
         *(spec, name, ", ".join(titles), "; ".join(papers), "\n".join(equations), formulas, own),
         build=build,
+        state_bytes=state_bytes,
         spans=spans,
         parts={", ".join(ROLES[part]): _told(by_part, free, part) for part in by_part},
         is_choosy=True,

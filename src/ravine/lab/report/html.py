@@ -208,7 +208,7 @@ def _more(results: Results, made: Summary) -> str:
             f"×{10**decades:.2g}" if math.isfinite(decades) else "–",
             words.interval(row.gap),
             f"{row.seconds_to_target:.2g} s" if math.isfinite(row.seconds_to_target) else "–",
-            "–" if described[row.name]["state_bytes"] is None else f"{described[row.name]['state_bytes']} B",
+            "–" if described[row.name]["state_bytes"] is None else f"{described[row.name]['state_bytes']:.3g} B",
         )
 
     headings = (
@@ -219,7 +219,8 @@ def _more(results: Results, made: Summary) -> str:
         "Rank by mean loss, and the ranks that the separated pairs leave open. Loss with all hyperparameters at the "
         "rule's defaults, untuned. The "
         "factor of learning rates over which the loss stays within 10% of the best. Validation loss less training loss "
-        "at the end. Seconds of training until the target. State: bytes for each float32 parameter."
+        "at the end. Seconds of training until the target. State: bytes for each float32 parameter, on average over "
+        "the task's model."
     )
     lines = [(_name(results, r.name), cells(r)) for r in made.rows]
     return f'<h2>More numbers</h2>{rows(headings, lines)}<p class="note">{note}</p>'
