@@ -115,10 +115,11 @@ def newton_schulz(library: Multiplier, x: Any, out: Any, a: float, b: float, c: 
 def _factor(library: Multiplier, x: Any, a: float, b: float, c: float, steps: int) -> Any:
     """What several steps multiply x by, from its Gram matrix; of one step all but a times the identity. Polynomials of
     a symmetric matrix are symmetric, and so are their products."""
-    gram, factor, whole, spare = (library.square(x, place) for place in range(4))
+    gram, factor = library.square(x, 0), library.square(x, 1)
     _symmetric(library, x, x.swapaxes(-1, -2), gram)
     if steps == 1:
         return _symmetric(library, gram, gram, factor, gram, b, c)
+    whole, spare = library.square(x, 2), library.square(x, 3)
     for left in reversed(range(steps)):
         _symmetric(library, gram, gram, factor, gram, b, c)
         library.add_to_diagonal(factor, a)
@@ -141,7 +142,9 @@ def _symmetric(
     Small matrices, and stacks of them, are multiplied as any others.
     """
     rows = out.shape[-1]
-    strips = max(round(rows / STRIP), 1) if len(out) == 1 else 1
+    strips = round(rows / STRIP)
+    if strips < 2 or out.shape[0] > 1:
+        return library.product(a, b, out) if plus is None else library.update(plus, a, b, beta, alpha, out)
     ends = [rows * k // strips for k in range(strips + 1)]
     for low, high in pairwise(ends):
         left, right, into = a[:, low:high], b[:, :, :high], out[:, low:high, :high]

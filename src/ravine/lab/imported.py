@@ -184,7 +184,7 @@ def _state_bytes(build: Callable[[Any, Mapping[str, float]], Any], model: nn.Mod
         states = [item for o in getattr(optimizer, "parts", [optimizer]) for item in o.state.items()]
         tensors = [(v, small[p]) for p, state in states for v in state.values() if torch.is_tensor(v) and v.ndim]
         found = sum(v.element_size() * math.prod(large.get(n, n) for n in v.shape) for v, large in tensors)
-        return found / max(sum(p.numel() for p in given), 1)
+        return float(found) / max(sum(p.numel() for p in given), 1)
     return None
 
 

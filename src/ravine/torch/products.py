@@ -29,12 +29,12 @@ class _Torch:
         return a.to(self.dtype or a.dtype, copy=True)
 
     def product(self, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-        if len(a) > 1:
+        if a.shape[0] > 1:
             return torch.bmm(a, b, out=out)
         return torch.mm(a[0], b[0], out=None if out is None else out[0]).unsqueeze(0)
 
     def update(self, c: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float, out: Tensor | None = None) -> Tensor:
-        if len(a) > 1:
+        if a.shape[0] > 1:
             return torch.baddbmm(c, a, b, beta=beta, alpha=alpha, out=out)
         into = None if out is None else out[0]
         return torch.addmm(c[0], a[0], b[0], beta=beta, alpha=alpha, out=into).unsqueeze(0)

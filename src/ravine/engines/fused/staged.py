@@ -39,6 +39,9 @@ SHORTEST = 1 << 6
 """How many elements' time a chunk takes in any case: what a call costs."""
 
 
+_ZERO = np.zeros(1, np.int64)
+
+
 @dataclass
 class Run:
     """Phases that threads go through in one call, and the part, group and time of the products that come then."""
@@ -84,6 +87,7 @@ class StagedTable:
         self._scalars = np.zeros((len(self._matrices), 1 + len(scalar_slots(rule.graph))), np.float64)
         self._place()
         self.set_addresses(addresses)
+        self._is_whole = False
         self.take(None)
         self._runs = list(self._make_runs())
         chunks = [(p.program.read, p.address(m), 0, 0) for p in self.parts for m in p.matrices]
@@ -134,6 +138,9 @@ class StagedTable:
 
     def take(self, rows: Sequence[int] | None) -> None:
         """Have the next steps be of these parameters only; None for all."""
+        if rows is None and self._is_whole:
+            return
+        self._is_whole = rows is None
         self._active = np.ones(len(self._matrices), bool)
         if rows is not None:
             self._active = np.isin(self._parameters, np.array(rows, np.int64))
@@ -206,7 +213,10 @@ class StagedTable:
         counts, which = before[:1], np.zeros(len(before), np.int64)
         if (before != before[0]).any():
             counts, which = np.unique(before, axis=0, return_inverse=True)
-        pairs, own = np.unique(which.reshape(-1) * len(self._sizes) + self._kinds[self._active], return_inverse=True)
+        pairs, own = _ZERO, which
+        if len(counts) > 1 or len(self._sizes) > 1:
+            pairs = which.reshape(-1) * len(self._sizes) + self._kinds[self._active]
+            pairs, own = np.unique(pairs, return_inverse=True)
         found, new = [], []
         for pair in pairs.tolist():
             (t, *scalars), size = counts[pair // len(self._sizes)].tolist(), self._sizes[pair % len(self._sizes)]
