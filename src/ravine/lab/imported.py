@@ -183,8 +183,9 @@ def _state_bytes(build: Callable[[Any, Mapping[str, float]], Any], model: nn.Mod
         optimizer.step()
         states = [item for o in getattr(optimizer, "parts", [optimizer]) for item in o.state.items()]
         tensors = [(v, small[p]) for p, state in states for v in state.values() if torch.is_tensor(v) and v.ndim]
-        found = sum(v.element_size() * math.prod(large.get(n, n) for n in v.shape) for v, large in tensors)
-        return float(found) / max(sum(p.numel() for p in given), 1)
+        found: int = sum(v.element_size() * math.prod(large.get(n, n) for n in v.shape) for v, large in tensors)
+        elements: int = sum(p.numel() for p in given)
+        return found / max(elements, 1)
     return None
 
 
