@@ -52,3 +52,19 @@ def test_a_profiler_that_sees_an_optimizer_made_has_whole_names() -> None:
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, check=False
     )
     assert ran.stdout.strip() == "whole", ran.stdout + ran.stderr
+
+
+def test_a_torch_that_is_too_old_is_named_in_one_line() -> None:
+    program = """
+        import sys, torch
+        del torch.optim.Muon  # as before 2.9
+        from ravine.cli import main
+        sys.argv = ["ravine", "compare", "digits", "--optimizers", "adam"]
+        main()
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ran.returncode != 0
+    assert "needs torch 2.9 or newer" in ran.stderr
+    assert "Traceback" not in ran.stderr

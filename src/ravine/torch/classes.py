@@ -15,11 +15,17 @@ import torch
 
 from ravine.dialects import torch as dialect
 from ravine.dialects.table import Form, Table, place
+from ravine.errors import MissingPackageError, install
 from ravine.registry import rule
 from ravine.torch.gpu_plan import GpuPlan
 from ravine.torch.method import Key, Method, method
 from ravine.torch.plan import Plan
 from ravine.torch.stepper import Stepper
+
+if not hasattr(torch.optim, "Muon"):
+    raise MissingPackageError(
+        f"ravine.torch needs torch 2.9 or newer, and this is {torch.__version__}: {install('torch')}", name="torch"
+    )
 
 
 class TorchStepper(Stepper):

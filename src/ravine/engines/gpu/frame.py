@@ -111,11 +111,13 @@ end:
 }
 
 ; At least four blocks on a multiprocessor leave a thread 128 registers; for more blocks ptxas would spill some.
-attributes #0 = { "nvvm.reqntid"="$BLOCK" "nvvm.minctasm"="4" nounwind }
+attributes #0 = { nounwind }
+!nvvm.annotations = !{!4}  ; which LLVM 20 reads as it is, and a later one makes attributes of
 !0 = !{}
 !1 = distinct !{!1, !3}
 !2 = distinct !{!2, !3}
 !3 = !{!"llvm.loop.unroll.disable"}
+!4 = !{ptr @run, !"reqntidx", i32 $BLOCK, !"minctasm", i32 4}
 """)
 
 # The place of an array: in the table, or by value for the gradient, whose address moves.

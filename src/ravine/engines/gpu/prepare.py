@@ -80,7 +80,9 @@ end:
   ret void
 }
 
-attributes #0 = { "nvvm.reqntid"="$BLOCK" nounwind }
+attributes #0 = { nounwind }
+!nvvm.annotations = !{!0}
+!0 = !{ptr @prepare, !"reqntidx", i32 $BLOCK}
 """)
 
 COUNT = Template("""\
