@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ravine.engines.fused import jit
 from ravine.engines.fused.storage import ADDRESSES
-from ravine.torch import walk_source
+from ravine.torch import walk_ahead, walk_source
 from ravine.torch.abi import Abi, abi
 from ravine.torch.bucket import Bucket
 
@@ -88,6 +88,11 @@ class Walk:
                 row[walk_source.PLACE] = places[id(p)]
                 row[walk_source.OWN] = id(own)
                 row[walk_source.ENTRIES], row[walk_source.ENTRY] = len(entries), entries.ctypes.data
+        has_state = rows[:, walk_source.OWN] != 0
+        states = [state[p] if has else {} for p, has in zip(params, has_state, strict=True)]
+        self._ahead, counts = walk_ahead.hints(params, states)  # kept, since the rows say where they are
+        ends = self._ahead.ctypes.data + self._ahead.itemsize * counts.cumsum()
+        rows[:, walk_source.HINTS], rows[:, walk_source.HINT] = counts, ends - self._ahead.itemsize * counts
         self._rows = rows
         self._launches = np.array([bucket.table.launch.ctypes.data for _, bucket in buckets], np.int64)
         self._before = (rows.ctypes.data, len(rows), found.undefined, self._launches.ctypes.data, len(self._launches))

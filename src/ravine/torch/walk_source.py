@@ -18,13 +18,15 @@ import re
 from string import Template
 
 from ravine.engines.fused.storage import ADDRESSES, COEFFICIENTS, LAUNCH
+from ravine.torch import walk_ahead
 from ravine.torch.abi import BUMP, GRAD
 
 # A row for each parameter of the group: which object; where the state has it and its own dictionary (0: no state); how
 # many entries of that to look at, and where they are described; what kind of tensor the parameter and its gradient are;
-# and its row of the kernel's table (0: the plan doesn't know the parameter, which is not to have a gradient).
-PARAMETER, PLACE, OWN, ENTRIES, ENTRY, KIND, GRADIENT_KIND, CELLS = range(8)
-COLUMNS = 8
+# its row of the kernel's table (0: the plan doesn't know the parameter, which is not to have a gradient); how many
+# lines of memory to have fetched for it, and where they are noted (`walk_ahead.py`).
+PARAMETER, PLACE, OWN, ENTRIES, ENTRY, KIND, GRADIENT_KIND, CELLS, HINTS, HINT = range(10)
+COLUMNS = 10
 
 # An entry of a parameter's state: the key's object; the kind of tensor (0: whatever it is); the table's column of it.
 KEY, ENTRY_KIND, COLUMN = range(3)
@@ -139,7 +141,14 @@ entry:
 parameter:
   %i = phi i64 [ 0, %entry ], [ %i.next, %next ]
   %is.parameter = icmp slt i64 %i, %n
-  br i1 %is.parameter, label %identity, label %yes
+  br i1 %is.parameter, label %ahead, label %yes
+ahead:
+  %i.block = and i64 %i, $BLOCK_MASK
+  %is.block = icmp eq i64 %i.block, 0
+  br i1 %is.block, label %fetched, label %identity
+fetched:
+  call void @fetch(ptr %params, ptr %rows, i64 %i, i64 %n)
+  br label %identity
 identity:
   %row.word = mul i64 %i, $COLUMNS
   %row = getelementptr i64, ptr %rows, i64 %row.word
@@ -321,5 +330,6 @@ def source(type_offset: int, tensor_offset: int, keys_offset: int) -> str:
     columns = {name: value for name, value in globals().items() if isinstance(value, int)}
     offsets = {"type_offset": type_offset, "tensor_offset": tensor_offset, "keys_offset": keys_offset}
     table = {"COEFFICIENTS": COEFFICIENTS, "X": ADDRESSES, "G": ADDRESSES + 1}
-    text = SOURCE.substitute(columns | table | offsets | LAUNCH, grad=GRAD, bump=BUMP)
+    values = columns | table | offsets | LAUNCH | walk_ahead.CONSTANTS
+    text = "".join(part.substitute(values, grad=GRAD, bump=BUMP) for part in (walk_ahead.SOURCE, SOURCE))
     return FIELD.sub(r"\1.field = getelementptr i64, ptr \3, i64 \4\n  \1 = load \2, ptr \1.field", text)
