@@ -55,7 +55,7 @@ CASES = {
     "adafactor": Case(gpt2(), lambda ps: ravine.torch.Adafactor(ps), lambda ps: torch.optim.Adafactor(ps), 3.0),
     "muon": Case(HIDDEN[:2], lambda ps: ravine.torch.Muon(ps), lambda ps: torch.optim.Muon(ps), 1.5, most_pairs=1),
     "muon-float32": Case(
-        HIDDEN, lambda ps: ravine.torch.Muon(ps), lambda ps: torch.optim.Muon(ps), 1.0, most_pairs=9, in_float32=True
+        HIDDEN, lambda ps: ravine.torch.Muon(ps), lambda ps: torch.optim.Muon(ps), 1.5, most_pairs=9, in_float32=True
     ),
 }
 """LAMB against our own Adam, the others against torch's."""
