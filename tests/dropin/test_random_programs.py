@@ -189,8 +189,9 @@ class Pair:
             self.ours.step()
         found = gaps(snapshot(self.theirs, a), snapshot(self.ours, b), before)
         allowed = ULPS[self.dtype] * {"RAdam": 10, "ASGD": 16}.get(self.name, 1)  # an average near zero cancels
-        if self.name == "NAdam" and torch.get_default_dtype() is torch.float32:
-            # Its product of momenta is float32 then: torch goes on with the rounded number, we round what is stored.
+        if self.name in ("NAdam", "ASGD") and torch.get_default_dtype() is torch.float32:
+            # NAdam's product of momenta and ASGD's first rate are float32 then: torch goes on with the rounded number,
+            # we round what is stored.
             allowed *= torch.finfo(torch.float32).eps / torch.finfo(self.dtype).eps
         assert max(found.values(), default=0.0) <= allowed, found
         copy_into(self.ours, b, self.theirs, a)
