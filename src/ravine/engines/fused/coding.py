@@ -12,6 +12,7 @@ from ravine.engines.storage.noise import OFFSET, SLOT, STRIDE
 
 DECLARATIONS = """\
 declare i32 @llvm.smax.i32(i32, i32)
+declare i32 @llvm.smin.i32(i32, i32)
 declare i32 @llvm.umax.i32(i32, i32)
 declare i32 @llvm.umin.i32(i32, i32)
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"""
@@ -115,17 +116,19 @@ class Coding(Elements):
             odd = emit("odd", f"and i32 {emit('last', f'lshr i32 {size}, {SHIFT}')}, 1")
             add = emit("half", f"add i32 {odd}, {(1 << SHIFT - 1) - 1}")
             is_up = f"fcmp oge float {emit('twice', f'fmul float {magnitude}, {single(2.0)}')}, %slot{k}.smallest"
-        if kind == "uint8":
-            is_up = f"icmp ne i32 {size}, 0"
         place = emit("place", f"lshr i32 {emit('moved', f'add i32 {size}, {add}')}, {SHIFT}")
-        up = emit("up", f"zext i1 {emit('is.up', is_up)} to i32")
-        least = emit("least", f"add i32 %slot{k}.first, {up}")
-        above = emit("above", f"call i32 @llvm.umax.i32(i32 {place}, i32 {least})")
-        code = emit("any", f"sub i32 {above}, %slot{k}.first")
-        code = emit("legal", f"call i32 @llvm.umin.i32(i32 {code}, i32 {TOP[kind]})")
-        if kind == "int8":
+        if kind == "int8":  # what is not up is −1 as a vector of truths has it, so count down from code 0
+            below = emit("below", f"sub i32 %slot{k}.first, {place}")
+            least = emit("least", f"sext i1 {emit('is.up', is_up)} to i32")
+            code = emit("down", f"call i32 @llvm.smin.i32(i32 {below}, i32 {least})")
+            code = emit("legal", f"call i32 @llvm.smax.i32(i32 {code}, i32 {-TOP[kind]})")
             sign = emit("sign", f"and i32 {emit('upper', f'lshr i32 {bits}, 24')}, {TOP[kind] + 1}")
-            code = emit("both", f"or i32 {code}, {sign}")
+            code = emit("both", f"sub i32 {sign}, {code}")
+        else:  # zero where the number is; the bits of others are no less than their code
+            above = emit("above", f"call i32 @llvm.umax.i32(i32 {place}, i32 %slot{k}.second)")
+            code = emit("any", f"sub nuw nsw i32 {above}, %slot{k}.first")
+            code = emit("or.zero", f"call i32 @llvm.umin.i32(i32 {code}, i32 {size})")
+            code = emit("legal", f"call i32 @llvm.umin.i32(i32 {code}, i32 {TOP[kind]})")
         emit("at", f"getelementptr i8, ptr %slot{k}.base, i64 {index}")
         self.lines.append(f"  store i8 {emit('byte', f'trunc i32 {code} to i8')}, ptr %slot{k}.code.at, align 1")
 
