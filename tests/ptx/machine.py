@@ -96,6 +96,13 @@ class Machine:
         kinds = {"f": FLOAT, "s": SIGNED}.get(letter, WORDS)
         return self._read(operand, who, width).view(kinds[width])
 
+    def _source(self, operand: str, who: np.ndarray, letter: str, width: int) -> np.ndarray:
+        """What a conversion reads: of a whole number in a wider register its lower bits."""
+        held = self.registers.get(operand)
+        if letter == "f" or held is None or held.dtype == bool or held.dtype.itemsize * 8 <= width:
+            return self._number(operand, who, letter, width)
+        return held[who].astype(WORDS[width]).view((SIGNED if letter == "s" else WORDS)[width])
+
     def _put(self, register: str, who: np.ndarray, value: np.ndarray) -> None:
         if register == "_":
             return
@@ -119,9 +126,9 @@ class Machine:
             assert i.words[0] == "global", i.text
             values = self.memory.load(addresses, i.width, len(targets), i.text)
         for target, value in zip(targets, values, strict=True):  # a narrow word may go into a wider register
-            assert i.letter != "s", i.text
-            width = self.program.widths.get(target.rstrip("0123456789"), i.width)
-            self._put(target, who, value.astype(WORDS[max(width, i.width)]))
+            width = max(self.program.widths.get(target.rstrip("0123456789"), i.width), i.width)
+            kinds = SIGNED if i.letter == "s" else WORDS  # a signed one with its sign in all upper bits
+            self._put(target, who, value.view(kinds[i.width]).astype(kinds[width]))
 
     def _of_parameter(self, addresses: np.ndarray, width: int, count: int, text: str) -> list[np.ndarray]:
         (which,) = np.unique(addresses >> np.uint64(PARAMETER))
@@ -244,8 +251,8 @@ class Machine:
         result = np.zeros(len(who), np.uint32)
         for k in range(4):
             pick = (choice >> np.uint32(4 * k)) & np.uint32(15)
-            assert np.all(pick < 8), i.text
-            byte = (both >> (pick.astype(np.uint64) * np.uint64(8))) & np.uint64(255)
+            byte = (both >> ((pick & np.uint32(7)).astype(np.uint64) * np.uint64(8))) & np.uint64(255)
+            byte = np.where(pick > 7, (byte >> np.uint64(7)) * np.uint64(255), byte)  # the byte's sign in all its bits
             result |= byte.astype(np.uint32) << np.uint32(8 * k)
         self._put(i.operands[0], who, result)
 
@@ -261,7 +268,7 @@ class Machine:
             assert (source, i.words[0]) == ("f32", "rn"), i.text
             self._put(i.operands[0], who, bfloat(self._number(i.operands[1], who, "f", 32)))
             return
-        value = self._number(i.operands[1], who, source[0], int(source[1:]))
+        value = self._source(i.operands[1], who, source[0], int(source[1:]))
         rounding = next((ROUND[word] for word in i.words if word in ROUND), None)
         if rounding is not None:
             value = rounding(value)

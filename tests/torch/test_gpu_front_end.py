@@ -253,11 +253,11 @@ def test_random_rounding_is_refused_in_a_capture(card: Card) -> None:
         optimizer.step()
 
 
-@pytest.mark.parametrize("name", ["AdamW", "SGD"])
-def test_random_rounding_has_the_cpus_bits(card: Card, name: str) -> None:
+@pytest.mark.parametrize(("name", "rounding"), [("AdamW", "stochastic"), ("SGD", "stochastic"), ("AdamW", "remainder")])
+def test_random_rounding_has_the_cpus_bits(card: Card, name: str, rounding: str) -> None:
     def trained() -> list[torch.nn.Parameter]:
         ours = parameters(torch.bfloat16)
-        optimizer = getattr(ravine.torch, name)(ours, lr=0.01, rounding="stochastic", rounding_seed=3)
+        optimizer = getattr(ravine.torch, name)(ours, lr=0.01, rounding=rounding, rounding_seed=3)
         card.optimizers.append(optimizer)
         train(optimizer)
         return ours

@@ -14,6 +14,10 @@ from ravine.torch import accelerator, local
 from ravine.torch.bucket import COUNTS, REAL, is_plain
 from ravine.torch.layout import is_dense
 from ravine.torch.method import Method
+from ravine.torch.rounding import REMAINDER
+
+DIGITS = (torch.int8,)
+"""What a parameter's remainder is of."""
 
 
 def make_counts(method: Method, p: Tensor, state: dict[str, Any], counts: torch.dtype) -> None:
@@ -26,12 +30,16 @@ def make_counts(method: Method, p: Tensor, state: dict[str, Any], counts: torch.
             state[key] = torch.full((), value, dtype=kind, device=p.device)
 
 
-def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> tuple[Storage, bool] | str:
+def storage(
+    p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method, *, has_remainder: bool = False
+) -> tuple[Storage, bool] | str:
     """How a parameter on an accelerator is stored, and whether its counts lie beside it; or why the engine can't.
 
     Raises RuntimeError where its gradient or state lies on a device of another kind.
     """
-    named = {"the parameter": p, "the gradient": g, **{key: state[key] for key in method.arrays.values()}}
+    beside_it = [REMAINDER] * has_remainder
+    named = {"the parameter": p, "the gradient": g}
+    named |= {key: state[key] for key in (*method.arrays.values(), *beside_it)}
     for name, a in named.items():
         if not isinstance(a, Tensor) or a.device != p.device:
             where = a.device if isinstance(a, Tensor) else with_article(type(a).__name__)
@@ -39,7 +47,7 @@ def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> t
                 f"{name} of a parameter of shape {tuple(p.shape)} on {p.device} is on {where}: "
                 f"all tensors of a parameter must be on its device"
             )
-        if not is_plain(a, p.device) or a.dtype not in REAL:
+        if not is_plain(a, p.device) or a.dtype not in (DIGITS if name == REMAINDER else REAL):
             return f"{name} is of {a.dtype}, {a.layout}, class {type(a).__name__}"
         if a.shape != p.shape or a.is_complex() != p.is_complex():
             return f"{name} has shape {tuple(a.shape)} and {a.dtype}, the parameter {tuple(p.shape)} and {p.dtype}"
@@ -54,8 +62,9 @@ def storage(p: Tensor, g: Tensor, state: Mapping[str, Any], method: Method) -> t
     beside = {accelerator.is_on(c) for c in counts}
     if len(beside) > 1:
         return "some of its counts are on the host and some beside it"
-    types = [REAL[a.dtype] for a in named.values()]
-    found = Storage(types[0], types[1], tuple(types[2:]), tuple(COUNTS[c.dtype] for c in counts))
+    types = [REAL[a.dtype] for name, a in named.items() if name != REMAINDER]
+    kept = tuple(COUNTS[c.dtype] for c in counts)
+    found = Storage(types[0], types[1], tuple(types[2:]), kept, has_remainder=has_remainder)
     if found.compute == "float64" and any(SIZES[kind] < 4 for kind in types):
         return "narrow numbers stand beside a float64 parameter"
     return found, beside == {True}

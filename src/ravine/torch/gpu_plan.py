@@ -29,7 +29,7 @@ Row = tuple[Tensor, Tensor, dict[str, Any]]
 """A parameter, its gradient and its state."""
 
 WHOLE = "its rule reads more than one element at a time"
-CODED = "its state has codes, or digits of the parameter, which the GPU engine does not know"
+CODED = "its state has codes, which the GPU engine does not know"
 
 
 class GpuBucket:
@@ -46,7 +46,7 @@ class GpuBucket:
     ) -> None:
         self.method, self.storage, self.device = method, storage, device
         self.is_fresh: list[bool] | None = is_fresh if any(is_fresh) and not storage.scalars else None
-        self._keys = [*method.arrays.values(), *method.counters]
+        self._keys = [*method.arrays.values(), *[REMAINDER] * storage.has_remainder, *method.counters]
         standing, grads = self._columns(rows)
         self._likeness = Likeness([*standing, *grads])
         self._fixed, self._grads = _addresses(standing), _addresses(grads)
@@ -181,9 +181,9 @@ class GpuPlan:
         device = accelerator.engine(p.device)
         if isinstance(device, str):
             return device
-        if self._is_coded(p, state):
+        if self._is_coded(state):
             return CODED
-        found = gpu.storage(p, g, state, self.method)
+        found = gpu.storage(p, g, state, self.method, has_remainder=self.how.of(p) == REMAINDER)
         if isinstance(found, str):
             return found
         chosen = replace(
@@ -194,9 +194,9 @@ class GpuPlan:
         )
         return device, chosen, found[1]
 
-    def _is_coded(self, p: Tensor, state: Mapping[str, Any]) -> bool:
-        """Whether its state has codes, or digits of the parameter."""
-        return self.how.of(p) == REMAINDER or any(is_coded(state, key) for key in self.method.arrays.values())
+    def _is_coded(self, state: Mapping[str, Any]) -> bool:
+        """Whether its state has codes."""
+        return any(is_coded(state, key) for key in self.method.arrays.values())
 
     def is_for(self, method: Method, is_scaled: bool, how: How) -> bool:
         """Whether it was made for what the group asks for now."""
@@ -249,7 +249,7 @@ class GpuPlan:
         if (
             not self.method.rule.graph.is_elementwise
             or self.how.is_seeded
-            or any(self._is_coded(p, state) for p, _, state in (self._rows[i] for i in self.rest))
+            or any(self._is_coded(self._rows[i][2]) for i in self.rest)
         ):
             self._step_one_by_one(group, scaler)
             return

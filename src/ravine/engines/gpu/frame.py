@@ -192,7 +192,8 @@ def _functions(body: Elements) -> list[str]:
 def _addresses(body: Elements, storage: Storage) -> tuple[str, str]:
     """Lines that find where arrays begin, and the register that has all their addresses' bits together."""
     lines, together = [], "0"
-    for k, (register, kind) in enumerate(zip(body.registers.values(), storage.arrays, strict=True)):
+    kinds = dict(zip([*body.registers.values(), *body.beside], [*storage.arrays, *storage.beside], strict=True))
+    for k, (register, kind) in enumerate(kinds.items()):
         lines.append((MOVING if register == "g" else STANDING).substitute(name=register, column=ADDRESSES + k))
         lines.append(BASE.substitute(name=register, type=MEMORY[kind], before=together))
         together = f"%{register}.together"

@@ -40,7 +40,7 @@ class GpuTable:
         has_counts: bool = False,
     ) -> None:
         device.refuse_capture()
-        if storage.beside or not rule.graph.is_elementwise:
+        if storage.scales or not rule.graph.is_elementwise:
             raise NotImplementedError(f"the GPU engine steps elementwise rules without codes: {rule.name}, {storage}")
         self.rule, self.storage, self.device, self.has_counts = rule, storage, device, has_counts
         self.coefficients = coefficients(rule)
