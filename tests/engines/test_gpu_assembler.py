@@ -22,6 +22,7 @@ CASES = [
     ("adam", ("float32",), {}),
     ("adamw", ("bfloat16",), {"is_stochastic": True}),
     ("adam", ("bfloat16", "bfloat16", "float32"), {"is_scaled": True}),
+    ("adamw", ("bfloat16", "bfloat16", "float32"), {"has_remainder": True}),
     ("rmsprop_momentum_centered", ("float64",), {}),
 ]
 
