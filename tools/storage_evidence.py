@@ -77,11 +77,11 @@ For eight parameters, Adam with 8-bit state takes some 80 instructions and 24 cy
 and 15.5. The three divisions and the root alone keep the divider busy for 15.5, most of it beside the rest; without any
 of them it would still be 21. Decoding takes 13 instructions, finding the scales 4, encoding 29 with the noise; the two
 of the processor's four vector pipes that shift and shuffle are the fullest (`llvm-mca` has them busy in 92 % of the
-cycles of the pass that decodes). By its account the two loops cannot take less than 20 cycles, which is 6.8 ms on two
+cycles of the pass that decodes). By its account these two loops take 20 cycles at the least, which is 6.8 ms on two
 cores; what is left to 24 lies between the passes of a block, whose second waits for the scale that the first finds.
 
 The table is from before encoding lost two of its instructions. Since then this machine has had other work beside it at
-each run, so that torch's Adam alone took 9 to 34 ms where it takes 10 to 12 when idle: over torch's fused Adam, Adam
+each run, so that torch's Adam alone took 8.4 to 34 ms where it takes 10 to 12 when idle: over torch's fused Adam, Adam
 with 8-bit state was 1.21 in one run and 0.82 in the next, which says little of either. In cache the fewer instructions
 are worth 4 % to Lion (5.34 to 5.14 ms, the least of three medians) and nothing to Adam (8.4 ms before and after).
 
