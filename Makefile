@@ -96,7 +96,7 @@ claims: $(VENV)/.installed-dev  ## run the comparisons behind docs/claims.md and
 	$(BIN)/python bench/lab_claims.py
 
 storage-evidence: $(VENV)/.installed-lab  ## train with state in 8 bits, bfloat16 and float32, and write docs/storage.md (hours)
-	for task in digits digits-cnn stdlib-lm; do nice -n 15 $(BIN)/python tools/storage_evidence.py run $$task 10 2 || exit 1; done
+	for task in digits 'digits-cnn[width=32]' stdlib-lm; do nice -n 15 $(BIN)/python tools/storage_evidence.py run "$$task" 10 2 || exit 1; done
 
 suite: $(VENV)/.installed-lab  ## compare over all four tasks; writes out/suite/suite.html
 	$(BIN)/ravine compare --suite --out out/suite

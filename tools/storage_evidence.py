@@ -156,7 +156,7 @@ def run(task: str, seeds: str, trials: str) -> None:
     """Train, one comparison an optimizer; what has been trained before is not trained again."""
     for name, form in CONTENDERS.items():
         listed = ",".join(f"{name}-{state}=ravine.torch:{form.format(f'state={state}')}" for state in STATES)
-        folder = ROOT / "out" / "storage" / f"{task}-{name}"
+        folder = ROOT / "out" / "storage" / f"{_plain(task)}-{name}"
         options = ["--optimizers", listed, "--seeds", seeds, "--trials", trials, "--out", str(folder)]
         subprocess.run([sys.executable, "-m", "ravine", "compare", task, *options], check=True)
         keep(folder / "results.json", task, name)
@@ -172,7 +172,12 @@ def keep(results: Path, task: str, name: str) -> None:
     ]
     KEPT.mkdir(parents=True, exist_ok=True)
     text = json.dumps({**kept, "rows": rows, "pairs": given["summary"]["pairs"]}, indent=1)
-    (KEPT / f"{task}-{name}.json").write_text(text + "\n", encoding="utf-8")
+    (KEPT / f"{_plain(task)}-{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(task: str) -> str:
+    """A task's name for a file, without brackets: digits-cnn[width=32] is digits-cnn-width-32."""
+    return task.rstrip("]").replace("[", "-").replace("=", "-")
 
 
 def training(file: Path) -> str:
