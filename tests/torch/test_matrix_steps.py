@@ -183,6 +183,24 @@ def test_torchs_muon_is_met_in_bfloat16() -> None:
         assert float((a - b).detach().norm() / (b - old).detach().norm()) < 0.02
 
 
+def test_a_step_length_that_no_rule_follows_is_torchs_own_step() -> None:
+    """torch 2.14 brought "spectral_unclamped"; an older one takes it for 1 where it comes after the making."""
+    ours, theirs = (made([(24, 60), (30, 12)], torch.float32, plain) for _ in range(2))
+    optimizers = (ravine.torch.Muon(ours, lr=1.0, products="bfloat16"), torch.optim.Muon(theirs, lr=1.0))
+    for seed, length in enumerate([None, "spectral_unclamped", "spectral_unclamped", None, "match_rms_adamw"]):
+        before = [p.detach().clone() for p in theirs]
+        for params, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.param_groups[0]["adjust_lr_fn"] = length
+            give_gradients(params, seed, plain)
+            optimizer.step()
+        for a, b, old in zip(ours, theirs, before, strict=True):
+            if length == "spectral_unclamped":
+                assert torch.equal(a, b)
+            assert float((a - b).detach().norm() / (b - old).detach().norm()) < 0.02
+            a.data.copy_(b)
+            optimizers[0].state[a]["momentum_buffer"].copy_(optimizers[1].state[b]["momentum_buffer"])
+
+
 def test_a_type_of_products_that_there_is_not_is_named() -> None:
     with pytest.raises(ValueError, match="products"):
         ravine.torch.from_recipe(made([(2, 2)], torch.float32, plain), "muon", products="float16")

@@ -274,6 +274,9 @@ MUON = {
     "eps": "eps",
 }
 
+MUON_LENGTHS = (None, "original", "match_rms_adamw")
+"""What `adjust_lr_fn` may be for a rule to follow it; torch has had "spectral_unclamped" too since 2.14."""
+
 
 def _muon_forms() -> Iterator[Form]:
     """Nesterov's look ahead or not, and the two scalings."""
@@ -297,5 +300,5 @@ def Muon(
 ) -> None:
     """Muon for matrices alone; torch multiplies in bfloat16, so a step is off by a few percent there."""
     _no_groups(params)
-    if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
+    if adjust_lr_fn not in MUON_LENGTHS:
         raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")

@@ -157,9 +157,15 @@ class ASGD(TorchStepper, torch.optim.ASGD):
 
 
 class Muon(TorchStepper, torch.optim.Muon):
-    """`torch.optim.Muon`: for matrices alone. Products are in the parameter's compute type; torch's in bfloat16."""
+    """`torch.optim.Muon`: for matrices alone. Products are in the parameter's compute type; torch's in bfloat16. An
+    `adjust_lr_fn` that no rule follows ("spectral_unclamped") is left to torch's own class.
+    """
 
     table = dialect.Muon
+
+    def _method(self, group: Mapping[str, Any]) -> Method:
+        found = super()._method(group)
+        return found if group["adjust_lr_fn"] in dialect.MUON_LENGTHS else found.left_to_torch
 
     def _plan(self, number: int, method: Method, params: list[torch.Tensor], *args: Any) -> Plan | GpuPlan:
         if any(p.is_complex() for p in params):

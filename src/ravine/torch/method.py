@@ -25,7 +25,8 @@ class Method:
     `start` overrides what slots hold before the first step. Scalar slots are float64, or (`counts_like_torch`) of the
     step count's type, as torch keeps them. `dtype` is that of new array slots, None for the parameter's own; or `state`
     says in how many bits they are ("float32", "bfloat16", "int8"), by `ravine.engines.storage.policy`. `products` says
-    in what matrices are multiplied: "float32", which means the type of all arithmetic, or "bfloat16".
+    in what matrices are multiplied: "float32", which means the type of all arithmetic, or "bfloat16". `is_torchs` says
+    that torch's own class steps it: its options ask for what no rule states, and `rule` is one with the same state.
     """
 
     rule: Rule
@@ -38,6 +39,7 @@ class Method:
     dtype: torch.dtype | None = None
     state: str | None = None
     products: str = "float32"
+    is_torchs: bool = False
 
     def multiplied_in(self, products: str) -> Method:
         """The same with matrices multiplied in a type; the same object for the same choice."""
@@ -60,6 +62,11 @@ class Method:
     @cached_property
     def _stored(self) -> dict[str, Method]:
         return {}
+
+    @cached_property
+    def left_to_torch(self) -> Method:
+        """The same, stepped by torch's own class."""
+        return replace(self, is_torchs=True)
 
     @property
     def is_narrow(self) -> bool:

@@ -134,7 +134,8 @@ class Stepper(torch.optim.Optimizer):
                 self._is_settled = False
                 is_traced = is_seen and delegate.is_traced(self, method)
                 is_plain = how == rounding.NEAREST and method.state is None
-                if delegate.is_needed(group, params) or is_traced or (is_plain and delegate.falls_back(self, params)):
+                is_elsewhere = method.is_torchs or delegate.is_needed(group, params)
+                if is_elsewhere or is_traced or (is_plain and delegate.falls_back(self, params)):
                     self._step_elsewhere(group, is_divided=guards.are_asked_for(self.param_groups))
                     continue
                 plan = self._plan(number, method, params, is_scaled, how, is_seen)
@@ -160,8 +161,8 @@ class Stepper(torch.optim.Optimizer):
         """Step a group that the engines have no part in (`delegate.is_needed`)."""
         if self._stored(group).is_narrow or group.get("rounding") == rounding.REMAINDER:
             raise RuntimeError(
-                "sparse gradients, differentiable=True and captured graphs are stepped by torch, which knows no narrow "
-                "state and no remainder: leave state= and rounding= out"
+                "sparse gradients, differentiable=True, captured graphs and options that no rule follows are stepped "
+                "by torch, which knows no narrow state and no remainder: leave state= and rounding= out"
             )
         delegate.step(self, group, is_divided=is_divided)
 
