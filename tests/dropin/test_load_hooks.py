@@ -69,7 +69,12 @@ def states(optimizer: Any) -> list[Any]:
 @pytest.mark.parametrize("name", [*NAMES, *FACTORED])
 def test_a_hook_that_finds_parameters_by_their_names(name: str, saved: str, names: str, hook: Hook) -> None:
     options = {"momentum": 0.9} if name == "SGD" else {}
-    found = [loaded(kind(name), list(saved), list(names), hook, **options) for kind in (ours, theirs)]
+    found = [loaded(ours(name), list(saved), list(names), hook, **options)]
+    try:
+        found.append(loaded(theirs(name), list(saved), list(names), hook, **options))
+    except KeyError:
+        assert name == "Adagrad"
+        pytest.skip("this torch's own Adagrad makes state at its making alone, and can't step without")
     rounded = name in ("NAdam", "ASGD")  # torch goes on with a product of momenta, and with an eta, that are float32
     # and casts what it loads of them to the parameter's type
     torch.testing.assert_close(*found, rtol=1e-6 if rounded else 1e-10, atol=1e-12, check_dtype=not rounded)
