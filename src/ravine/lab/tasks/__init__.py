@@ -88,11 +88,20 @@ def _built_in(spec: str, name: str, options: dict[str, Any]) -> Task | FunctionT
         if option not in known:
             raise unknown(f"option of task {name}", option, [*known, *COMMON])
     try:
+        for option, value in options.items():
+            _check_kind(option, value, known[option].default)
         found: Task | FunctionTask = make(**options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"task {spec!r}: {error}") from error
     options.clear()
     return found
+
+
+def _check_kind(option: str, value: Any, default: Any) -> None:
+    """Raise ValueError for an option of a built-in task that is not a number of the kind that its default is."""
+    kinds, words = ((int,), "a whole number") if isinstance(default, int) else ((int, float), "a number")
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise ValueError(f"{option} must be {words}, got {value!r}")
 
 
 def _with_arguments(task: FunctionTask, options: dict[str, Any]) -> FunctionTask:
