@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import re
 from collections.abc import Iterable
 from functools import cache, partial
@@ -14,7 +13,7 @@ from ravine import spelling
 from ravine.hyperparameter import Hyperparameter
 from ravine.lab import imported, sets
 from ravine.lab.dialect import from_dialect, is_dialect
-from ravine.lab.method import Method
+from ravine.lab.method import Method, average_state
 from ravine.lab.space import default_span
 from ravine.trace import mathml
 
@@ -80,7 +79,7 @@ def _from_rule(spec: str) -> Method:
 
 def _state_bytes(rule: ravine.Rule, model: nn.Module | None) -> float:
     shapes = [TYPICAL] if model is None else [tuple(p.shape) for p in model.parameters() if p.requires_grad]
-    return sum(map(rule.state_bytes, shapes)) / max(sum(map(math.prod, shapes)), 1)
+    return average_state([(rule, shape) for shape in shapes])
 
 
 def _from_dialect(spec: str) -> Method:

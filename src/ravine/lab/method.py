@@ -3,7 +3,8 @@ of the user's, behind one description. `lookup.find` finds them by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +14,8 @@ from ravine.lab.space import LOG, Span, default_span
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from ravine.rule import Rule
 
 TRAINING = {
     "warmup": Hyperparameter(0.0, NON_NEGATIVE),
@@ -34,6 +37,12 @@ SPANS = {
 
 def _unknown(model: nn.Module | None) -> None:
     """No number of bytes."""
+
+
+def average_state(stepped: Sequence[tuple[Rule, Sequence[int]]]) -> float:
+    """Bytes of state for each float32 parameter of arrays, given by their rules and shapes."""
+    elements = sum(math.prod(shape) for _, shape in stepped)
+    return sum(rule.state_bytes(tuple(shape)) for rule, shape in stepped) / max(elements, 1)
 
 
 @dataclass(frozen=True)

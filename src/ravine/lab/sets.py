@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from ravine import spelling
 from ravine.errors import unknown
 from ravine.hyperparameter import Hyperparameter
 from ravine.lab.dialect import from_dialect, is_dialect
-from ravine.lab.method import TRAINING, Method
+from ravine.lab.method import TRAINING, Method, average_state
 from ravine.lab.space import Span, default_span, given_span
 from ravine.recipe import Recipe, recipe
 from ravine.recipe_set import recipes
@@ -81,9 +80,7 @@ def from_set(spec: str) -> Method:
     def state_bytes(model: nn.Module | None) -> float | None:
         if model is None:
             return None
-        given = [(a.recipe.rule, tuple(a.place.shape)) for a in recipes(**by_part).assign(model).assigned]
-        elements = sum(math.prod(shape) for _, shape in given)
-        return sum(rule.state_bytes(shape) for rule, shape in given) / max(elements, 1)
+        return average_state([(a.recipe.rule, a.place.shape) for a in recipes(**by_part).assign(model).assigned])
 
     name = spec.rpartition(":")[2] if not spec.startswith("[") else "+".join(r.rule.name for r in by_part.values())
     titles = [f"{chosen.rule.title} for {' and '.join(ROLES[part])}" for part, chosen in by_part.items()]

@@ -38,8 +38,8 @@ CLAIM = 1 << 13
 SHORTEST = 1 << 6
 """How many elements' time a chunk takes in any case: what a call costs."""
 
-
-_ZERO = np.zeros(1, np.int64)
+_ONE_PAIR = np.zeros(1, np.int64)
+"""The pairs of count and size where all parameters have the same."""
 
 
 @dataclass
@@ -213,7 +213,7 @@ class StagedTable:
         counts, which = before[:1], np.zeros(len(before), np.int64)
         if (before != before[0]).any():
             counts, which = np.unique(before, axis=0, return_inverse=True)
-        pairs, own = _ZERO, which
+        pairs, own = _ONE_PAIR, which
         if len(counts) > 1 or len(self._sizes) > 1:
             pairs = which.reshape(-1) * len(self._sizes) + self._kinds[self._active]
             pairs, own = np.unique(pairs, return_inverse=True)
