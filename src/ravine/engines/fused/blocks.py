@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ravine.engines.fused.coding import DECLARATIONS, Coding
-from ravine.engines.fused.lower import array_slots, leaf
+from ravine.engines.fused.coding import Coding, declarations
+from ravine.engines.fused.lower import ONE, array_slots, leaf
 from ravine.engines.fused.storage import CODED, MEMORY, SIZES, Storage
-from ravine.engines.storage.codes import BLOCK
+from ravine.engines.storage.codes import BLOCK, NAN, TOP
 from ravine.trace.graph import CONDITIONS, Graph, Node
 
 SLOW = ("div", "sqrt")
 """The operations that take long."""
+
+MEMSET = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
 
 HINT = """\
 !0 = distinct !{!0, !1, !2}
@@ -104,7 +106,7 @@ class Blocks(Coding):
 
     def function(self) -> str:
         passes = [self._pass(now) for now in range(self._last + 1)]
-        return "\n\n".join([DECLARATIONS, *passes, self._elements(), HINT])
+        return "\n\n".join([declarations(ONE), MEMSET, *passes, self._elements(), HINT])
 
     def _pass(self, now: int) -> str:
         """A function that takes n elements of a block through one pass."""
@@ -116,7 +118,8 @@ class Blocks(Coding):
         for k in self._coded:
             self._old_window(k)
         for k in encoded:
-            self._new_window(k)
+            scale = self._emit(f"slot{k}.scale", f"load i32, ptr %slot{k}.scale.at, align 4")
+            self._new_window(k, scale)
         lines += self._taken()
         before, top = self._count_beginnings() if self.storage.is_seeded else ([], [])
         noise_before, noise_top = self._count_noise(encoded)
@@ -127,7 +130,8 @@ class Blocks(Coding):
         lines += ["  %i.next = add nuw nsw i64 %i, 1", "  %again = icmp slt i64 %i.next, %n"]
         lines += ["  br i1 %again, label %loop, label %end, !llvm.loop !0", "end:"]
         for k in new:
-            self._rescale(k)
+            scale = self._scale(k, f"%slot{k}.top.next")
+            self.lines.append(f"  store i32 {scale}, ptr %slot{k}.scale.at, align 4")
         for k in encoded:
             self._finish(k)
         return "\n".join([*lines, *self._taken(), "  ret void", "}"])
@@ -140,13 +144,24 @@ class Blocks(Coding):
         for k in new:
             value = self._convert(f"slot{k}.single", self._value(self._coded[k]), self.storage.compute, "float32")
             self._keep(f"new{k}", value, "float32")
-            self._top(k, value)
+            size = self._size(k, value)
+            self._emit(f"slot{k}.top.next", self._call("umax", size, f"%slot{k}.top"))
         stored = [name for name, when in self._stored.items() if when == now]
         written = {name: self._value(self.graph.slots.get(name, leaf(name))) for name in stored if name != "x"}
         self._store(({"x": self._new_x()} if "x" in stored else {}) | written, "%i")
         for k in encoded:
-            self._encode(k, self._waiting(f"new{k}", "float32"), "%i")
+            self._store_code(k, self._code(k, self._waiting(f"new{k}", "float32")), "%i")
         return self._taken()
+
+    def _finish(self, k: int) -> None:
+        """After the loop: the new scale. A NaN makes its block NaN."""
+        top = TOP[self.storage.slots[k]]
+        byte = top - 256 if top > 127 else top
+        self.lines.append(f"  store i32 %slot{k}.scale, ptr %scale{k}.base, align 4")
+        is_nan = self._emit(f"slot{k}.is.nan", f"icmp eq i32 %slot{k}.scale, {NAN}")
+        self.lines += [f"  br i1 {is_nan}, label %slot{k}.nan, label %slot{k}.end", f"slot{k}.nan:"]
+        self.lines.append(f"  call void @llvm.memset.p0.i64(ptr %slot{k}.base, i8 {byte}, i64 %n, i1 false)")
+        self.lines += [f"  br label %slot{k}.end", f"slot{k}.end:"]
 
     def _keep(self, name: str, value: str, kind: str) -> None:
         at = self._emit(f"{name}.to", f"getelementptr {MEMORY[kind]}, ptr %{name}, i64 %i")
