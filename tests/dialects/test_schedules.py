@@ -30,7 +30,8 @@ def test_the_frameworks_own_values(call: str) -> None:
     schedule = read(call)
     loss = 4e-7 if "DecayRestarts" in call else 2e-8
     np.testing.assert_allclose([schedule(k) for k in range(len(own))], own, rtol=2e-6, atol=loss * max(own))
-    np.testing.assert_array_equal(schedule(np.arange(len(own))), [schedule(k) for k in range(len(own))])
+    # NumPy's powers and cosines of many numbers may be another library's than those of one.
+    np.testing.assert_array_max_ulp(schedule(np.arange(len(own))), np.array([schedule(k) for k in range(len(own))]), 2)
 
 
 def test_every_schedule_is_in_evidence() -> None:

@@ -52,6 +52,7 @@ class Page:
         return int(self.find(".now").text)
 
     def readings(self) -> list[str]:
+        self.settle()
         return [e.text for e in self.all(".reading")]
 
     @property

@@ -240,10 +240,15 @@ class Machine:
     _shr = _shl
 
     def _bfe(self, i: Instruction, who: np.ndarray) -> None:
-        assert i.letter == "u", i.text
+        word = WORDS[i.width]
         value = self._read(i.operands[1], who, i.width)
-        start, length = (self._read(o, who, 32).astype(WORDS[i.width]) for o in i.operands[2:])
-        self._put(i.operands[0], who, (value >> start) & ((WORDS[i.width](1) << length) - WORDS[i.width](1)))
+        start, length = (self._read(o, who, 32).astype(word) for o in i.operands[2:])
+        assert np.all((length > 0) & (length < i.width) & (start + length <= i.width)), i.text
+        field = (value >> start) & ((word(1) << length) - word(1))
+        if i.letter == "s":
+            sign = word(1) << (length - word(1))
+            field = (field ^ sign) - sign
+        self._put(i.operands[0], who, field)
 
     def _prmt(self, i: Instruction, who: np.ndarray) -> None:
         low, high, choice = (self._read(o, who, 32) for o in i.operands[1:])
