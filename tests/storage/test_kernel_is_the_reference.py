@@ -60,7 +60,7 @@ def addresses(slots, *arrays):
     return [a.ctypes.data for a in rows]
 
 
-def compare(rule, kinds, n, *, stochastic, steps=15, threads=1):
+def compare(rule, kinds, n, *, stochastic, steps=15, threads=1, gradient=gradient):
     rng = np.random.default_rng(n)
     hyper = {k: h.default for k, h in rule.hyperparameters.items()}
     x = rng.standard_normal(n).astype(np.float32)
@@ -119,6 +119,38 @@ def test_bfloat16_and_mixtures(name: str, stochastic: bool) -> None:
 def test_any_size_and_any_number_of_threads(n: int, threads: int) -> None:
     rule = ravine.rule("adam")
     compare(rule, eight(rule), n, stochastic=True, steps=6, threads=threads)
+
+
+def one_a_block(g: np.ndarray, small: object) -> np.ndarray:
+    return np.where(np.arange(g.size) % 256 == 7, small, g)
+
+
+ALIKE = {
+    "dense": lambda g, rng: g,
+    "with zeros": lambda g, rng: np.where(np.arange(g.size) % 5 == 3, np.copysign(np.float32(0), g), g),
+    "one number of each block about its smallest code": lambda g, rng: one_a_block(
+        g, 2 ** rng.uniform(-17.5, -14.5, g.size)
+    ),
+    "one number of each block subnormal": lambda g, rng: one_a_block(g, 1e-40),
+    "all subnormal": lambda g, rng: g * np.float32(1e-41),
+    "as large as numbers are": lambda g, rng: np.sign(g) * rng.uniform(3.1e38, 3.4e38, g.size),
+    "squares as large as numbers are": lambda g, rng: rng.uniform(5.6e20, 5.8e20, g.size),
+    "one infinite": lambda g, rng: np.where(np.arange(g.size) == 5, np.float32(np.inf), g),
+}
+"""Gradients whose numbers lie among their block's codes, and with a few that do not."""
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+@pytest.mark.parametrize("stochastic", [True, False])
+@pytest.mark.parametrize("name", ["adam", "momentum_torch"])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid:RuntimeWarning")
+def test_numbers_of_one_magnitude_and_what_lies_beside_them(name: str, stochastic: bool, kind: str) -> None:
+    rule = ravine.rule(name)
+
+    def gradient(rng: np.random.Generator, n: int, t: int) -> np.ndarray:
+        return ALIKE[kind](rng.standard_normal(n).astype(np.float32), rng).astype(np.float32)
+
+    compare(rule, eight(rule), 64 * 256 + 77, stochastic=stochastic, steps=4, gradient=gradient)
 
 
 def test_float24_parameters() -> None:

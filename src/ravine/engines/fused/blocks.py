@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ravine.engines.fused.coding import Coding, declarations
+from ravine.engines.fused.coding import declarations
+from ravine.engines.fused.encoding import BELOW, Encoding
 from ravine.engines.fused.lower import ONE, array_slots, leaf
 from ravine.engines.fused.storage import CODED, MEMORY, SIZES, Storage
-from ravine.engines.storage.codes import BLOCK, NAN, TOP
+from ravine.engines.storage.codes import BLOCK
 from ravine.trace.graph import CONDITIONS, Graph, Node
 
 SLOW = ("div", "sqrt")
 """The operations that take long."""
-
-MEMSET = "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)"
 
 HINT = """\
 !0 = distinct !{!0, !1, !2}
@@ -29,7 +28,7 @@ HINT = """\
 """Sixteen elements at a time: two vectors of most processors, which share the packing of codes."""
 
 
-class Blocks(Coding):
+class Blocks(Encoding):
     """The function that updates a run of elements of one tensor, from the first of a block on."""
 
     def __init__(self, graph: Graph, storage: Storage) -> None:
@@ -106,7 +105,8 @@ class Blocks(Coding):
 
     def function(self) -> str:
         passes = [self._pass(now) for now in range(self._last + 1)]
-        return "\n\n".join([declarations(ONE), MEMSET, *passes, self._elements(), HINT])
+        again = [self._encode_again(k) for k in self._coded]
+        return "\n\n".join([declarations(ONE), BELOW, *again, *passes, self._elements(), HINT])
 
     def _pass(self, now: int) -> str:
         """A function that takes n elements of a block through one pass."""
@@ -118,14 +118,14 @@ class Blocks(Coding):
         for k in self._coded:
             self._old_window(k)
         for k in encoded:
-            scale = self._emit(f"slot{k}.scale", f"load i32, ptr %slot{k}.scale.at, align 4")
-            self._new_window(k, scale)
+            self._low(k)
         lines += self._taken()
         before, top = self._count_beginnings() if self.storage.is_seeded else ([], [])
         noise_before, noise_top = self._count_noise(encoded)
         lines += [*before, *noise_before, "  br label %loop", "loop:"]
         lines += ["  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
         lines += [f"  %slot{k}.top = phi i32 [ 0, %entry ], [ %slot{k}.top.next, %loop ]" for k in new]
+        lines += [f"  %slot{k}.least = phi i16 [ -1, %entry ], [ %slot{k}.least.next, %loop ]" for k in encoded]
         lines += [*top[:1], *noise_top, *top[1:], *self._work(now, new, encoded)]
         lines += ["  %i.next = add nuw nsw i64 %i, 1", "  %again = icmp slt i64 %i.next, %n"]
         lines += ["  br i1 %again, label %loop, label %end, !llvm.loop !0", "end:"]
@@ -150,26 +150,12 @@ class Blocks(Coding):
         written = {name: self._value(self.graph.slots.get(name, leaf(name))) for name in stored if name != "x"}
         self._store(({"x": self._new_x()} if "x" in stored else {}) | written, "%i")
         for k in encoded:
-            self._store_code(k, self._code(k, self._waiting(f"new{k}", "float32")), "%i")
+            self._encode(k, self._waiting(f"new{k}", "float32"), "%i")
         return self._taken()
-
-    def _finish(self, k: int) -> None:
-        """After the loop: the new scale. A NaN makes its block NaN."""
-        top = TOP[self.storage.slots[k]]
-        byte = top - 256 if top > 127 else top
-        self.lines.append(f"  store i32 %slot{k}.scale, ptr %scale{k}.base, align 4")
-        is_nan = self._emit(f"slot{k}.is.nan", f"icmp eq i32 %slot{k}.scale, {NAN}")
-        self.lines += [f"  br i1 {is_nan}, label %slot{k}.nan, label %slot{k}.end", f"slot{k}.nan:"]
-        self.lines.append(f"  call void @llvm.memset.p0.i64(ptr %slot{k}.base, i8 {byte}, i64 %n, i1 false)")
-        self.lines += [f"  br label %slot{k}.end", f"slot{k}.end:"]
 
     def _keep(self, name: str, value: str, kind: str) -> None:
         at = self._emit(f"{name}.to", f"getelementptr {MEMORY[kind]}, ptr %{name}, i64 %i")
         self.lines.append(f"  store {MEMORY[kind]} {value}, ptr {at}, align {SIZES[kind]}")
-
-    def _waiting(self, name: str, kind: str) -> str:
-        at = self._emit(f"{name}.from", f"getelementptr {MEMORY[kind]}, ptr %{name}, i64 %i")
-        return self._emit(f"{name}.value", f"load {MEMORY[kind]}, ptr {at}, align {SIZES[kind]}")
 
     def _value(self, n: Node) -> str:
         """A node's value in the pass that is being written, found when it is first asked for."""

@@ -160,16 +160,12 @@ class Coding(Elements):
         bits = emit("bits", f"bitcast {single_kind} {value} to {i32}")
         size = emit("size", f"and {i32} {bits}, {same('i32', MAGNITUDE)}")
         magnitude = emit("magnitude", f"bitcast {i32} {size} to {single_kind}")
+        add = self._added(k, size)
         if self.storage.is_state_stochastic:
-            number = self.narrow.index(k)
-            add = self._cut(f"slot{k}.code", f"%noise{number // 2}", is_lower=number % 2 == 1, bits=SHIFT)
             drawn = emit("number", f"sitofp {i32} {add} to {single_kind}")
             chance = emit("chance", f"fmul {single_kind} {drawn}, {window.share}")
             is_up = f"fcmp ogt {single_kind} {magnitude}, {chance}"
         else:
-            last = emit("last", f"lshr {i32} {size}, {same('i32', SHIFT)}")
-            odd = emit("odd", f"and {i32} {last}, {same('i32', 1)}")
-            add = emit("half", f"add {i32} {odd}, {same('i32', (1 << SHIFT - 1) - 1)}")
             twice = emit("twice", f"fmul {single_kind} {magnitude}, {same('float', single(2.0))}")
             is_up = f"fcmp oge {single_kind} {twice}, {window.smallest}"
         moved = emit("moved", f"add {i32} {size}, {add}")
@@ -187,6 +183,16 @@ class Coding(Elements):
         code = emit("any", f"sub nuw nsw {i32} {above}, {window.first}")
         code = emit("or.zero", self._call("umin", code, size))
         return emit("legal", self._call("umin", code, same("i32", TOP[kind])))
+
+    def _added(self, k: int, bits: str) -> str:
+        """In the loop: what rounding adds to a number's bits before the lower ones are cut off."""
+        i32, same = self.shape.many("i32"), self._same
+        if self.storage.is_state_stochastic:
+            number = self.narrow.index(k)
+            return self._cut(f"slot{k}.code", f"%noise{number // 2}", is_lower=number % 2 == 1, bits=SHIFT)
+        last = self._emit(f"slot{k}.code.last", f"lshr {i32} {bits}, {same('i32', SHIFT)}")
+        odd = self._emit(f"slot{k}.code.odd", f"and {i32} {last}, {same('i32', 1)}")
+        return self._emit(f"slot{k}.code.half", f"add {i32} {odd}, {same('i32', (1 << SHIFT - 1) - 1)}")
 
     def _store_code(self, k: int, code: str, index: str) -> None:
         """In the loop: store it."""
