@@ -89,12 +89,18 @@ $chosen
 $taken
   %first = mul i64 %thread, $lanes
   %some = icmp slt i64 %first, %whole
+  %k.first = trunc i64 %first to i32
+  %k.end = trunc i64 %whole to i32
   br i1 %some, label %loop, label %rest
 loop:
-  %i = phi i64 [ %first, %known ], [ %i.next, %loop ]
+  %k = phi i32 [ %k.first, %known ], [ %k.next, %loop ]
+  ; If LLVM saw that k advances evenly, it would keep and move a pointer for each array, which takes several instructions
+  ; each; from a number that it knows nothing about, every address is one instruction.
+  %k.hidden = call i32 asm "mov.b32 $$0, $$1;", "=r,r"(i32 %k)
+  %i = zext i32 %k.hidden to i64
 $wide
-  %i.next = add nuw nsw i64 %i, $stride
-  %more = icmp slt i64 %i.next, %whole
+  %k.next = add nuw nsw i32 %k, $stride
+  %more = icmp slt i32 %k.next, %k.end
   br i1 %more, label %loop, label %rest, !llvm.loop !1
 rest:
   %from = add i64 %whole, %thread
