@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import math
+import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
@@ -29,10 +30,22 @@ def plain_power(base: Value, exponent: Value) -> Value:
     return result
 
 
+INVERSE_CBRT = {4: 0x54A21D2A, 8: 0x553EF0FF}
+"""What `rough_inverse_cbrt` takes a third of a number's bits from, by the number's bytes; of 8 the upper four count.
+
+4/3 of the bits of 1, less what makes the largest error least."""
+
+
+def inverse_cbrt_bits(bits: Value, size: int) -> Value:
+    """The bits of about the inverse cube root, from those of a number of so many bytes; both are signed integers."""
+    return INVERSE_CBRT[4] - bits // 3 if size == 4 else (INVERSE_CBRT[8] - (bits >> 32) // 3) << 32
+
+
 class Library(Protocol):
     """What an array library (or the tracer) supplies to the functions above."""
 
     def sqrt(self, a: Value) -> Value: ...
+    def rough_inverse_cbrt(self, a: Value) -> Value: ...
     def abs(self, a: Value) -> Value: ...
     def sign(self, a: Value) -> Value: ...
     def maximum(self, a: Value, b: Value) -> Value: ...
@@ -84,6 +97,11 @@ class _Numbers:
     def sqrt(self, a: float) -> float:
         return math.sqrt(a) if a >= 0 else math.nan
 
+    def rough_inverse_cbrt(self, a: float) -> float:
+        (bits,) = struct.unpack("<q", struct.pack("<d", a))
+        (found,) = struct.unpack("<d", struct.pack("<q", inverse_cbrt_bits(bits, 8)))
+        return float(found)
+
     def sign(self, a: float) -> float:
         return 1.0 if a > 0 else -1.0 if a < 0 else 0.0 if a == 0 else a
 
@@ -118,6 +136,10 @@ class _NumpyLike(_Arrays):
         self.sqrt, self.abs = module.sqrt, module.abs
         self.maximum, self.minimum = module.maximum, module.minimum
         self._where, self._sign = module.where, module.sign
+
+    def rough_inverse_cbrt(self, a: Value) -> Value:
+        size = a.dtype.itemsize
+        return inverse_cbrt_bits(a.view(f"int{8 * size}"), size).view(a.dtype)
 
     def sign(self, a: Value) -> Value:
         return self._sign(a) + 0.0  # JAX keeps the sign of −0
@@ -179,6 +201,11 @@ class _Torch(_Arrays):
             and not self.torch._C._functorch.is_functorch_wrapped_tensor(a)
             and not self.is_watched()
         )
+
+    def rough_inverse_cbrt(self, a: Value) -> Value:
+        size = a.dtype.itemsize
+        bits = a.detach().view(self.torch.int32 if size == 4 else self.torch.int64)
+        return inverse_cbrt_bits(bits, size).view(a.dtype)
 
     def reduce(self, kind: str, a: Value, axis: int | None) -> Value:
         if self._is_plain(a):

@@ -54,23 +54,33 @@ def cbrt(a: Value) -> Value:
 
 
 def cbrt_steps(a: Value) -> Value:
-    """What `cbrt` computes: from + − × ÷ √ alone, so that every engine gets the same bits.
+    """What `cbrt` computes: from + − × ÷ and `rough_inverse_cbrt`, so that every engine gets the same bits.
 
-    Of a cube root y² is √(r·√(r·y²)), so y = √(√r·√y) takes three quarters of the error's logarithm away, from any
-    start, and is within 3 % of the root after five times for whatever a double can be. Two of Halley's steps and
-    one of Newton's do the rest.
+    With h = 1 − r·y³ the inverse cube root is y·(1 − h)^(−⅓), of whose series the terms up to h² are taken, twice: the
+    first time leaves 2e-4 of an error, the second 4e-11. One of Newton's steps for the root itself does the rest.
     """
-    r = abs(a)
-    root = sqrt(r)
-    y = sqrt(root)
-    for _ in range(5):
-        y = sqrt(root * sqrt(y))
-    f = where(y > 0, y, 1)
+    size = abs(a)
+    is_usual = size * 0.5 < size  # 0, infinity and NaN are their own cube roots
+    r = where(is_usual, size, 1)
+    is_small = r < 2.0**-100
+    r = where(is_small, where(is_small, r, 1) * 2.0**60, r)  # the bits of a denormal are no logarithm
+    y = rough_inverse_cbrt(r)
     for _ in range(2):
-        q = r / (f * f) / f
-        f = f * ((1 + 2 * q) / (2 + q))
-    f = f + (r / (f * f) - f) / 3
-    return sign(a) * where(y + y > y, f, y)  # 0, infinity and NaN are their own
+        h = 1 - r * y * y * y
+        y = y + y * h * (1 / 3 + 2 / 9 * h)
+    f = r * y * y
+    f = f + (r / (f * f) - f) * (1 / 3)
+    f = where(is_usual, where(is_small, f * 2.0**-20, f), size)
+    return where(a < 0, -f, f)
+
+
+def rough_inverse_cbrt(a: Value) -> Value:
+    """1/∛a to within 4 %, the same bits everywhere, of a normal number above zero.
+
+    A number's bits, read as a whole number, are about its logarithm: the exponent stands above the fraction. So a third
+    of them is taken from a constant.
+    """
+    return library(a).rough_inverse_cbrt(a)
 
 
 def abs(a: Value) -> Value:

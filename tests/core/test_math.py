@@ -96,6 +96,23 @@ def test_cube_roots_are_within_three_quarters_of_an_ulp(dtype: str, low: int, hi
     assert np.max(np.abs(found - exact) / np.spacing(np.abs(found))) < 0.75
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_rough_inverse_cube_root_is_within_four_percent(dtype: str) -> None:
+    kind = np.finfo(dtype)
+    x = np.exp2(np.linspace(np.log2(float(kind.tiny)), np.log2(float(kind.max)) - 1e-3, 100_000)).astype(dtype)
+    assert np.max(np.abs(rmath.rough_inverse_cbrt(x) * np.cbrt(x.astype(np.float64)) - 1)) < 0.04
+
+
+def test_the_rough_inverse_cube_root_is_the_same_bits_everywhere() -> None:
+    torch, numpy = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    x = np.float32([1.2e-38, 1e-20, 0.7, 1, 27, 3e38])
+    wanted = rmath.rough_inverse_cbrt(x)
+    assert bits(rmath.rough_inverse_cbrt(torch.from_numpy(x))) == bits(wanted)
+    assert bits(rmath.rough_inverse_cbrt(numpy.asarray(x))) == bits(wanted)
+    wide = [2.3e-308, 0.7, 1e300]
+    assert rmath.rough_inverse_cbrt(np.array(wide)).tolist() == [rmath.rough_inverse_cbrt(v) for v in wide]
+
+
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_cube_roots_are_the_same_bits_everywhere(library: str) -> None:
     pytest.importorskip("torch")

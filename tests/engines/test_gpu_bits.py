@@ -20,6 +20,8 @@ SAMPLE = [
     ("rmsprop_momentum_centered", ("float32", "float32", "bfloat16"), False),
     ("nadam", ("float32",), True),
     ("radam", ("float64",), True),
+    ("madgrad", ("float32",), False),
+    ("madgrad", ("float64",), False),
     ("lion", ("bfloat16",), False),
     ("momentum_torch", ("float16",), True),
     ("clip_value(maximize(weight_decay(adadelta)))", ("float32",), False),
@@ -67,7 +69,8 @@ FAULTS = [
     ("alignment taken for granted", r"selp\.b64\s+(%rd\d+), (%rd\d+), 0, %p\d+;", r"mov.b64 \1, \2;", "misaligned"),
     ("a store further on", r"st\.global\.v4\.([bf]32) \t?\[(%rd\d+)\]", r"st.global.v4.\1 \t[\2+16]", "wanted|nobody"),
     ("the first gradient for all", r"sub\.s64 \t(%rd\d+), (%rd\d+), (%rd\d+);", r"mov.b64 \1, 0;", "wanted|nobody"),
-    ("a loop one round too long", r"setp\.lt\.s64", "setp.le.s64", "nobody|wanted|two threads"),
+    ("a loop one round too long", r"setp\.lt\.s32", "setp.le.s32", "nobody|wanted|two threads"),
+    ("the rest one round too long", r"setp\.lt\.s64", "setp.le.s64", "nobody|wanted|two threads"),
     ("a slot's neighbour", r"\+32\]", "+40]", "wanted|nobody|two threads"),
 ]
 

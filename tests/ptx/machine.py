@@ -172,12 +172,13 @@ class Machine:
         assert i.letter != "f" or "rn" in i.words, i.text
         assert i.letter == "f" or i.name != "div", i.text
         a, b = (self._number(o, who, i.letter, i.width) for o in i.operands[1:3])
-        if "wide" in i.words:
+        if "wide" in i.words or "hi" in i.words:
             wide = (SIGNED if i.letter == "s" else WORDS)[2 * i.width]
             a, b = a.astype(wide), b.astype(wide)
         else:
             assert i.letter == "f" or i.name != "mul" or "lo" in i.words, i.text
-        self._put(i.operands[0], who, ARITHMETIC[i.name](a, b))
+        found = ARITHMETIC[i.name](a, b)
+        self._put(i.operands[0], who, (found >> i.width).astype(WORDS[i.width]) if "hi" in i.words else found)
 
     def _rcp(self, i: Instruction, who: np.ndarray) -> None:
         assert (i.letter, i.words[0]) == ("f", "rn"), i.text  # rounded once, as a division of one is

@@ -12,6 +12,7 @@ from typing import Any
 from ravine.engines.fused.kernel import coefficients as scalar_part
 from ravine.engines.fused.kernel import hyper_values
 from ravine.engines.fused.lower import array_slots, coefficients, scalar_slots
+from ravine.math import rough_inverse_cbrt
 from ravine.rule import Rule
 from ravine.trace.graph import CONDITIONS, Node, node
 
@@ -102,6 +103,8 @@ def _operation(n: Node, args: list[Value]) -> Value:
             return torch._foreach_abs(args[0])
         case "sqrt":
             return torch._foreach_sqrt(args[0])
+        case "rough_inverse_cbrt":
+            return _each(rough_inverse_cbrt, *args)
         case "sign":  # torch's is 0 for NaN; 0 · clamp is 0 for all else
             nothing = torch._foreach_mul(torch._foreach_clamp_max(torch._foreach_clamp_min(args[0], -1.0), 1.0), 0.0)
             return torch._foreach_add(torch._foreach_sign(args[0]), nothing)

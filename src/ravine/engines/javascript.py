@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from ravine import powers
+from ravine.libraries import INVERSE_CBRT
 from ravine.rule import Rule
 from ravine.trace.graph import Node, node, topological
 
@@ -54,6 +55,13 @@ const op = {{
   sign: (a) => (a > 0 ? 1 : a < 0 ? -1 : a === a ? 0 : a),
   maximum: (a, b) => (a > b || a !== a ? a : b),
   minimum: (a, b) => (a < b || a !== a ? a : b),
+  roughInverseCbrt(a) {{
+    const view = new DataView(new ArrayBuffer(8));
+    view.setFloat64(0, a);
+    view.setInt32(0, {INVERSE_CBRT[8]} - Math.floor(view.getInt32(0) / 3));
+    view.setInt32(4, 0);
+    return view.getFloat64(0);
+  }},
   power(base, exponent) {{
     if (!(exponent >= 0 && Number.isInteger(exponent))) return anyPower(base, exponent);
     let result = 1;
@@ -78,6 +86,7 @@ _TEMPLATES = {
     "lt": "{} < {}",
     "le": "{} <= {}",
     "sqrt": "Math.sqrt({})",
+    "rough_inverse_cbrt": "op.roughInverseCbrt({})",
     "abs": "Math.abs({})",
     "sign": "op.sign({})",
     "maximum": "op.maximum({}, {})",

@@ -26,7 +26,7 @@ TRANSCENDENTAL: dict[str, Callable[..., Any]] = {
 """The functions whose last bit differs between languages."""
 
 OPERATIONS: dict[str, Callable[..., Any]] = {
-    **{name: function for name, function in RULE_OPERATIONS.items() if name != "power"},
+    **{name: function for name, function in RULE_OPERATIONS.items() if name not in ("power", "rough_inverse_cbrt")},
     **TRANSCENDENTAL,
     "exponential": exponential,
 }

@@ -57,7 +57,7 @@ class _Finder:
                 return Bounds(-a[0].high, -a[0].low)
             case "mul" | "div":
                 return self._product(n)
-            case "sqrt":
+            case "sqrt" | "rough_inverse_cbrt":
                 return POSITIVE
             case "abs":
                 return Bounds(max(0.0, a[0].low, -a[0].high), max(-a[0].low, a[0].high))

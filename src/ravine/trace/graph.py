@@ -24,6 +24,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "lt": operator.lt,
     "le": operator.le,
     "sqrt": rmath.sqrt,
+    "rough_inverse_cbrt": rmath.rough_inverse_cbrt,
     "abs": rmath.abs,
     "sign": rmath.sign,
     "maximum": rmath.maximum,

@@ -15,6 +15,9 @@ class _TracingLibrary:
     def sqrt(self, a: Any) -> Tracer:
         return _record("sqrt", a)
 
+    def rough_inverse_cbrt(self, a: Any) -> Tracer:
+        return _record("rough_inverse_cbrt", a)
+
     def abs(self, a: Any) -> Tracer:
         return _record("abs", a)
 

@@ -10,7 +10,8 @@ import struct
 from functools import cached_property
 
 from ravine.engines.fused.rounding import Rounding, Shape
-from ravine.engines.fused.storage import MEMORY, Storage
+from ravine.engines.fused.storage import MEMORY, SIZES, Storage
+from ravine.libraries import INVERSE_CBRT
 from ravine.trace.graph import CONDITIONS, Graph, Node, node
 
 BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
@@ -173,6 +174,8 @@ class Elements(Rounding):
             case "sqrt" | "abs":
                 function = {"sqrt": "sqrt", "abs": "fabs"}[n.op]
                 return self._emit(out, f"call {t} @llvm.{function}.{self.suffix}({t} {a[0]})")
+            case "rough_inverse_cbrt":
+                return self._rough_inverse_cbrt(out, a[0])
             case "where":
                 return self._emit(out, f"select {truth} {a[0]}, {t} {a[1]}, {t} {a[2]}")
             case "maximum" | "minimum":  # the first where it wins or is NaN; the second also where it is NaN
@@ -189,6 +192,21 @@ class Elements(Rounding):
                 number = self._emit(f"{out}.number", f"select {truth} {above}, {t} {one}, {t} {low}")
                 return self._emit(out, f"select {truth} {nan}, {t} {a[0]}, {t} {number}")
         raise NotImplementedError(f"the fused engine has no code for the operation {n.op!r}")
+
+    def _rough_inverse_cbrt(self, out: str, a: str) -> str:
+        """By its bits, as `libraries.inverse_cbrt_bits` has it."""
+        size = SIZES[self.storage.compute]
+        i32, whole, same = self.shape.many("i32"), self.shape.many(f"i{8 * size}"), self._same
+        bits = self._emit(f"{out}.bits", f"bitcast {self.type} {a} to {whole}")
+        if size == 8:
+            upper = self._emit(f"{out}.upper", f"lshr {whole} {bits}, {same('i64', 32)}")
+            bits = self._emit(f"{out}.word", f"trunc {whole} {upper} to {i32}")
+        third = self._emit(f"{out}.third", f"udiv {i32} {bits}, {same('i32', 3)}")
+        left = self._emit(f"{out}.left", f"sub {i32} {same('i32', INVERSE_CBRT[size])}, {third}")
+        if size == 8:
+            wide = self._emit(f"{out}.wide", f"zext {i32} {left} to {whole}")
+            left = self._emit(f"{out}.high", f"shl {whole} {wide}, {same('i64', 32)}")
+        return self._emit(out, f"bitcast {whole} {left} to {self.type}")
 
 
 def leaf(name: str) -> Node:

@@ -94,8 +94,8 @@ $taken
   br i1 %some, label %loop, label %rest
 loop:
   %k = phi i32 [ %k.first, %known ], [ %k.next, %loop ]
-  ; If LLVM saw that k advances evenly, it would keep and move a pointer for each array, which takes several instructions
-  ; each; from a number that it knows nothing about, every address is one instruction.
+  ; If LLVM saw that k advances evenly, it would keep and move a pointer for each array, by several instructions each;
+  ; from a number that it knows nothing about, every address is one instruction.
   %k.hidden = call i32 asm "mov.b32 $$0, $$1;", "=r,r"(i32 %k)
   %i = zext i32 %k.hidden to i64
 $wide
