@@ -13,6 +13,7 @@ import pytest
 
 import ravine
 from ptx.hold import storage_of
+from ptx.narrow import coded
 from ravine.engines.gpu import frame, prepare, ptx
 from ravine.engines.gpu.target import LARGE, SMALL, TARGETS, target
 
@@ -24,6 +25,9 @@ CASES = [
     ("adam", ("bfloat16", "bfloat16", "float32"), {"is_scaled": True}),
     ("adamw", ("bfloat16", "bfloat16", "float32"), {"has_remainder": True}),
     ("rmsprop_momentum_centered", ("float64",), {}),
+    ("adamw", ("bfloat16", "float32"), {"slots": coded, "has_remainder": True, "is_state_stochastic": True}),
+    ("adan", ("float32",), {"slots": coded, "is_scaled": True}),
+    ("adam", ("float64",), {"slots": coded, "is_state_stochastic": True}),
 ]
 
 
@@ -51,7 +55,7 @@ def test_every_card_takes_the_text_and_spills_nothing(card: str, tmp_path: Path)
     goal = target((7, 5) if card == "sm_75" else (9, 0), (12, 4))
     for name, types, more in CASES:
         rule = ravine.rule(name)
-        storage = storage_of(rule, *types, **more)
+        storage = storage_of(rule, *types, **{key: of(rule) if callable(of) else of for key, of in more.items()})
         for room in (SMALL, LARGE):
             tensors = frame.capacity(rule.graph, storage, room)
             said = assembled(ptx.compile_source(frame.source(rule.graph, storage, goal, tensors), goal), card, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +26,12 @@ SIZES = ((1, 0), (37, 0), (0, 0), (131, 1), (1030, 0), (260, 0), (515, 3))
 """Lengths of tensors, and by how many elements they miss an address that is a multiple of 64."""
 
 
-def storage_of(rule: Rule, x: str, g: str = "", slots: str = "", **more: Any) -> Storage:
-    """A storage for a rule; what is not given is as x. Counts as torch keeps them."""
-    count, scalars = len(array_slots(rule.graph)), len(scalar_slots(rule.graph))
+def storage_of(rule: Rule, x: str, g: str = "", slots: str | Mapping[str, str] = "", **more: Any) -> Storage:
+    """A storage for a rule; what is not given is as x. Slots are of one type, or each of its own. Counts as torch keeps
+    them."""
+    names, scalars = array_slots(rule.graph), len(scalar_slots(rule.graph))
     given = {"scalars": ("float32",) + ("float64",) * scalars, **more}
-    return Storage(x, g or x, (slots or x,) * count, **given)
+    return Storage(x, g or x, tuple((slots or x) if isinstance(slots, str) else slots[n] for n in names), **given)
 
 
 def hyper_of(rule: Rule) -> dict[str, float]:

@@ -21,6 +21,9 @@ BITS = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 COMPARE = {"eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal}
 COMPARE |= {"gt": np.greater, "ge": np.greater_equal}
 ROUND = {"rmi": np.floor, "rni": np.rint, "rzi": np.trunc, "rpi": np.ceil}
+WARP = 32
+TOGETHER = ("shfl", "bar")
+"""What all threads of a warp do at once."""
 PARAMETER = 48
 """The address of parameter k is (k + 1) << PARAMETER: no memory lies there."""
 
@@ -42,6 +45,7 @@ class Machine:
     def run(self, grid: int, block: int, parameters: list[bytes]) -> None:
         """One launch; `parameters` has the bytes of each of the program's parameters."""
         assert [len(p) for p in parameters] == [size for _, size in self.program.parameters], "sizes of parameters"
+        assert block % WARP == 0, "the threads of a warp are counted through"
         self.size = grid * block
         zeros = np.zeros(self.size, np.uint32)
         self.registers: dict[str, np.ndarray] = {
@@ -53,11 +57,14 @@ class Machine:
         self.places = {name: (k + 1) << PARAMETER for k, (name, _) in enumerate(self.program.parameters)}
         at = np.zeros(self.size, np.int64)
         end = len(self.program.code)
+        waiting = np.zeros(self.size, bool)  # for the other threads of their warp
         with np.errstate(all="ignore"):
-            while (first := at.min(initial=end)) < end:
+            while (first := at[~waiting].min(initial=end)) < end:
                 who = np.flatnonzero(at == first)
                 instruction = self.program.code[first]
-                self.executed[".".join((instruction.name, *instruction.words))] += 1
+                if instruction.name in TOGETHER:
+                    who = self._all_there(instruction, who, waiting)
+                self.executed[".".join((instruction.name, *instruction.words))] += bool(len(who))
                 at[who] = first + 1
                 if instruction.guard:
                     holds = self.registers[instruction.guard][who]
@@ -68,6 +75,16 @@ class Machine:
                     at[who] = end
                 elif len(who):
                     self._do(instruction, who)
+        assert not waiting.any(), "threads wait for ever for others of their warp"
+
+    def _all_there(self, i: Instruction, who: np.ndarray, waiting: np.ndarray) -> np.ndarray:
+        """Of the threads that are at an instruction which a warp does together those whose warp is whole; the others
+        wait."""
+        assert not i.guard, i.text
+        assert int(i.operands[-1], 0) & 0xFFFFFFFF == 0xFFFFFFFF, f"a mask of some threads: {i.text}"
+        is_whole = np.bincount(who // WARP, minlength=self.size // WARP)[who // WARP] == WARP
+        waiting[who] = ~is_whole
+        return who[is_whole]
 
     def _do(self, i: Instruction, who: np.ndarray) -> None:
         method: Callable[[Instruction, np.ndarray], None] | None = getattr(self, f"_{i.name}", None)
@@ -261,6 +278,17 @@ class Machine:
             byte = np.where(pick > 7, (byte >> np.uint64(7)) * np.uint64(255), byte)  # the byte's sign in all its bits
             result |= byte.astype(np.uint32) << np.uint32(8 * k)
         self._put(i.operands[0], who, result)
+
+    def _shfl(self, i: Instruction, who: np.ndarray) -> None:
+        assert i.words == ("sync", "bfly", "b32"), i.text
+        to, source, bits, clamp, _ = i.operands
+        other = np.arange(WARP) ^ int(bits, 0)
+        assert int(clamp, 0) == WARP - 1, i.text
+        assert np.all(other < WARP), i.text
+        self._put(to, who, self._read(source, who, 32).reshape(-1, WARP)[:, other].reshape(-1))
+
+    def _bar(self, i: Instruction, who: np.ndarray) -> None:
+        assert i.words == ("warp", "sync"), i.text
 
     def _cvt(self, i: Instruction, who: np.ndarray) -> None:
         to, source = i.words[-2:]

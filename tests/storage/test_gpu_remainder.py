@@ -7,17 +7,22 @@ import re
 import pytest
 
 import ravine
-from ptx.remainder import HeldRemainder
+from ptx.narrow import HeldNarrow
 from ravine.engines.gpu import ptx
 from ravine.engines.gpu.driver import DriverError
 from ravine.engines.gpu.target import Target
+
+
+def held(name: str, **card: tuple[int, int]) -> HeldNarrow:
+    rule = ravine.rule(name)
+    return HeldNarrow(rule, dict.fromkeys(rule.slots, "float32"), "bfloat16", "float32", rounding="remainder", **card)
 
 
 @pytest.mark.parametrize(
     ("name", "card"), [("adam", {}), ("lion", {}), ("adamw", {"capability": (7, 5), "version": (11, 0)})]
 )
 def test_bits_of_the_reference(name: str, card: dict[str, tuple[int, int]]) -> None:
-    HeldRemainder(ravine.rule(name), **card).steps(8)
+    held(name, **card).steps(8)
 
 
 FAULTS = [
@@ -38,5 +43,5 @@ def test_faults_are_caught(monkeypatch: pytest.MonkeyPatch, fault: str, old: str
 
     monkeypatch.setattr(ptx, "compile_source", tampered)
     with pytest.raises((DriverError, AssertionError), match="of adam, step"):
-        HeldRemainder(ravine.rule("adam")).steps(2)
+        held("adam").steps(2)
     assert sum(changed)

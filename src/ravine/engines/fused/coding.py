@@ -60,7 +60,7 @@ class Coding(Elements):
     def _new_window(self, k: int, scale: str) -> None:
         """Before the loop: where it begins for new ones."""
         slot = f"slot{k}"
-        first = self._first(f"{slot}.new", scale, self.storage.slots[k])
+        first = self._first(f"{slot}.window", scale, self.storage.slots[k])
         second = self._emit(f"{slot}.second", f"add i32 {first}, 1")
         bits = self._emit(f"{slot}.second.bits", f"shl i32 {second}, {SHIFT}")
         smallest = self._emit(f"{slot}.smallest", f"bitcast i32 {bits} to float")

@@ -38,6 +38,11 @@ def coefficients(graph: Graph) -> list[Node]:
     return list(dict.fromkeys(read))
 
 
+def functions(body: Elements) -> str:
+    """Of the functions that a body calls."""
+    return "\n".join(f"declare {body.type} @llvm.{name}.{body.suffix}({body.type})" for name in ("sqrt", "fabs"))
+
+
 class Elements(Rounding):
     """The body of the loop over one tensor's elements, and the function around it that processors run.
 

@@ -166,11 +166,16 @@ class Rounding:
         if self.begun:
             return self._emit(f"h{k}.start", f"add i32 {self.begun}, {signed(k * SLOT & WORD)}")
         place = self._emit(f"h{k}.at", f"add i64 %start, {index}")
-        low = self._spread(f"h{k}.low", self._emit(f"h{k}.low", f"trunc i64 {place} to i32"), "i32")
-        if self.shape.lanes > 1:
-            numbers = ", ".join(f"i32 {lane}" for lane in range(self.shape.lanes))
-            low = self._emit(f"h{k}.places", f"add {self.shape.many('i32')} {low}, <{numbers}>")
+        low = self._numbered(f"h{k}", self._emit(f"h{k}.low", f"trunc i64 {place} to i32"))
         return self._start(f"h{k}", low, k * SLOT)
+
+    def _numbered(self, name: str, first: str) -> str:
+        """A number for each lane, in steps of one."""
+        numbers = self._spread(f"{name}.low", first, "i32")
+        if self.shape.lanes == 1:
+            return numbers
+        lanes = ", ".join(f"i32 {lane}" for lane in range(self.shape.lanes))
+        return self._emit(f"{name}.places", f"add {self.shape.many('i32')} {numbers}, <{lanes}>")
 
     def _count_beginnings(self) -> tuple[list[str], list[str]]:
         """Lines before a loop over %i and at its top, by which a hash's beginning is counted along: what comes to it

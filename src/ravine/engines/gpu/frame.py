@@ -9,23 +9,19 @@ from __future__ import annotations
 
 from string import Template
 
-from ravine.engines.fused.lower import Elements, coefficients
+from ravine.engines.fused.lower import Elements, coefficients, functions
 from ravine.engines.fused.rounding import Shape
 from ravine.engines.fused.storage import ADDRESSES, LENGTH, MEMORY, SIZES, Storage
-from ravine.engines.gpu.target import Target
+from ravine.engines.gpu import warps
+from ravine.engines.gpu.target import SPACE, THREADS, Target
+from ravine.engines.storage.codes import BLOCK
 from ravine.trace.graph import Graph
-
-BLOCK = 128
-"""Threads of a block."""
 
 CHUNK = 1 << 14
 """Elements that a block updates."""
 
 CHUNK_COLUMNS = 2
 """A row of the chunks: which tensor, and its first element."""
-
-SPACE = 1
-"""LLVM's number for the memory of a device."""
 
 FIXED = 6 * 8
 """Bytes of the parameters whose number does not depend on the tensors'."""
@@ -72,8 +68,6 @@ $seed
 $addresses
   %low.bits = and i64 $together, 15
   %is.aligned = icmp eq i64 %low.bits, 0
-  %count.whole = and i64 %count, -$lanes
-  %whole = select i1 %is.aligned, i64 %count.whole, i64 0
   %is.by.value = icmp eq ptr addrspace(1) %rows, null
   br i1 %is.by.value, label %value, label %device
 value:
@@ -86,7 +80,25 @@ $by_row
   br label %known
 known:
 $chosen
+$loops
+end:
+  ret void
+}
+
+attributes #0 = { nounwind }
+!nvvm.annotations = !{!4}  ; which LLVM 20 reads as it is, and a later one makes attributes of
+!0 = !{}
+!1 = distinct !{!1, !3}
+!2 = distinct !{!2, !3}
+!3 = !{!"llvm.loop.unroll.disable"}
+!4 = !{ptr @run, !"reqntidx", i32 $THREADS, !"minctasm", i32 $resident}
+""")
+
+# Each thread updates some neighbouring elements at a time where arrays are aligned, and one at a time what is left.
+ELEMENTS = Template("""\
 $taken
+  %count.whole = and i64 %count, -$lanes
+  %whole = select i1 %is.aligned, i64 %count.whole, i64 0
   %first = mul i64 %thread, $lanes
   %some = icmp slt i64 %first, %whole
   %k.first = trunc i64 %first to i32
@@ -109,22 +121,9 @@ rest:
 tail:
   %j = phi i64 [ %from, %rest ], [ %j.next, %tail ]
 $single
-  %j.next = add nuw nsw i64 %j, $BLOCK
+  %j.next = add nuw nsw i64 %j, $THREADS
   %more.rest = icmp slt i64 %j.next, %count
-  br i1 %more.rest, label %tail, label %end, !llvm.loop !2
-end:
-  ret void
-}
-
-; At least four blocks on a multiprocessor leave a thread 128 registers; for more blocks ptxas would spill some.
-attributes #0 = { nounwind }
-!nvvm.annotations = !{!4}  ; which LLVM 20 reads as it is, and a later one makes attributes of
-!0 = !{}
-!1 = distinct !{!1, !3}
-!2 = distinct !{!2, !3}
-!3 = !{!"llvm.loop.unroll.disable"}
-!4 = !{ptr @run, !"reqntidx", i32 $BLOCK, !"minctasm", i32 4}
-""")
+  br i1 %more.rest, label %tail, label %end, !llvm.loop !2""")
 
 # The place of an array: in the table, or by value for the gradient, whose address moves.
 STANDING = Template("""\
@@ -137,8 +136,7 @@ MOVING = Template("""\
 
 BASE = Template("""\
   %$name.pointer = inttoptr i64 %$name.word to ptr addrspace(1)
-  %$name.base = getelementptr $type, ptr addrspace(1) %$name.pointer, i64 %start
-  %$name.together = or i64 $before, %$name.word""")
+  %$name.base = getelementptr $type, ptr addrspace(1) %$name.pointer, i64 $start""")
 
 SEED = """\
   %seed.at = getelementptr %Moving, ptr %moving, i64 0, i32 1, i64 %place.own
@@ -147,8 +145,9 @@ SEED = """\
 
 
 def lanes(storage: Storage) -> int:
-    """How many neighbouring elements a thread updates at once: as many as of the narrowest array make 16 bytes."""
-    return 16 // min(SIZES[kind] for kind in storage.arrays)
+    """How many neighbouring elements a thread updates at once: as many as of the narrowest array make 16 bytes; where
+    there are codes, its share of the block that a warp updates."""
+    return warps.LANES if storage.scales else 16 // min(SIZES[kind] for kind in storage.arrays)
 
 
 def numbers(graph: Graph, storage: Storage) -> int:
@@ -164,45 +163,66 @@ def capacity(graph: Graph, storage: Storage, limit: int) -> int:
 
 def source(graph: Graph, storage: Storage, target: Target, tensors: int) -> str:
     """The text of a module whose function `run` updates up to `tensors` tensors."""
-    wide = Elements(graph, storage, Shape(lanes(storage), SPACE, True, target.has_bfloat, "w."))
-    single = Elements(graph, storage, Shape(1, SPACE, True, target.has_bfloat, "o."))
-    addresses, together = _addresses(wide, storage)
+    addresses, together = _addresses(graph, storage)
+    called, loops = (warps.loops if storage.scales else _elements)(graph, storage, target)
     return RUN.substitute(
         LENGTH=LENGTH,
         CHUNK=CHUNK,
         CHUNK_COLUMNS=CHUNK_COLUMNS,
-        BLOCK=BLOCK,
+        THREADS=THREADS,
         columns=storage.columns,
         tensors=tensors,
         seeds=tensors if storage.is_seeded else 0,
-        lanes=lanes(storage),
-        stride=lanes(storage) * BLOCK,
         numbers=numbers(graph, storage),
         row=max(numbers(graph, storage), 1),
-        compute=wide.scalar,
-        functions="\n".join(function for body in (wide, single) for function in _functions(body)),
-        seed=SEED if storage.is_seeded else "",
+        compute=MEMORY[storage.compute],
+        functions=called,
+        seed=SEED if storage.is_seeded else "  %seed = add i64 0, 0",
         addresses=addresses,
         together=together,
-        **_coefficients(graph, storage, wide.scalar),
+        **_coefficients(graph, storage, MEMORY[storage.compute]),
+        loops=loops,
+        resident=_resident(storage),
+    )
+
+
+def _resident(storage: Storage) -> int:
+    """The least number of blocks on a multiprocessor, which have 65,536 registers; for more ptxas would spill some."""
+    if not storage.scales:
+        return 4
+    return 2 if storage.compute == "float64" else 3
+
+
+def _elements(graph: Graph, storage: Storage, target: Target) -> tuple[str, str]:
+    """What a kernel calls, and its loops, where each element is for itself."""
+    many = lanes(storage)
+    wide = Elements(graph, storage, Shape(many, SPACE, True, target.has_bfloat, "w."))
+    single = Elements(graph, storage, Shape(1, SPACE, True, target.has_bfloat, "o."))
+    loops = ELEMENTS.substitute(
+        THREADS=THREADS,
+        lanes=many,
+        stride=many * THREADS,
         taken="\n".join(wide.take_coefficients() + single.take_coefficients()),
         wide="\n".join(wide.body("%i")),
         single="\n".join(single.body("%j")),
     )
+    return "\n".join(functions(body) for body in (wide, single)), loops
 
 
-def _functions(body: Elements) -> list[str]:
-    return [f"declare {body.type} @llvm.{name}.{body.suffix}({body.type})" for name in ("sqrt", "fabs")]
-
-
-def _addresses(body: Elements, storage: Storage) -> tuple[str, str]:
-    """Lines that find where arrays begin, and the register that has all their addresses' bits together."""
-    lines, together = [], "0"
+def _addresses(graph: Graph, storage: Storage) -> tuple[str, str]:
+    """Lines that find where arrays begin, and the register that has the bits of all those together that a thread reads
+    several elements of at once."""
+    body = Elements(graph, storage)
+    lines, together = [f"  %start.block = udiv i64 %start, {BLOCK}"] * bool(storage.scales), "0"
     kinds = dict(zip([*body.registers.values(), *body.beside], [*storage.arrays, *storage.beside], strict=True))
     for k, (register, kind) in enumerate(kinds.items()):
+        is_scale = register.startswith("scale")
         lines.append((MOVING if register == "g" else STANDING).substitute(name=register, column=ADDRESSES + k))
-        lines.append(BASE.substitute(name=register, type=MEMORY[kind], before=together))
-        together = f"%{register}.together"
+        start = "%start.block" if is_scale else "%start"
+        lines.append(BASE.substitute(name=register, type=MEMORY[kind], start=start))
+        if not is_scale:
+            lines.append(f"  %{register}.together = or i64 {together}, %{register}.word")
+            together = f"%{register}.together"
     return "\n".join(lines), together
 
 

@@ -13,6 +13,7 @@ from ravine.engines.fused.lower import coefficients, scalar_slots
 from ravine.engines.fused.scalars import Scalars
 from ravine.engines.fused.storage import MEMORY, SIZES, Storage
 from ravine.engines.gpu import frame
+from ravine.engines.gpu.target import THREADS
 from ravine.trace.graph import Graph, node
 
 PREPARE = Template("""\
@@ -55,7 +56,7 @@ entry:
   %block.word = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
   %thread = zext i32 %thread.word to i64
   %block = zext i32 %block.word to i64
-  %before = mul i64 %block, $BLOCK
+  %before = mul i64 %block, $THREADS
   %i = add i64 %before, %thread
   %is.tensor = icmp slt i64 %i, %count
   br i1 %is.tensor, label %ask, label %end
@@ -82,7 +83,7 @@ end:
 
 attributes #0 = { nounwind }
 !nvvm.annotations = !{!0}
-!0 = !{ptr @prepare, !"reqntidx", i32 $BLOCK}
+!0 = !{ptr @prepare, !"reqntidx", i32 $THREADS}
 """)
 
 COUNT = Template("""\
@@ -123,7 +124,7 @@ def source(graph: Graph, storage: Storage, hyperparameters: list[str]) -> str:
     return PREPARE.substitute(
         hyper=max(len(hyperparameters), 1),
         power=power.function(),
-        BLOCK=frame.BLOCK,
+        THREADS=THREADS,
         columns=storage.columns,
         row=frame.numbers(graph, storage),
         compute=MEMORY[storage.compute],

@@ -13,7 +13,7 @@ from ravine.engines.fused.storage import ADDRESSES, LENGTH, Storage
 from ravine.engines.gpu import frame, prepare
 from ravine.engines.gpu.counts import counts
 from ravine.engines.gpu.device import Device, words
-from ravine.engines.gpu.target import SMALL
+from ravine.engines.gpu.target import SMALL, THREADS
 from ravine.rule import Rule
 
 Hyper = float | tuple[int, bool]
@@ -40,8 +40,8 @@ class GpuTable:
         has_counts: bool = False,
     ) -> None:
         device.refuse_capture()
-        if storage.scales or not rule.graph.is_elementwise:
-            raise NotImplementedError(f"the GPU engine steps elementwise rules without codes: {rule.name}, {storage}")
+        if not rule.graph.is_elementwise:
+            raise NotImplementedError(f"the GPU engine steps elementwise rules: {rule.name}")
         self.rule, self.storage, self.device, self.has_counts = rule, storage, device, has_counts
         self.coefficients = coefficients(rule)
         self.size = len(lengths)
@@ -148,7 +148,7 @@ class GpuTable:
             else:
                 values[k] = given
         fixed = words(self._table.data_ptr(), self.size, self._found_at, self._scale_at, self._c.data_ptr())
-        self._start(self._prepare, -(-self.size // frame.BLOCK), [*fixed, ctypes.c_double(t), values, places])
+        self._start(self._prepare, -(-self.size // THREADS), [*fixed, ctypes.c_double(t), values, places])
         self._launch((), self._c.data_ptr(), self._found_at)
 
     def _launch(self, values: tuple[float, ...], rows: int, found: int = 0) -> None:
@@ -177,4 +177,4 @@ class GpuTable:
             self.device.use_on(stream, [self._table, self._chunks, self._c])
             self._streams.add(stream)
         places = [p.ctypes.data if isinstance(p, np.ndarray) else ctypes.addressof(p) for p in parameters]
-        self.device.launch(function, grid, frame.BLOCK, (ctypes.c_void_p * len(places))(*places))
+        self.device.launch(function, grid, THREADS, (ctypes.c_void_p * len(places))(*places))

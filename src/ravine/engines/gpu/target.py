@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+THREADS = 128
+"""Threads of a block of the grid."""
+
+SPACE = 1
+"""LLVM's number for the memory of a device."""
+
 OLDEST_CARD = (7, 0)
 """The compute capability from which on the engine works: Volta."""
 
