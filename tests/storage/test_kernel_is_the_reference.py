@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 import pytest
 
 import ravine
 from family import ELEMENTWISE
+from ravine.engines.fused import jit, kernel
 from ravine.engines.fused.kernel import Table, hyper_values
 from ravine.engines.fused.storage import Storage
 from ravine.engines.storage import bfloat16, noise
@@ -112,6 +115,18 @@ def test_bfloat16_and_mixtures(name: str, stochastic: bool) -> None:
     compare(rule, mixed, 700, stochastic=stochastic)
     turned = {n: (kind, "bfloat16", "float32")[k % 3] for k, (n, kind) in enumerate(eight(rule).items())}
     compare(rule, turned, 700, stochastic=stochastic)
+
+
+@pytest.mark.parametrize("is_wide", [True, False])
+@pytest.mark.parametrize("name", ["adam", "adadelta", "yogi"])
+def test_whatever_vectors_a_processor_has(name: str, is_wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jit, "has_wide_vectors", lambda: is_wide)
+    monkeypatch.setattr(kernel, "_by_rule", WeakKeyDictionary())
+    rule = ravine.rule(name)
+    for stochastic in (True, False):
+        compare(rule, eight(rule), 700, stochastic=stochastic)
+        mixed = {n: ("bfloat16", kind)[k % 2] for k, (n, kind) in enumerate(eight(rule).items())}
+        compare(rule, mixed, 700, stochastic=stochastic)
 
 
 @pytest.mark.parametrize("n", SIZES)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ravine.engines.fused.coding import declarations
-from ravine.engines.fused.encoding import BELOW, Encoding
+from ravine.engines.fused import jit
+from ravine.engines.fused.encoding import BELOW, Encoding, declarations
 from ravine.engines.fused.lower import ONE, array_slots, leaf
+from ravine.engines.fused.rounding import Shape
 from ravine.engines.fused.storage import CODED, MEMORY, SIZES, Storage
 from ravine.engines.storage.codes import BLOCK
 from ravine.trace.graph import CONDITIONS, Graph, Node
@@ -27,12 +28,16 @@ HINT = """\
 !2 = !{!"llvm.loop.interleave.count", i32 1}"""
 """Sixteen elements at a time: two vectors of most processors, which share the packing of codes."""
 
+WIDE = Shape(lanes=32)
+"""Thirty-two, where one instruction shuffles two vectors of 64 bytes into one. Told of one element at a time, the
+compiler would halve each vector's numbers alone; elsewhere so many elements need more registers than there are."""
+
 
 class Blocks(Encoding):
     """The function that updates a run of elements of one tensor, from the first of a block on."""
 
-    def __init__(self, graph: Graph, storage: Storage) -> None:
-        super().__init__(graph, storage)
+    def __init__(self, graph: Graph, storage: Storage, shape: Shape = ONE) -> None:
+        super().__init__(graph, storage, shape)
         slots = array_slots(graph)
         self._numbers = {n: k for k, n in enumerate(graph.array_nodes)}
         self._leaves = {leaf(name): name for name in self.registers}
@@ -104,14 +109,18 @@ class Blocks(Encoding):
             yield self.graph.step if name == "x" else self.graph.slots.get(name, leaf(name))
 
     def function(self) -> str:
-        passes = [self._pass(now) for now in range(self._last + 1)]
         again = [self._encode_again(k) for k in self._coded]
-        return "\n\n".join([declarations(ONE), BELOW, *again, *passes, self._elements(), HINT])
+        is_wide = self.storage.compute == "float32" and jit.has_wide_vectors()
+        shapes = [ONE, WIDE] if is_wide else [ONE]
+        bodies = [Blocks(self.graph, self.storage, shape) for shape in shapes]
+        passes = [body._pass(now) for body in bodies for now in range(self._last + 1)]
+        return "\n\n".join([*map(declarations, shapes), BELOW, *again, *passes, self._elements(shapes[-1]), HINT])
 
     def _pass(self, now: int) -> str:
         """A function that takes n elements of a block through one pass."""
         self._now, self.values, self.hashes, self.places = now, {}, {}, {}
-        lines = [f"define internal void @pass{now}({self._parameters()}, {self._buffers()}) alwaysinline {{", "entry:"]
+        arguments = f"{self._parameters()}, {self._buffers()}"
+        lines = [f"define internal void @pass{now}.{self.shape.lanes}({arguments}) alwaysinline {{", "entry:"]
         lines += self._load_coefficients()
         new = [k for k, n in self._coded.items() if self._found[n] == now]
         encoded = [k for k, when in self._encoded.items() if when == now]
@@ -124,17 +133,22 @@ class Blocks(Encoding):
         noise_before, noise_top = self._count_noise(encoded)
         lines += [*before, *noise_before, "  br label %loop", "loop:"]
         lines += ["  %i = phi i64 [ 0, %entry ], [ %i.next, %loop ]"]
-        lines += [f"  %slot{k}.top = phi i32 [ 0, %entry ], [ %slot{k}.top.next, %loop ]" for k in new]
-        lines += [f"  %slot{k}.least = phi i16 [ -1, %entry ], [ %slot{k}.least.next, %loop ]" for k in encoded]
+        lines += [self._until_now(f"slot{k}.top", "i32", 0) for k in new]
+        lines += [self._until_now(f"slot{k}.least", "i16", -1) for k in encoded]
         lines += [*top[:1], *noise_top, *top[1:], *self._work(now, new, encoded)]
-        lines += ["  %i.next = add nuw nsw i64 %i, 1", "  %again = icmp slt i64 %i.next, %n"]
+        lines += [f"  %i.next = add nuw nsw i64 %i, {self.shape.lanes}", "  %again = icmp slt i64 %i.next, %n"]
         lines += ["  br i1 %again, label %loop, label %end, !llvm.loop !0", "end:"]
         for k in new:
-            scale = self._scale(k, f"%slot{k}.top.next")
+            scale = self._scale(k, self._of_all("umax", f"slot{k}.top", "i32"))
             self.lines.append(f"  store i32 {scale}, ptr %slot{k}.scale.at, align 4")
         for k in encoded:
             self._finish(k)
         return "\n".join([*lines, *self._taken(), "  ret void", "}"])
+
+    def _until_now(self, register: str, kind: str, first: int) -> str:
+        """A line at the loop's top: what each lane has found."""
+        many, start = self.shape.many(kind), self._same(kind, first)
+        return f"  %{register} = phi {many} [ {start}, %entry ], [ %{register}.next, %loop ]"
 
     def _work(self, now: int, new: list[int], encoded: list[int]) -> list[str]:
         """Lines for one element."""
@@ -155,7 +169,7 @@ class Blocks(Encoding):
 
     def _keep(self, name: str, value: str, kind: str) -> None:
         at = self._emit(f"{name}.to", f"getelementptr {MEMORY[kind]}, ptr %{name}, i64 %i")
-        self.lines.append(f"  store {MEMORY[kind]} {value}, ptr {at}, align {SIZES[kind]}")
+        self.lines.append(f"  store {self.shape.many(MEMORY[kind])} {value}, ptr {at}, align {SIZES[kind]}")
 
     def _value(self, n: Node) -> str:
         """A node's value in the pass that is being written, found when it is first asked for."""
@@ -182,21 +196,21 @@ class Blocks(Encoding):
     def _buffers(self) -> str:
         return ", ".join(f"ptr noalias %{name}" for name in self._memory())
 
-    def _elements(self) -> str:
-        """Whole blocks, whose length is a constant to the compiler, then what is left."""
+    def _elements(self, shape: Shape) -> str:
+        """Whole blocks, whose length is a constant to the compiler, in passes of a shape; then what is left."""
         lines = [f"define internal void @elements({self._parameters()}) noinline {{", "entry:"]
         lines += [f"  %{name} = alloca {kind}, align 64" for name, kind in self._memory().items()]
         lines += [f"  %whole = udiv i64 %n, {BLOCK}", f"  %rest = urem i64 %n, {BLOCK}"]
         lines += ["  %some = icmp sgt i64 %whole, 0", "  br i1 %some, label %loop, label %last"]
         lines += ["loop:", "  %b = phi i64 [ 0, %entry ], [ %b.next, %loop ]"]
-        lines += self._block("next", "%b", str(BLOCK))
+        lines += self._block("next", "%b", str(BLOCK), shape)
         lines += ["  %b.next = add nuw nsw i64 %b, 1", "  %more = icmp slt i64 %b.next, %whole"]
         lines += ["  br i1 %more, label %loop, label %last"]
         lines += ["last:", "  %is.rest = icmp sgt i64 %rest, 0", "  br i1 %is.rest, label %short, label %end", "short:"]
-        lines += self._block("short", "%whole", "%rest")
+        lines += self._block("short", "%whole", "%rest", ONE)
         return "\n".join([*lines, "  br label %end", "end:", "  ret void", "}"])
 
-    def _block(self, name: str, block: str, n: str) -> list[str]:
+    def _block(self, name: str, block: str, n: str, shape: Shape) -> list[str]:
         """Lines that take a block of a number through all passes."""
         lines = [f"  %{name}.at = mul i64 {block}, {BLOCK}", f"  %{name}.place = add i64 %start, %{name}.at"]
         kinds = [MEMORY[kind] for kind in (*self.storage.arrays, *self.storage.beside)]
@@ -207,4 +221,4 @@ class Blocks(Encoding):
         pointers = [f"ptr %{name}.{register}" for register in registers]
         buffers = [f"ptr %{buffer}" for buffer in self._memory()]
         arguments = ", ".join([*pointers, f"ptr %c, i64 {n}, i64 %{name}.place, i64 %seed", *buffers])
-        return [*lines, *(f"  call void @pass{now}({arguments})" for now in range(self._last + 1))]
+        return [*lines, *(f"  call void @pass{now}.{shape.lanes}({arguments})" for now in range(self._last + 1))]

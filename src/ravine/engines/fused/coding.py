@@ -19,11 +19,12 @@ MINIMA = ("smax", "smin", "umax", "umin")
 def declarations(shape: Shape) -> str:
     """Of the functions that a body of a shape calls."""
     kind = shape.many("i32")
-    return "\n".join(f"declare {kind} @llvm.{name}.{_suffix(shape)}({kind}, {kind})" for name in MINIMA)
+    return "\n".join(f"declare {kind} @llvm.{name}.{suffix(shape)}({kind}, {kind})" for name in MINIMA)
 
 
-def _suffix(shape: Shape) -> str:
-    return "i32" if shape.lanes == 1 else f"v{shape.lanes}i32"
+def suffix(shape: Shape, kind: str = "i32") -> str:
+    """How the name of a function for each lane ends."""
+    return kind if shape.lanes == 1 else f"v{shape.lanes}{kind}"
 
 
 @dataclass
@@ -97,14 +98,17 @@ class Coding(Elements):
         top, after = [], []
         for pair in self._pairs(encoded):
             stride, offset = self._strides(pair)
-            top.append(f"  %noise{pair} = phi i32 [ {offset}, %entry ], [ %noise{pair}.next, %loop ]")
-            after.append(f"  %noise{pair}.next = add i32 %noise{pair}, {stride}")
+            first, i32 = self._along(f"noise{pair}", offset, stride), self.shape.many("i32")
+            far = self._emit(f"noise{pair}.far", f"mul i32 {stride}, {self.shape.lanes}")
+            far = self._spread(f"noise{pair}.far", far, "i32")
+            top.append(f"  %noise{pair} = phi {i32} [ {first}, %entry ], [ %noise{pair}.next, %loop ]")
+            after.append(f"  %noise{pair}.next = add {i32} %noise{pair}, {far}")
         return self._taken(), [*top, *after]
 
-    def _call(self, name: str, a: str, b: str) -> str:
+    def _call(self, name: str, a: str, b: str, kind: str = "i32") -> str:
         """A function of two whole numbers for each lane."""
-        kind = self.shape.many("i32")
-        return f"call {kind} @llvm.{name}.{_suffix(self.shape)}({kind} {a}, {kind} {b})"
+        many = self.shape.many(kind)
+        return f"call {many} @llvm.{name}.{suffix(self.shape, kind)}({many} {a}, {many} {b})"
 
     def _widen(self, register: str, value: str, kind: str, index: str) -> str:
         if kind not in CODED:

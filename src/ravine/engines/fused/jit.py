@@ -70,6 +70,14 @@ def has_half() -> bool:
     return platform.machine() in ("aarch64", "arm64") or bool(llvm.get_host_cpu_features().get("f16c"))
 
 
+@functools.cache
+def has_wide_vectors() -> bool:
+    """Whether this processor has vectors of 64 bytes and shuffles any two of them (AVX-512BW)."""
+    from llvmlite import binding as llvm
+
+    return bool(llvm.get_host_cpu_features().get("avx512bw"))
+
+
 def compile_source(text: str, functions: Mapping[str, int] | None = None) -> Compiled:
     """Load a module for this processor: from the cache on disk, or compiled and kept there.
 

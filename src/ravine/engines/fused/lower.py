@@ -84,13 +84,14 @@ class Elements(Rounding):
     def _load_coefficients(self) -> list[str]:
         lines = []
         for k, n in enumerate(coefficients(self.graph)):
-            lines.append(f"  %c{k}.at = getelementptr {self.type}, ptr %c, i64 {k}")
-            lines.append(f"  %c{k} = load {self.type}, ptr %c{k}.at")
+            lines.append(f"  %c{k}.at = getelementptr {self.scalar}, ptr %c, i64 {k}")
+            lines.append(f"  %c{k} = load {self.scalar}, ptr %c{k}.at")
             lines += self.take_coefficient(k, n)
         if self.storage.is_scaled:
-            lines.append(f"  %scale.at = getelementptr {self.type}, ptr %c, i64 {len(coefficients(self.graph))}")
-            lines.append(f"  %scale = load {self.type}, ptr %scale.at")
-        return lines
+            lines.append(f"  %scale.at = getelementptr {self.scalar}, ptr %c, i64 {len(coefficients(self.graph))}")
+            lines.append(f"  %scale = load {self.scalar}, ptr %scale.at")
+            self.scale = self._spread("scale", "%scale", self.scalar)
+        return lines + self._taken()
 
     def take_coefficients(self) -> list[str]:
         """Lines for before the loop: they make of the coefficients %c0, %c1, … and %scale what the body reads."""

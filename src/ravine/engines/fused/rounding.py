@@ -164,7 +164,8 @@ class Rounding:
     def _beginning(self, k: int, index: str) -> str:
         """Where the hash number k begins, as %begun has it where the loop counts that along, or from the place."""
         if self.begun:
-            return self._emit(f"h{k}.start", f"add i32 {self.begun}, {signed(k * SLOT & WORD)}")
+            distance = self._same("i32", signed(k * SLOT & WORD))
+            return self._emit(f"h{k}.start", f"add {self.shape.many('i32')} {self.begun}, {distance}")
         place = self._emit(f"h{k}.at", f"add i64 %start, {index}")
         low = self._numbered(f"h{k}", self._emit(f"h{k}.low", f"trunc i64 {place} to i32"))
         return self._start(f"h{k}", low, k * SLOT)
@@ -183,8 +184,19 @@ class Rounding:
         self.begun = "%begun"
         before = ["  %start.low = trunc i64 %start to i32", f"  %start.mixed = mul i32 %start.low, {signed(PLACE)}"]
         before += ["  %seed.low = trunc i64 %seed to i32", "  %begun.first = add i32 %start.mixed, %seed.low"]
-        top = "  %begun = phi i32 [ %begun.first, %entry ], [ %begun.next, %loop ]"
-        return before, [top, f"  %begun.next = add i32 %begun, {signed(PLACE)}"]
+        first, i32, same = self._along("begun", "%begun.first", str(signed(PLACE))), self.shape.many("i32"), self._same
+        top = f"  %begun = phi {i32} [ {first}, %entry ], [ %begun.next, %loop ]"
+        far = signed(PLACE * self.shape.lanes & WORD)
+        return before + self._taken(), [top, f"  %begun.next = add {i32} %begun, {same('i32', far)}"]
+
+    def _along(self, name: str, first: str, stride: str) -> str:
+        """A number for the first lane, and for each other one a stride more."""
+        if self.shape.lanes == 1:
+            return first
+        i32, numbers = self.shape.many("i32"), ", ".join(f"i32 {lane}" for lane in range(self.shape.lanes))
+        far = self._spread(f"{name}.stride", stride, "i32")
+        lanes = self._emit(f"{name}.strides", f"mul {i32} {far}, <{numbers}>")
+        return self._emit(f"{name}.lanes", f"add {i32} {lanes}, {self._spread(f'{name}.start', first, 'i32')}")
 
     def _cut(self, register: str, h: str, *, is_lower: bool, bits: int) -> str:
         i32, same = self.shape.many("i32"), self._same
